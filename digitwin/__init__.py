@@ -1,0 +1,1 @@
+"""Everything a live digital twin must remember, in one PostgreSQL and one ``async with``."""
