@@ -1,0 +1,99 @@
+"""Which handle a model speaks to.
+
+Tortoise keeps one connection for each model; we keep several handles, each with a
+database of its own. A model therefore asks here, every time: the handle activated in
+this task, else the only live one in the process, else nobody, with an error that says
+how to choose. It never guesses, so it never reads the wrong database.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from typing import Any
+from uuid import uuid4
+
+from tortoise.backends.asyncpg.client import AsyncpgDBClient
+from tortoise.backends.asyncpg.executor import AsyncpgExecutor
+
+from digitwin.errors import InvalidStateError
+
+_active: ContextVar[Client | None] = ContextVar("digitwin_active", default=None)
+_live: dict[str, Client] = {}
+
+
+class Client(AsyncpgDBClient):
+    """A Tortoise client that knows its handle's name, unique across processes."""
+
+    def __init__(self) -> None:
+        super().__init__(connection_name="digitwin")
+        self.origin = uuid4().hex
+
+
+class _Nobody(Client):
+    """Stands in while models are built and where no handle can be chosen: it refuses queries."""
+
+    executor_class = AsyncpgExecutor
+
+    def acquire_connection(self) -> Any:
+        raise _cannot_choose()
+
+    def _in_transaction(self) -> Any:
+        raise _cannot_choose()
+
+
+NOBODY = _Nobody()
+
+
+def join(client: Client) -> None:
+    """Count this handle among the live ones."""
+    _live[client.origin] = client
+
+
+def leave(client: Client) -> None:
+    """Forget a closed handle."""
+    _live.pop(client.origin, None)
+
+
+def activate(client: Client) -> Token[Client | None]:
+    """Make this handle the one that models use in the current task."""
+    return _active.set(client)
+
+
+def deactivate(token: Token[Client | None]) -> None:
+    """Undo :func:`activate`."""
+    _active.reset(token)
+
+
+def client() -> Client:
+    """The client that a query built here and now belongs to; it may be one that refuses."""
+    active = _active.get()
+    if active is not None:
+        return active
+    return next(iter(_live.values())) if len(_live) == 1 else NOBODY
+
+
+def client_of(instance: Any) -> Client:
+    """The client an instance came from; a new instance belongs to :func:`client`.
+
+    Raises:
+        InvalidStateError: its handle is closed, and no other was activated for it.
+    """
+    origin = instance.__dict__.get("_origin")
+    if origin is None:
+        return client()
+    home = _live.get(origin) or _active.get()
+    if home is None:
+        raise InvalidStateError(
+            "The handle this object came from is closed: use it inside `with db.activate():`"
+        )
+    return home
+
+
+def _cannot_choose() -> InvalidStateError:
+    if _live:
+        return InvalidStateError(
+            f"{len(_live)} digitwin handles are open: say which one the model belongs to,"
+            " `with db.activate():`",
+            handles=len(_live),
+        )
+    return InvalidStateError("No digitwin handle is open: models need `digitwin.connect()` first")
