@@ -7,7 +7,6 @@ and, where there is one, the limit; the value itself is never repeated.
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -144,8 +143,9 @@ def seconds(value: object, field: str, *, at_least: float, at_most: float) -> fl
     """
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
         raise InvalidInputError(f"{field} must be seconds or a timedelta", field=field)
+    # NaN, which alone differs from itself, is refused above: math.isnan overflows on a huge int.
     return float(_between(value, field, at_least, at_most, " seconds"))
 
 

@@ -14,7 +14,7 @@ MAX_DEPTH = 64
 MAX_BYTES = 1_048_576
 """Bytes of one encoded value: more belongs into a document."""
 
-_INT_RANGE = range(-(2**63), 2**63)
+_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
 
 def dumps(value: Any) -> str:
@@ -72,12 +72,12 @@ def _complaint_about(item: Any) -> str | None:
     if isinstance(item, str):
         return _complaint_about_text(item)
     if isinstance(item, int):
-        return None if item in _INT_RANGE else "must not hold an integer beyond 64 bits"
+        return None if _INT_MIN <= item <= _INT_MAX else "must not hold an integer beyond 64 bits"
     if isinstance(item, float):
         return None if math.isfinite(item) else "must not hold NaN or infinity"
     if item is _BadKey:
         return "must have strings for keys"
-    return f"must not hold a {type(item).__name__}: JSON has none"
+    return f"must not hold a value of type {type(item).__name__}: JSON has none"
 
 
 def _complaint_about_text(item: str) -> str | None:
