@@ -1,0 +1,91 @@
+"""What an audit record is made of, as callers give it, and what they may ask for."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Any, Literal, Required, TypeAlias
+from uuid import UUID
+
+from pydantic import AfterValidator, BeforeValidator, TypeAdapter, with_config
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+from digitwin.errors import InvalidInputError
+from digitwin.kernel.ids import parse_id
+from digitwin.kernel.inputs import STRICT, AwareDatetime, JsonObject, Line, Text
+
+Result = Literal["success", "failure", "denied"]
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def _id(value: object) -> UUID:
+    try:
+        return parse_id(value)
+    except InvalidInputError:
+        raise PydanticCustomError("id", "must be a UUID or its string") from None
+
+
+def _address(value: object) -> str:
+    """One spelling for each address, so that equal ones compare equal in the trail."""
+    if isinstance(value, str | ipaddress.IPv4Address | ipaddress.IPv6Address):
+        try:
+            return str(ipaddress.ip_address(value))
+        except ValueError:
+            pass
+    raise PydanticCustomError("ip_address", "must be an IPv4 or IPv6 address")
+
+
+def _name(value: object) -> object:
+    return str(value) if isinstance(value, UUID) else value
+
+
+Id = Annotated[UUID | str, AfterValidator(_id)]
+Name = Annotated[str, Line(100)]
+RowName = Annotated[UUID | str, Line(200), BeforeValidator(_name)]
+IpAddress = Annotated[str | Address, Line(45), BeforeValidator(_address)]
+UserAgent = Annotated[str, Text(1000)]
+
+
+@with_config(STRICT)
+class Details(TypedDict, total=False):
+    """What ``record`` may be told beyond action and resource."""
+
+    resource_id: RowName | None
+    actor_id: Id | None
+    user_id: Id | None
+    result: Result
+    ip_address: IpAddress | None
+    user_agent: UserAgent | None
+    metadata: JsonObject | None
+
+
+@with_config(STRICT)
+class Entry(Details, total=False):
+    """One of ``record_many``; ``action`` and ``resource`` are needed."""
+
+    action: Required[Name]
+    resource: Required[Name]
+
+
+@with_config(STRICT)
+class Period(TypedDict, total=False):
+    """From ``since``, included, to ``until``, not included."""
+
+    since: AwareDatetime | None
+    until: AwareDatetime | None
+
+
+@with_config(STRICT)
+class Filters(Period, total=False):
+    """What ``list`` can ask for."""
+
+    action: Name | None
+    resource: Name | None
+    resource_id: RowName | None
+    actor_id: Id | None
+    user_id: Id | None
+    result: Result | None
+
+
+ENTRY: TypeAdapter[Any] = TypeAdapter(Entry)
+FILTERS: TypeAdapter[Any] = TypeAdapter(Filters)

@@ -1,0 +1,104 @@
+-- name: record
+-- No RETURNING: who may only add to the trail may not read it.
+INSERT INTO audit_logs (user_id, id, action, resource, resource_id, actor_id, result,
+                        ip_address, user_agent, metadata)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb)
+
+-- name: record_many
+-- One statement for all rows, as one array for each column.
+INSERT INTO audit_logs (user_id, id, action, resource, resource_id, actor_id, result,
+                        ip_address, user_agent, metadata)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[],
+                     $7::text[], $8::text[], $9::text[], $10::jsonb[])
+
+-- name: statistics
+-- All counts of one period in one reading, so that they agree with each other.
+SELECT action, result, user_id, day, grouping(action, result, user_id, day) AS kind, count(*)
+FROM (SELECT action, result, user_id, (created_at AT TIME ZONE 'UTC')::date AS day
+      FROM audit_logs
+      WHERE created_at >= $1 AND created_at < $2) AS records
+GROUP BY GROUPING SETS ((action), (result), (user_id), (day))
+
+-- name: placed_records
+-- What the database alone knows about each record: when it came, and whether a month took it in.
+SELECT id, created_at, tableoid = (SELECT partdefid FROM pg_partitioned_table
+                                   WHERE partrelid = 'audit_logs'::regclass) AS is_unplaced
+FROM audit_logs
+
+-- name: unguarded
+-- The trail and its partitions whose row triggers do not stand before every DELETE and UPDATE.
+SELECT tree.relid::regclass::text
+FROM pg_partition_tree('audit_logs') AS tree
+LEFT JOIN pg_trigger AS guard ON guard.tgrelid = tree.relid
+     AND guard.tgenabled IN ('O', 'A') AND guard.tgtype & 3 = 3  -- FOR EACH ROW, BEFORE
+GROUP BY tree.relid
+HAVING coalesce(bit_or(guard.tgtype), 0) & 24 <> 24  -- DELETE, UPDATE
+ORDER BY 1
+
+-- name: now
+-- The database clock decides what month it is.
+SELECT now()
+
+-- name: cutoff
+-- The database clock decides what is old.
+SELECT now() - make_interval(secs => $1)
+
+-- name: purge_batch
+-- A few records at a time; those another instance is at are left to it.
+WITH old AS (SELECT user_id, id FROM audit_logs WHERE created_at < $1
+             ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED),
+     gone AS (DELETE FROM audit_logs AS record USING old
+              WHERE record.user_id = old.user_id AND record.id = old.id RETURNING 1)
+SELECT count(*) FROM gone
+
+-- name: allow_purge
+-- The guard lets a DELETE pass for the rest of this transaction only.
+SELECT set_config('digitwin.allow_hard_delete', 'on', true)
+
+-- name: begin_partitioning
+-- One instance at a time, nobody waiting for another; and no statement here waits long for a lock.
+SELECT set_config('lock_timeout', '100ms', true),
+       pg_try_advisory_xact_lock(hashtextextended('digitwin.audit_logs', 0)) AS mine, now()
+
+-- name: partitions
+-- Partitions as PostgreSQL has them; the one without bounds is the default.
+SELECT format('%I', child.relname) AS name, child.oid = parent.partdefid AS is_default,
+       pg_get_expr(child.relpartbound, child.oid) AS bounds
+FROM pg_partitioned_table AS parent
+JOIN pg_inherits ON inhparent = parent.partrelid
+JOIN pg_class AS child ON child.oid = inhrelid
+WHERE parent.partrelid = 'audit_logs'::regclass
+ORDER BY child.relname
+
+-- name: create_partition
+-- Beside the trail first: made inside it, it would lock all of it.
+CREATE TABLE {name} (LIKE audit_logs INCLUDING ALL)
+
+-- name: lock_default
+-- Attaching locks the default partition; asking without waiting keeps others from queueing up.
+LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE NOWAIT
+
+-- name: move_from_default
+-- Records that came before their month had a partition.
+WITH moved AS (DELETE FROM {default} WHERE id >= '{lower}' AND id < '{upper}' RETURNING *)
+INSERT INTO {name} SELECT * FROM moved
+
+-- name: attach_partition
+-- Locks the trail against other changes of its partitions, not against readers and writers.
+ALTER TABLE audit_logs ATTACH PARTITION {name} FOR VALUES FROM ('{lower}') TO ('{upper}')
+
+-- name: count_partition
+-- What a drop will take along, counted before anything is locked.
+SELECT count(*) FROM {name}
+
+-- name: lock_trail
+-- Dropping a partition locks the whole trail for a moment: only when that moment is free.
+LOCK TABLE audit_logs IN ACCESS EXCLUSIVE MODE NOWAIT
+
+-- name: has_younger
+-- The age of a record is its created_at; its month comes from its id.
+SELECT EXISTS (SELECT FROM {name} WHERE created_at >= $1)
+
+-- name: drop_partition
+-- A month at once, without a DELETE for each record.
+DROP TABLE {name}

@@ -1,0 +1,235 @@
+"""Who did what, and to whom: a trail that is only ever added to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Unpack
+from uuid import UUID
+
+from digitwin.audit import partitions
+from digitwin.audit.fields import ENTRY, FILTERS, Details, Entry, Filters, Period
+from digitwin.audit.models import AuditLog
+from digitwin.audit.statistics import AuditStatistics, add_up
+from digitwin.audit.verification import MAX_FAULTS, AuditFault, AuditVerification, examine
+from digitwin.errors import InvalidInputError
+from digitwin.kernel.core import operation, streaming
+from digitwin.kernel.ids import NOBODY, uuid7
+from digitwin.kernel.inputs import bounded, dumps, seconds, validate
+from digitwin.kernel.paging import Page, decode_cursor, encode_cursor
+from digitwin.kernel.repository import MAX_ROWS, Repository
+from digitwin.kernel.rows import columns, hydrate
+from digitwin.kernel.sql import load
+
+if TYPE_CHECKING:
+    from digitwin.audit.protocols import AuditTrail
+
+RETENTION: Final = timedelta(days=90)
+MONTHS_AHEAD: Final = 3
+BATCH = 1000
+"""Records deleted by one statement: some 10 ms, after which every lock is free again."""
+
+_CENTURY = 100 * 366 * 86_400.0
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_END = datetime(9999, 12, 31, tzinfo=UTC)
+_BOUNDS = {"since": "created_at >=", "until": "created_at <"}
+_SQL = load(__package__)
+
+
+class AuditLogRepository(Repository):
+    """Records, found and counted, and forgotten when their time is over.
+
+    There is no way to change one: no method here, and the database refuses it as well. Times
+    are the database's: ``created_at`` is when the transaction of the record began.
+    """
+
+    @operation
+    async def record(self, action: str, resource: str, **details: Unpack[Details]) -> UUID:
+        """Add a record and give back its id; within a transaction, it stands or falls with it.
+
+        Args:
+            action: what was done, such as ``user.restore``; at most 100 characters.
+            resource: to what kind of thing, and ``resource_id`` (at most 200) to which one.
+            **details: ``actor_id`` did it, ``user_id`` is whom it concerns, ``result`` is
+                success, failure or denied; ``ip_address`` is stored in its shortest spelling,
+                ``user_agent`` has at most 1,000 characters, ``metadata`` at most 1 MiB.
+
+        Raises:
+            InvalidInputError: names the field that does not fit.
+        """
+        row = self._row({"action": action, "resource": resource, **details})
+        await self._core.db.execute(_SQL["record"], *row)
+        id: UUID = row[1]
+        return id
+
+    @operation
+    async def record_many(self, entries: Iterable[Entry]) -> Sequence[UUID]:
+        """Add up to 10,000 records at once, all or none; their ids, in the order given."""
+        rows = [self._row(entry) for entry in entries]
+        if len(rows) > MAX_ROWS:
+            raise InvalidInputError(
+                f"entries: at most {MAX_ROWS:,} at once", field="entries", limit=MAX_ROWS
+            )
+        if rows:
+            by_column = [list(column) for column in zip(*rows, strict=True)]
+            await self._core.db.execute(_SQL["record_many"], *by_column)
+        return [row[1] for row in rows]
+
+    @operation
+    async def list(
+        self, *, limit: int = 50, after: str | None = None, **filters: Unpack[Filters]
+    ) -> Page[AuditLog]:
+        """A page of records, newest first.
+
+        Args:
+            limit: how many, 1 to 1,000.
+            after: the ``next_cursor`` of the page before.
+            **filters: equality on ``action``, ``resource``, ``resource_id``, ``actor_id``,
+                ``user_id`` and ``result``; ``since`` (included) and ``until`` (not included).
+                None asks for nothing.
+
+        Raises:
+            InvalidInputError: a limit, cursor or filter that does not fit.
+        """
+        size = bounded(limit, "limit", at_least=1, at_most=1000)
+        where, values = self._where(filters, None if after is None else decode_cursor(after))
+        found = await self._core.db.fetch(
+            f"SELECT {columns(AuditLog)} FROM audit_logs{where} ORDER BY id DESC LIMIT {size + 1}",
+            *values,
+        )
+        items = [hydrate(AuditLog, record, self._core.client) for record in found[:size]]
+        return Page(items, encode_cursor(items[-1].id) if len(found) > size else None)
+
+    @operation
+    async def statistics(
+        self, since: datetime | None = None, until: datetime | None = None
+    ) -> AuditStatistics:
+        """Counts by action, result, user and day (UTC), of one moment; ``until`` is excluded."""
+        period = validate(FILTERS, {"since": since, "until": until})
+        bounds = (period.get("since") or _BEGINNING, period.get("until") or _END)
+        return add_up(await self._core.db.fetch(_SQL["statistics"], *bounds))
+
+    @streaming
+    async def export(self, **period: Unpack[Period]) -> AsyncGenerator[dict[str, Any], None]:
+        """Every record of a period as a dict fit for JSON, oldest first, in constant memory.
+
+        What is recorded meanwhile is not seen. ``until`` is excluded.
+        """
+        where, values = self._where(period)
+        sql = f"SELECT {columns(AuditLog)} FROM audit_logs{where} ORDER BY id"
+        async with aclosing(self._core.db.stream(sql, *values)) as records:
+            async for record in records:
+                yield _exported(record)
+
+    @operation
+    async def verify(self) -> AuditVerification:
+        """Look at every record and guard, in constant memory; reads the whole trail.
+
+        Found are a guard that is missing or switched off, an id that was not made here, a
+        record whose time is not its id's, one no partition took in, and a month without a
+        partition. Not found is what somebody changed or removed who may switch the guard off
+        and on again: no record carries a proof of its content or of its neighbours.
+        """
+        faults = [*await self._faulty_guards()]
+        records = 0
+        async with aclosing(self._core.db.stream(_SQL["placed_records"])) as placed:
+            async for record in placed:
+                records += 1
+                if len(faults) < MAX_FAULTS and (fault := examine(record)) is not None:
+                    faults.append(fault)
+        return AuditVerification(records, tuple(faults))
+
+    @operation
+    async def purge(self, older_than: float | timedelta = RETENTION) -> int:
+        """Forget the records older than this by the database clock; how many there were.
+
+        Commits by itself in short steps, whatever transaction is open: months that are over
+        are dropped when nobody is in the way, the rest goes in batches of 1,000. Several
+        instances may do it at once.
+        """
+        age = seconds(older_than, "older_than", at_least=0, at_most=_CENTURY)
+        cutoff = await self._core.aside.fetchval(_SQL["cutoff"], age)
+        removed = await partitions.drop_ended(self._core, cutoff)
+        while gone := await self._purge_batch(cutoff):
+            removed += gone
+        return removed
+
+    @operation
+    async def prepare(self, *, months: int = MONTHS_AHEAD) -> int:
+        """Make sure that this month and so many after it have partitions; how many were made.
+
+        Records that came before their month had one move there. When another instance is at
+        it, or the trail is busy, it is left to the next time.
+        """
+        ahead = bounded(months, "months", at_least=0, at_most=120)
+        return await partitions.create_ahead(self._core, ahead)
+
+    async def _purge_batch(self, cutoff: datetime) -> int:
+        async with self._core.aside.transaction() as tx:
+            await tx.fetchval(_SQL["allow_purge"])
+            gone: int = await tx.fetchval(_SQL["purge_batch"], cutoff, BATCH)
+        return gone
+
+    async def _faulty_guards(self) -> Sequence[AuditFault]:
+        tables = await self._core.db.fetch(_SQL["unguarded"])
+        months = await partitions.missing(self._core, 0)
+        return [
+            *(AuditFault("guard", f"{row[0]} has no guard against changes") for row in tables),
+            *(AuditFault("partition", f"{month.name} is missing") for month in months),
+        ]
+
+    def _row(self, entry: Mapping[str, Any]) -> tuple[Any, ...]:
+        """An entry as the parameters of ``record``, with an id of its own."""
+        given: dict[str, Any] = validate(ENTRY, dict(entry))
+        given["user_id"] = self._owner(given.get("user_id")) or NOBODY
+        given["id"] = uuid7()
+        given.setdefault("result", "success")
+        given["metadata"] = dumps(given.get("metadata") or {})
+        return tuple(given.get(name) for name in _COLUMNS)
+
+    def _where(
+        self, filters: Mapping[str, Any], after: UUID | None = None
+    ) -> tuple[str, Sequence[Any]]:
+        """The conditions, and the values they refer to."""
+        given: dict[str, Any] = validate(FILTERS, dict(filters))
+        given["user_id"] = self._owner(given.get("user_id"))
+        asked = {name: value for name, value in given.items() if value is not None}
+        terms = [_BOUNDS.get(name, f"{name} =") for name in asked]
+        values = list(asked.values())
+        if after is not None:
+            terms.append("id <")
+            values.append(after)
+        conditions = " AND ".join(f"{term} ${n}" for n, term in enumerate(terms, 1))
+        return f" WHERE {conditions}" if conditions else "", values
+
+
+_COLUMNS = (
+    "user_id",
+    "id",
+    "action",
+    "resource",
+    "resource_id",
+    "actor_id",
+    "result",
+    "ip_address",
+    "user_agent",
+    "metadata",
+)
+"""In the order of the parameters of ``record``."""
+
+
+def _exported(record: Mapping[str, Any]) -> dict[str, Any]:
+    row = {name: str(value) if isinstance(value, UUID) else value for name, value in record.items()}
+    return {
+        **row,
+        "metadata": json.loads(record["metadata"]),
+        "created_at": record["created_at"].isoformat(),
+    }
+
+
+if TYPE_CHECKING:
+
+    def _keeps_the_trail(repository: AuditLogRepository) -> AuditTrail:
+        return repository

@@ -1,0 +1,158 @@
+"""Clearing away what is past its time, beside the traffic.
+
+Every step is a run of short statements that commit by themselves and skip what another
+instance holds: any number of instances may be at it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol, TypeVar
+
+from digitwin.errors import ClosedError, DigiTwinError
+from digitwin.kernel.core import Core
+
+log = logging.getLogger("digitwin.upkeep")
+
+T = TypeVar("T")
+
+JITTER = 0.1
+"""How much shorter or longer than the interval a pause may be, so that instances drift apart."""
+
+Progress = Callable[[str], None]
+"""Told what begins, in words for a person."""
+
+
+class ExpiringCache(Protocol):
+    """A cache whose rows have a time."""
+
+    async def purge_expired(self) -> Mapping[str, int]: ...
+
+
+class SpentLimits(Protocol):
+    """Buckets, of which those long full again say nothing."""
+
+    async def purge(self, older_than: float | timedelta) -> int: ...
+
+
+class MonthlyTrail(Protocol):
+    """Records kept for a time, in partitions made ahead of theirs."""
+
+    async def prepare(self) -> int: ...
+
+    async def purge(self, older_than: float | timedelta) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceReport:
+    """What one run of upkeep did; the same work done by another instance is not in it."""
+
+    cache_rows: Mapping[str, int] = field(default_factory=dict)
+    """Expired rows removed, by store."""
+    limit_buckets: int = 0
+    """Buckets removed that had long been full again."""
+    audit_records: int = 0
+    """Records removed that were past their retention."""
+    audit_partitions: int = 0
+    """Months made ready for records to come."""
+    duration_seconds: float = 0.0
+
+
+async def maintain(
+    core: Core,
+    *,
+    cache: ExpiringCache,
+    limits: SpentLimits,
+    audit: MonthlyTrail,
+    progress: Progress = log.debug,
+) -> MaintenanceReport:
+    """Do all upkeep once. A step that fails does not keep the others from being done.
+
+    Raises:
+        DigiTwinError: the first failure, after every step was tried.
+    """
+    started = time.perf_counter()
+    steps = _Steps(progress)
+    settings = core.settings
+    rows = await steps.do("expired cache rows", cache.purge_expired(), {})
+    buckets = await steps.do("idle limits", limits.purge(settings.limiter_retention), 0)
+    months = await steps.do("audit partitions to come", audit.prepare(), 0)
+    records = await steps.do(
+        "audit records past their time", audit.purge(settings.audit_retention), 0
+    )
+    if steps.failure is not None:
+        raise steps.failure
+    return MaintenanceReport(rows, buckets, records, months, time.perf_counter() - started)
+
+
+class _Steps:
+    """Runs one step after the other and remembers the first failure."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.failure: DigiTwinError | None = None
+
+    async def do(self, name: str, step: Awaitable[T], otherwise: T) -> T:
+        self._progress(name)
+        try:
+            return await step
+        except DigiTwinError as error:
+            log.warning("Upkeep failed at %s: %s", name, error)
+            self.failure = self.failure or error
+            return otherwise
+
+
+class Caretaker:
+    """Runs upkeep again and again in the background, as long as its handle is open.
+
+    Args:
+        run: one run of upkeep.
+        interval: seconds between the runs; None means never.
+    """
+
+    def __init__(
+        self, run: Callable[[], Awaitable[object]], interval: float | timedelta | None
+    ) -> None:
+        self._run = run
+        self._interval = interval.total_seconds() if isinstance(interval, timedelta) else interval
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin; the first run comes somewhere within the first interval.
+
+        The task inherits nothing: no transaction and no scope of whoever opened the handle.
+        """
+        if self._interval and self._task is None:
+            self._task = asyncio.create_task(
+                self._go_on(self._interval), name="digitwin upkeep", context=Context()
+            )
+
+    async def stop(self) -> None:
+        """End it, also in the middle of a run, and wait until it has ended."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _go_on(self, interval: float) -> None:
+        pause, wanted = interval * random.random(), True  # noqa: S311 - to spread load, not to hide
+        while wanted:
+            await asyncio.sleep(pause)
+            wanted = await self._once()
+            pause = interval * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+
+    async def _once(self) -> bool:
+        try:
+            log.info("Upkeep done: %s", await self._run())
+        except ClosedError:
+            return False
+        except Exception:  # one failed run must not be the last
+            log.exception("Upkeep failed; it goes on in its time")
+        return True
