@@ -1,0 +1,173 @@
+"""Everything that can be set, read once and checked before anything connects.
+
+Each field is also an environment variable: ``pool_max`` is ``DIGITWIN_POOL_MAX``, in the
+environment or in a ``.env`` file of the working folder. What is given in Python wins over
+the environment, and the environment over the file. A wrong value is a
+:class:`~digitwin.ConfigurationError` that names the field and its limit.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from digitwin.errors import ConfigurationError
+
+DAY = 86_400.0
+
+
+def _as_seconds(value: object) -> object:
+    """Seconds as a number, as text (from the environment), or as a ``timedelta``."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        try:
+            seconds = float(value)
+        except (ValueError, OverflowError):
+            raise ValueError("must be seconds, as in 30 or 0.5") from None
+        if math.isfinite(seconds):
+            return seconds
+    raise ValueError("must be seconds or a timedelta")
+
+
+def _not_reserved(schema: str) -> str:
+    if schema.startswith("pg_"):
+        raise ValueError("names that begin with pg_ belong to PostgreSQL")
+    return schema
+
+
+Seconds = Annotated[float, BeforeValidator(_as_seconds)]
+Timeout = Annotated[Seconds, Field(ge=0.01, le=DAY)]
+Retention = Annotated[Seconds, Field(gt=0, le=36_525 * DAY)]
+SchemaName = Annotated[
+    str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"), AfterValidator(_not_reserved)
+]
+ApplicationName = Annotated[str, Field(pattern=r"^[ -~]{1,63}$")]
+
+
+class Settings(BaseSettings):
+    """How a handle connects and behaves. Frozen; durations are seconds or ``timedelta``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DIGITWIN_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+    )
+
+    url: SecretStr | None = Field(None, validation_alias="DIGITWIN_DATABASE_URL")
+    """Where the database is; see :mod:`digitwin.kernel.dsn` for the spellings."""
+    database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
+    """What hosting platforms set; used when ``url`` is not given."""
+    embedded: Literal["auto", "never", "always"] = "auto"
+    """Use the embedded PostgreSQL: when no URL is known, never, or whatever is in the
+    environment (a URL given as an argument still wins)."""
+    home: Path = Path(".digitwin")
+    """The embedded PostgreSQL's folder."""
+
+    pool_min: int = Field(1, ge=0, le=1000)
+    """Connections opened at the start."""
+    pool_max: int = Field(10, ge=2, le=1000)
+    """Connections at most; transactions and streams together hold at most one less."""
+    connect_timeout: Timeout = 10.0
+    """For the whole of connecting, name look-up included."""
+    acquire_timeout: Timeout = 10.0
+    """How long a call waits for a free connection."""
+    idle_timeout: Annotated[Seconds, Field(ge=0, le=30 * DAY)] = 600.0
+    """After this long unused a connection is closed; 0 keeps it."""
+    statement_timeout: Timeout = 30.0
+    """How long one statement may run."""
+    lock_timeout: Timeout = 5.0
+    """How long a statement waits for another's lock."""
+    idle_in_transaction_timeout: Timeout = 60.0
+    """How long an open transaction may do nothing before the server ends it."""
+    drain_timeout: Annotated[Seconds, Field(ge=0, le=DAY)] = 10.0
+    """How long ``close()`` waits for work under way."""
+
+    schema_name: SchemaName = Field("public", validation_alias="DIGITWIN_SCHEMA")
+    """The schema that holds the tables; ``schema=`` as an argument."""
+    application_name: ApplicationName = "digitwin"
+    """What ``pg_stat_activity`` shows."""
+    migrate: Literal["auto", "check", "skip"] | None = None
+    """At the start: upgrade the schema, refuse an old one, or do not look. None: upgrade on
+    the embedded server, check elsewhere."""
+
+    flush_interval: Annotated[Seconds, Field(ge=0.01, le=3600)] = 5.0
+    """How often counters that are gathered in memory are written."""
+    maintenance_interval: Annotated[Seconds, Field(ge=0.01, le=30 * DAY)] | None = None
+    """How often a background task runs ``maintain()``; None: never."""
+    audit_retention: Retention = 90 * DAY
+    """``maintain()`` removes audit rows older than this."""
+    limiter_retention: Retention = 366 * DAY
+    """``maintain()`` removes rate limits that nobody has used for this long."""
+
+    def __init__(self, **values: Any) -> None:
+        if "schema" in values:
+            values["schema_name"] = values.pop("schema")
+        unknown = {name for name in values if name[:1] != "_"} - type(self).model_fields.keys()
+        if unknown:
+            name = min(unknown)
+            raise ConfigurationError(f"There is no setting `{name}`", field=name)
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _explained(error) from None
+
+    @property
+    def schema(self) -> str:  # type: ignore[override]
+        """The schema that holds the tables."""
+        return self.schema_name
+
+    def but(self, **overrides: Any) -> Settings:
+        """These settings with some of them replaced, checked anew."""
+        kept = {name: getattr(self, name) for name in type(self).model_fields}
+        if "schema" in overrides:
+            del kept["schema_name"]
+        return type(self)(**kept | overrides)
+
+    @model_validator(mode="after")
+    def _pool_bounds(self) -> Self:
+        if self.pool_min > self.pool_max:
+            raise ValueError(f"must be at most `pool_max`, which is {self.pool_max}")
+        return self
+
+
+def _explained(error: ValidationError) -> ConfigurationError:
+    """The first thing that is wrong; the value is left out, for it may be a secret."""
+    fault = error.errors(include_url=False, include_input=False)[0]
+    limit = {
+        name: value
+        for name, value in fault.get("ctx", {}).items()
+        if isinstance(value, int | float | str)
+    }
+    message = fault["msg"].removeprefix("Value error, ")
+    place = str(fault["loc"][0]) if fault["loc"] else "pool_min"
+    field = _NAMES.get(place, place)
+    return ConfigurationError(
+        f"Setting `{field}`: {message[:1].lower()}{message[1:]}", field=field, **limit
+    )
+
+
+_NAMES = {
+    "DIGITWIN_DATABASE_URL": "url",
+    "DATABASE_URL": "database_url",
+    "DIGITWIN_SCHEMA": "schema",
+    "schema_name": "schema",
+}
+"""Pydantic speaks of a field by its alias; a user knows it by its own name."""
