@@ -44,10 +44,13 @@ def refusal(error: ValidationError, unnamed: str) -> InvalidInputError:
     """
     found = error.errors(include_url=False, include_input=False)
     first = min(found, key=lambda detail: detail["type"] != "extra_forbidden")
-    field = str(first["loc"][0])[:100] if first["loc"] else unnamed
+    place = first["loc"]
+    if not place or isinstance(place[0], int):
+        place = (unnamed, *place)
+    field = str(place[0])[:100]
     if first["type"] == "extra_forbidden":
         return InvalidInputError(f"unknown field {field!r}", field=field)
-    refused = InvalidInputError(f"{_place(first, field)} {_phrase(first)}", field=field)
+    refused = InvalidInputError(f"{_spelt(place)} {_phrase(first)}", field=field)
     refused.details |= _limit(first.get("ctx", {}))
     return refused
 
@@ -57,10 +60,12 @@ def _limit(context: Mapping[str, Any]) -> dict[str, Any]:
     return {} if name is None else {"limit": context[name]}
 
 
-def _place(detail: ErrorDetails, field: str) -> str:
-    """The field, with the item of a list that does not fit."""
-    item = detail["loc"][1:2]
-    return f"{field}[{item[0]}]" if item and isinstance(item[0], int) else field
+def _spelt(place: tuple[int | str, ...]) -> str:
+    """The field, with the item of a list that does not fit and the field within that."""
+    field, item, inner = (*place[:3], None, None)[:3]
+    if not isinstance(item, int):
+        return str(field)[:100]
+    return f"{field}[{item}].{inner}" if isinstance(inner, str) else f"{field}[{item}]"
 
 
 def _phrase(detail: ErrorDetails) -> str:

@@ -162,6 +162,13 @@ def test_a_lone_value_goes_by_the_name_it_is_given() -> None:
         validate(TypeAdapter(Count), "x", "limit")
 
 
+def test_a_list_of_fields_goes_by_the_name_it_is_given_and_the_item_is_told() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        validate(TypeAdapter(list[Fields]), [{"name": "Ada"}, {"name": 7}], "rows")
+    assert caught.value.message == "rows[1].name must be a string"
+    assert caught.value.details["field"] == "rows"
+
+
 @given(st.text(max_size=20))
 def test_a_text_is_taken_whole_or_refused(text: str) -> None:
     storable = "\0" not in text and len(text) <= 8

@@ -1,0 +1,99 @@
+"""Conversations from a file of JSON lines, as owners, sessions and turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from digitwin.conversations.fields import NewTurn
+from digitwin.conversations.participant import Participant
+from digitwin.database import Database
+from digitwin.errors import AlreadyExistsError, InvalidInputError
+from digitwin.importing.personas import owner_of
+from digitwin.importing.records import Conversation, Record, paired, records
+from digitwin.importing.reports import BadRecord, Progress, no_progress
+from digitwin.importing.workers import for_each
+from digitwin.models import User
+
+BATCH = 1000
+"""Turns sent with one statement."""
+
+
+@dataclass(slots=True)
+class ConversationImport:
+    """What an import added, skipped and could not take."""
+
+    conversations: int = 0
+    utterances: int = 0
+    turns: int = 0
+    users: int = 0
+    skipped: int = 0
+    bad: list[BadRecord] = field(default_factory=list)
+
+
+async def import_conversations(
+    db: Database, path: Path, *, progress: Progress = no_progress
+) -> ConversationImport:
+    """Store the conversations of a file of JSON lines that are not there yet.
+
+    Whoever has the ``twin_traits`` owns the session, a guest with the ``user_traits`` takes
+    part in it, and its ``external_id`` is the conversation's ``id``, by which another run
+    knows it. Each conversation is stored whole or not at all.
+
+    Args:
+        progress: told the bytes of every line that is done.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    importer = _Importer(db, path.name, progress)
+    await for_each(records(path), importer.take, at_once=db.settings.pool_max - 1)
+    importer.report.bad.sort(key=lambda bad: bad.line)
+    return importer.report
+
+
+class _Importer:
+    def __init__(self, db: Database, source: str, progress: Progress) -> None:
+        self.report = ConversationImport()
+        self._db = db
+        self._source = source
+        self._progress = progress
+
+    async def take(self, record: Record) -> None:
+        try:
+            await self._store(record.conversation())
+        except InvalidInputError as error:
+            self.report.bad.append(BadRecord(self._source, record.number, error.message))
+        self._progress(record.size)
+
+    async def _store(self, conversation: Conversation) -> None:
+        owner, created = await owner_of(self._db, conversation["twin_traits"])
+        self.report.users += created
+        known = {"user_id": owner.id, "external_id": conversation["id"]}
+        if await self._db.sessions.exists(**known):
+            self.report.skipped += 1
+            return
+        turns = paired(conversation["turns"])
+        try:
+            await self._store_whole(owner, conversation, turns)
+        except AlreadyExistsError:  # another import was faster
+            self.report.skipped += 1
+            return
+        self.report.conversations += 1
+        self.report.turns += len(turns)
+        self.report.utterances += len(conversation["turns"])
+
+    async def _store_whole(
+        self, owner: User, conversation: Conversation, turns: list[NewTurn]
+    ) -> None:
+        sessions = self._db.sessions
+        async with self._db.transaction():
+            session = await sessions.start(
+                owner.id,
+                external_id=conversation["id"],
+                participant=Participant(kind="guest", traits=conversation["user_traits"]),
+            )
+            for first in range(0, len(turns), BATCH):
+                batch = turns[first : first + BATCH]
+                await sessions.add_turns(session.id, batch, user_id=owner.id)
+            await sessions.end(session.id, user_id=owner.id, reason="imported")

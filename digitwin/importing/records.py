@@ -1,0 +1,115 @@
+"""Conversations as JSON lines: one object a line, read one at a time.
+
+``{"id": …, "user_traits": […], "twin_traits": […], "turns": [{"speaker": …, "text": …}]}``;
+``speaker`` is user or twin, and further fields are left alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
+from typing_extensions import TypedDict
+
+from digitwin.conversations.fields import ExternalId, NewTurn, Said
+from digitwin.errors import InvalidInputError
+from digitwin.kernel.inputs import line, validate
+
+MAX_LINE = 16 * 1024 * 1024
+"""Bytes of one line: a conversation of 100,000 utterances fits; more is not a conversation."""
+
+Traits = Annotated[list[Annotated[str, line(500)]], Field(max_length=100)]
+
+
+@with_config(ConfigDict(strict=True))
+class Utterance(TypedDict):
+    """What one of the two said."""
+
+    speaker: Literal["user", "twin"]
+    text: Said
+
+
+@with_config(ConfigDict(strict=True))
+class Conversation(TypedDict):
+    """One line of the file."""
+
+    id: ExternalId
+    user_traits: Traits
+    twin_traits: Traits
+    turns: list[Utterance]
+
+
+_CONVERSATION = TypeAdapter(Conversation)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A line that is not blank, not yet understood; ``raw`` is None when it is too long."""
+
+    number: int
+    size: int
+    raw: bytes | None
+
+    def conversation(self) -> Conversation:
+        """The conversation it holds.
+
+        Raises:
+            InvalidInputError: it holds none; the message says why.
+        """
+        if self.raw is None:
+            raise InvalidInputError(f"the line is longer than {MAX_LINE:,} bytes", field="line")
+        return validate(_CONVERSATION, _parsed(self.raw), "line")
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return json.loads(raw.decode())
+    except UnicodeDecodeError:
+        reason = "is not UTF-8"
+    except json.JSONDecodeError as error:
+        reason = f"is not JSON: {error.msg} at column {error.colno}"
+    except (ValueError, RecursionError):
+        reason = "is JSON beyond measure: a number too long, or nested too deep"
+    raise InvalidInputError(f"the line {reason}", field="line")
+
+
+def records(path: Path) -> Iterator[Record]:
+    """The lines of a file that are not blank, each with its number and its size in bytes."""
+    with path.open("rb") as file:
+        number = 0
+        while raw := file.readline(MAX_LINE + 1):
+            number += 1
+            if len(raw) > MAX_LINE:
+                yield Record(number, len(raw) + _rest(file, raw), None)
+            elif raw.strip():
+                yield Record(number, len(raw), raw)
+
+
+def _rest(file: BinaryIO, chunk: bytes) -> int:
+    """Read past the end of a line, holding little of it; how many bytes that were."""
+    size = 0
+    while chunk and not chunk.endswith(b"\n"):
+        chunk = file.readline(MAX_LINE)
+        size += len(chunk)
+    return size
+
+
+def paired(utterances: list[Utterance]) -> list[NewTurn]:
+    """Utterances as turns: a user's and the twin's next one are one turn.
+
+    Whatever has no such partner is a turn of its own, so that none is lost and none moves.
+    """
+    turns: list[NewTurn] = []
+    for utterance in utterances:
+        text = utterance["text"]
+        if utterance["speaker"] == "user":
+            turns.append({"user_text": text})
+        elif turns and "twin_text" not in turns[-1]:
+            turns[-1]["twin_text"] = text
+        else:
+            turns.append({"twin_text": text})
+    return turns
