@@ -1,0 +1,177 @@
+"""Where the database is, from whatever says so."""
+
+from __future__ import annotations
+
+import getpass
+import ipaddress
+import math
+import ssl as tls_module
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import SecretStr
+
+from digitwin.errors import ConfigurationError
+from digitwin.kernel import conninfo, tls
+from digitwin.settings import Settings
+
+PORT = 5432
+_SHOWN = [name for name in tls.KEYWORDS if name != "sslpassword"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One database, ready to be connected to. Its repr holds no password."""
+
+    host: str | None
+    """A name, an address, or a socket's folder; None: this machine, as libpq finds it."""
+    port: int
+    user: str
+    database: str
+    password: SecretStr | None = None
+    passfile: str | None = None
+    ssl: tls_module.SSLContext | str | None = field(default=None, repr=False)
+    tls_words: Mapping[str, str] = field(default_factory=dict)
+    """What the address says about TLS, for other programs."""
+    connect_timeout: float | None = None
+    """Seconds, when the address names them."""
+    server_settings: Mapping[str, str] = field(default_factory=dict)
+    embedded: bool = False
+
+    def connect_args(self) -> dict[str, Any]:
+        """Keyword arguments for ``asyncpg.connect`` and ``asyncpg.create_pool``."""
+        arguments: dict[str, Any] = {
+            "host": self.host,
+            "port": self.port,
+            "user": self.user,
+            "database": self.database,
+            "passfile": self.passfile,
+            "server_settings": dict(self.server_settings),
+        }
+        if self.password is not None:
+            arguments["password"] = self.password.get_secret_value()
+        if self.ssl is not None and not self._is_socket:
+            arguments["ssl"] = self.ssl
+        return arguments
+
+    @property
+    def is_local(self) -> bool:
+        """On this machine: a Unix socket or a loopback address."""
+        if self.host is None or self._is_socket or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def display(self) -> str:
+        """The address for people and logs, without its password."""
+        return self._url(login=quote(self.user, safe=""))
+
+    @property
+    def url(self) -> str:
+        """The address with its password, for programs: never log it."""
+        login = quote(self.user, safe="")
+        if self.password is not None:
+            login += ":" + quote(self.password.get_secret_value(), safe="")
+        return self._url(login)
+
+    @property
+    def _is_socket(self) -> bool:
+        return self.host is not None and self.host.startswith("/")
+
+    def _url(self, login: str) -> str:
+        words = dict(self.tls_words)
+        host = self.host or ""
+        if self._is_socket:
+            words, host = {"host": host}, ""
+        elif ":" in host:
+            host = f"[{host}]"
+        port = f":{self.port}" if host or self.port != PORT else ""
+        query = "&".join(f"{name}={quote(value)}" for name, value in words.items())
+        database = quote(self.database, safe="")
+        return f"postgresql://{login}@{host}{port}/{database}{'?' if query else ''}{query}"
+
+
+def resolve(settings: Settings, url: str | None = None) -> Target | None:
+    """The database to use, or None for the embedded one.
+
+    The first that is there decides: the argument, ``DIGITWIN_DATABASE_URL``,
+    ``DATABASE_URL``, the embedded server.
+
+    Raises:
+        ConfigurationError: an address cannot be read, or there is none and the embedded
+            server is ruled out.
+    """
+    if url is not None:
+        return parse(url)
+    said = settings.url or settings.database_url
+    if said and settings.embedded != "always":
+        return parse(said.get_secret_value())
+    if settings.embedded == "never":
+        raise ConfigurationError(
+            "No database is named: set DATABASE_URL, as in"
+            " postgresql://user:password@host:5432/database",
+            field="url",
+        )
+    return None
+
+
+def parse(address: str, *, embedded: bool = False) -> Target:
+    """The target an address names; ``PG*`` variables fill what it leaves out.
+
+    Raises:
+        ConfigurationError: it cannot be read; the message never quotes it.
+    """
+    said = conninfo.keywords(address)
+    if any("\0" in value for value in said.values()):
+        raise ConfigurationError("The URL holds a NUL byte", field="url")
+    user = said.get("user") or _this_user()
+    return Target(
+        host=said.get("host") or None,
+        port=_port(said.get("port")),
+        user=user,
+        database=said.get("dbname") or user,
+        password=SecretStr(said["password"]) if said.get("password") else None,
+        passfile=said.get("passfile") or None,
+        ssl=tls.choice(said),
+        tls_words={name: said[name] for name in _SHOWN if said.get(name)},
+        connect_timeout=_connect_timeout(said.get("connect_timeout")),
+        server_settings={
+            name: said[name] for name in ("application_name", "options") if said.get(name)
+        },
+        embedded=embedded,
+    )
+
+
+def _this_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's nameless user
+        raise ConfigurationError("The URL must name a user", field="user") from None
+
+
+def _port(text: str | None) -> int:
+    if not text:
+        return PORT
+    if text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65_535:
+        return int(text)
+    raise ConfigurationError("The port must be a number from 1 to 65535", field="port")
+
+
+def _connect_timeout(text: str | None) -> float | None:
+    """Seconds; 0, as in libpq, names none."""
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= 86_400:
+        raise ConfigurationError(
+            "`connect_timeout` must be seconds, at most a day", field="connect_timeout"
+        )
+    return seconds or None
