@@ -117,11 +117,9 @@ class Caretaker:
         interval: seconds between the runs; None means never.
     """
 
-    def __init__(
-        self, run: Callable[[], Awaitable[object]], interval: float | timedelta | None
-    ) -> None:
+    def __init__(self, run: Callable[[], Awaitable[object]], interval: float | None) -> None:
         self._run = run
-        self._interval = interval.total_seconds() if isinstance(interval, timedelta) else interval
+        self._interval = interval
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:

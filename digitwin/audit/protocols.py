@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+import builtins
+from collections.abc import AsyncGenerator, Iterable
 from datetime import datetime, timedelta
 from typing import Any, Protocol, Unpack
 from uuid import UUID
@@ -19,7 +20,7 @@ class AuditTrail(Protocol):
 
     async def record(self, action: str, resource: str, **details: Unpack[Details]) -> UUID: ...
 
-    async def record_many(self, entries: Iterable[Entry]) -> Sequence[UUID]: ...
+    async def record_many(self, entries: Iterable[Entry]) -> builtins.list[UUID]: ...
 
     async def list(
         self, *, limit: int = 50, after: str | None = None, **filters: Unpack[Filters]

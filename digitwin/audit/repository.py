@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import json
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Unpack
@@ -65,7 +66,7 @@ class AuditLogRepository(Repository):
         return id
 
     @operation
-    async def record_many(self, entries: Iterable[Entry]) -> Sequence[UUID]:
+    async def record_many(self, entries: Iterable[Entry]) -> builtins.list[UUID]:
         """Add up to 10,000 records at once, all or none; their ids, in the order given."""
         rows = [self._row(entry) for entry in entries]
         if len(rows) > MAX_ROWS:
@@ -132,7 +133,7 @@ class AuditLogRepository(Repository):
         partition. Not found is what somebody changed or removed who may switch the guard off
         and on again: no record carries a proof of its content or of its neighbours.
         """
-        faults = [*await self._faulty_guards()]
+        faults = await self._faulty_guards()
         records = 0
         async with aclosing(self._core.db.stream(_SQL["placed_records"])) as placed:
             async for record in placed:
@@ -172,7 +173,7 @@ class AuditLogRepository(Repository):
             gone: int = await tx.fetchval(_SQL["purge_batch"], cutoff, BATCH)
         return gone
 
-    async def _faulty_guards(self) -> Sequence[AuditFault]:
+    async def _faulty_guards(self) -> builtins.list[AuditFault]:
         tables = await self._core.db.fetch(_SQL["unguarded"])
         months = await partitions.missing(self._core, 0)
         return [
@@ -191,7 +192,7 @@ class AuditLogRepository(Repository):
 
     def _where(
         self, filters: Mapping[str, Any], after: UUID | None = None
-    ) -> tuple[str, Sequence[Any]]:
+    ) -> tuple[str, builtins.list[Any]]:
         """The conditions, and the values they refer to."""
         given: dict[str, Any] = validate(FILTERS, dict(filters))
         given["user_id"] = self._owner(given.get("user_id"))
