@@ -9,6 +9,7 @@ the environment, and the environment over the file. A wrong value is a
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -146,6 +147,13 @@ class Settings(BaseSettings):
         if self.pool_min > self.pool_max:
             raise ValueError(f"must be at most `pool_max`, which is {self.pool_max}")
         return self
+
+
+def load_settings(given: Settings | None, overrides: Mapping[str, Any]) -> Settings:
+    """What the caller gave, or else the environment, with single fields replaced."""
+    if given is None:
+        return Settings(**overrides)
+    return given.but(**overrides) if overrides else given
 
 
 def _explained(error: ValidationError) -> ConfigurationError:

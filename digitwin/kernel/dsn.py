@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import ipaddress
-import math
 import ssl as tls_module
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,8 +34,8 @@ class Target:
     ssl: tls_module.SSLContext | str | None = field(default=None, repr=False)
     tls_words: Mapping[str, str] = field(default_factory=dict)
     """What the address says about TLS, for other programs."""
-    connect_timeout: float | None = None
-    """Seconds, when the address names them."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the address says that :class:`~digitwin.Settings` would."""
     server_settings: Mapping[str, str] = field(default_factory=dict)
     embedded: bool = False
 
@@ -55,6 +54,10 @@ class Target:
         if self.ssl is not None and not self._is_socket:
             arguments["ssl"] = self.ssl
         return arguments
+
+    def over(self, settings: Settings) -> Settings:
+        """The settings, with what the address itself says of them."""
+        return settings.but(**self.settings) if self.settings else settings
 
     @property
     def is_local(self) -> bool:
@@ -139,10 +142,12 @@ def parse(address: str, *, embedded: bool = False) -> Target:
         passfile=said.get("passfile") or None,
         ssl=tls.choice(said),
         tls_words={name: said[name] for name in _SHOWN if said.get(name)},
-        connect_timeout=_connect_timeout(said.get("connect_timeout")),
-        server_settings={
-            name: said[name] for name in ("application_name", "options") if said.get(name)
+        settings={
+            name: said[name]
+            for name in ("application_name", "connect_timeout")
+            if said.get(name, "0") != "0"
         },
+        server_settings={"options": said["options"]} if said.get("options") else {},
         embedded=embedded,
     )
 
@@ -160,18 +165,3 @@ def _port(text: str | None) -> int:
     if text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65_535:
         return int(text)
     raise ConfigurationError("The port must be a number from 1 to 65535", field="port")
-
-
-def _connect_timeout(text: str | None) -> float | None:
-    """Seconds; 0, as in libpq, names none."""
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds <= 86_400:
-        raise ConfigurationError(
-            "`connect_timeout` must be seconds, at most a day", field="connect_timeout"
-        )
-    return seconds or None

