@@ -56,8 +56,14 @@ class Target:
         return arguments
 
     def over(self, settings: Settings) -> Settings:
-        """The settings, with what the address itself says of them."""
-        return settings.but(**self.settings) if self.settings else settings
+        """The settings; where they are at their default, what the address says counts."""
+        fields = type(settings).model_fields
+        said = {
+            name: value
+            for name, value in self.settings.items()
+            if getattr(settings, name) == fields[name].default
+        }
+        return settings.but(**said) if said else settings
 
     @property
     def is_local(self) -> bool:
