@@ -1,0 +1,142 @@
+"""What a document is made of, as callers give it, and the life it may lead."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Annotated, Final, Literal, Required
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from digitwin.errors import InvalidStateError
+from digitwin.kernel.inputs import STRICT, JsonObject, Line, Text
+
+Status = Literal["pending", "processing", "ready", "failed"]
+Visibility = Literal["owner", "visitors"]
+Audience = Literal["owner", "visitor"]
+
+STEPS: Final[dict[str, frozenset[str]]] = {
+    "pending": frozenset({"processing", "ready", "failed"}),
+    "processing": frozenset({"pending", "ready", "failed"}),
+    "ready": frozenset({"pending"}),
+    "failed": frozenset({"pending"}),
+}
+"""From each status the ones ``update`` may set. What is done, well or badly, is done again only
+from the start; a document called back from its worker is the worker's no longer."""
+
+SEEN_BY: Final[dict[str, list[str]]] = {
+    "owner": ["owner", "visitors"],
+    "visitor": ["visitors"],
+}
+"""The visibilities an audience is shown."""
+
+Title = Annotated[str, Line(500)]
+Content = Annotated[str, Text(10_000_000)]
+ContentType = Annotated[str, Line(100)]
+SourceUri = Annotated[str, Line(2048)]
+ContentHash = Annotated[str, Line(64)]
+
+
+class _Details(TypedDict, total=False):
+    content_type: ContentType
+    source_uri: SourceUri | None
+    content_hash: ContentHash
+    visibility: Visibility
+    metadata: JsonObject
+
+
+class NewDocument(_Details, total=False):
+    """Fields of ``create``; ``title`` and ``content`` are needed, ``user_id`` unless scoped."""
+
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+
+    user_id: UUID | str
+    title: Required[Title]
+    content: Required[Content]
+    status: Literal["pending", "ready", "failed"]
+
+
+class NewDocumentRow(NewDocument, total=False):
+    """A row of ``create_many``: the fields of ``create``, and an id when the caller made one."""
+
+    id: UUID | str
+
+
+class DocumentChanges(_Details, total=False):
+    """Fields of ``update``."""
+
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+
+    title: Title
+    content: Content
+    status: Status
+
+
+class SettledChanges(DocumentChanges, total=False):
+    """What ``update`` writes: the caller's changes, and what follows from them."""
+
+    attempts: int
+    worker: None
+    lease_until: None
+    error: None
+
+
+class DocumentFilters(TypedDict, total=False):
+    """Fields that ``list``, ``stream``, ``count`` and ``exists`` can ask for."""
+
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+
+    user_id: UUID | str
+    title: Title
+    content_type: ContentType
+    source_uri: SourceUri | None
+    content_hash: ContentHash
+    visibility: Visibility
+    status: Status
+
+
+class _Search(TypedDict):
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+
+    query: Annotated[str, Text(4000)]
+    audience: Audience
+
+
+class _Failure(TypedDict):
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+
+    error: Annotated[str, Text(2000)]
+    worker: Annotated[str, Line(200)]
+
+
+class _Worker(TypedDict):
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+
+    worker: Annotated[str, Line(200)]
+
+
+NEW = TypeAdapter(NewDocument)
+CHANGES = TypeAdapter(DocumentChanges)
+SETTLED = TypeAdapter(SettledChanges)
+FILTERS = TypeAdapter(DocumentFilters)
+SEARCH = TypeAdapter(_Search)
+FAILURE = TypeAdapter(_Failure)
+WORKER = TypeAdapter(_Worker)
+
+
+def digest(content: str) -> str:
+    """The SHA-256 of a content, in hex: equal contents have equal hashes."""
+    return sha256(content.encode()).hexdigest()
+
+
+def check_step(old: str, new: str) -> None:
+    """Refuse a status that cannot follow.
+
+    Raises:
+        InvalidStateError: naming both.
+    """
+    if new != old and new not in STEPS[old]:
+        raise InvalidStateError(
+            f"a document that is {old} cannot become {new}", field="status", status=old, wanted=new
+        )
