@@ -2,8 +2,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+READY := $(VENV)/.ready
 
-.PHONY: setup test check clean
+.PHONY: setup demo test check clean
 
 setup: $(STAMP)
 
@@ -11,6 +12,16 @@ $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $(STAMP)
+
+# The demo needs no tools for development: a bare installation is there in half the time.
+demo: $(READY)
+	@$(BIN)/digitwin demo
+
+$(READY): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test $(STAMP) -nt pyproject.toml \
+		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
+	@touch $(READY)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
