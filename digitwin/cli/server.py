@@ -1,0 +1,120 @@
+"""``digitwin db start|stop|url|psql``: the server itself, before any schema."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from digitwin.cli import output
+from digitwin.cli.output import CommandError
+
+if TYPE_CHECKING:
+    from digitwin.embedded import EmbeddedServer
+    from digitwin.kernel.dsn import Target
+    from digitwin.settings import Settings
+
+
+def register(app: typer.Typer, db: typer.Typer) -> None:
+    db.command("start")(start)
+    db.command("stop")(stop)
+    db.command("url")(url)
+    # what psql is given is psql's to understand
+    db.command("psql", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+        psql
+    )
+
+
+def start() -> None:
+    """Start the embedded PostgreSQL and leave it running until `db stop`."""
+    server = output.run(_left_running)
+    say = f"The embedded PostgreSQL runs until `digitwin db stop`:\n{server.url}"
+    output.show({"url": server.url, "home": server.home}, say)
+
+
+def stop() -> None:
+    """Stop the embedded PostgreSQL, also while it is in use."""
+    from digitwin import embedded
+    from digitwin.settings import Settings
+
+    home = Settings().home
+    stopped = output.run(lambda: embedded.stop(home))
+    output.show({"stopped": stopped}, "Stopped" if stopped else "It was not running")
+
+
+def url() -> None:
+    """Print the embedded PostgreSQL's URL, after starting it as `db start` does."""
+    server = output.run(_left_running)
+    output.show({"url": server.url}, server.url)
+
+
+async def _left_running() -> EmbeddedServer:
+    from digitwin import embedded
+    from digitwin.settings import Settings
+
+    server = await embedded.acquire(Settings().home, keep=True)
+    await server.release()
+    return server
+
+
+def psql(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="What psql takes, as in -c 'SELECT 1'.")
+    ] = None,
+) -> None:
+    """Open psql on the database."""
+    raise typer.Exit(output.run(lambda: _psql(arguments or [])))
+
+
+async def _psql(arguments: list[str]) -> int:
+    from digitwin import embedded
+    from digitwin.kernel import dsn
+    from digitwin.settings import Settings
+
+    settings = Settings()
+    target = dsn.resolve(settings, output.current().url)
+    if target is not None:
+        return _hand_to_psql(settings, target, arguments)
+    server = await embedded.acquire_by_default(settings)
+    try:
+        return _hand_to_psql(settings, server.target, arguments)
+    finally:
+        await server.release()
+
+
+def _hand_to_psql(settings: Settings, target: Target, arguments: list[str]) -> int:
+    """Run it to its end; Ctrl-C is psql's to handle. The password is in nobody's ``ps``."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        command = [_find_psql(), target.display, *arguments]
+        return subprocess.call(command, env=_environment(settings, target))  # noqa: S603
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _find_psql() -> str:
+    from digitwin import cluster, embedded
+
+    found = shutil.which("psql")
+    if found is None and embedded.is_installed():
+        own = cluster.program("psql")
+        found = str(own) if own.exists() else None
+    if found is None:
+        raise CommandError(
+            "There is no psql: install PostgreSQL's client programs, or digitwin[embedded]"
+        )
+    return found
+
+
+def _environment(settings: Settings, target: Target) -> dict[str, str]:
+    options = target.server_settings.get("options", "")
+    environment = os.environ | {"PGOPTIONS": f"{options} -c search_path={settings.schema_name}"}
+    if target.password is not None:
+        environment["PGPASSWORD"] = target.password.get_secret_value()
+    if target.passfile is not None:
+        environment["PGPASSFILE"] = target.passfile
+    return environment
