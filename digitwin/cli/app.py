@@ -9,7 +9,7 @@ top, everything else inside its functions (so that ``--help`` stays quick), and 
 
 A command is a plain function with annotated options. ``--json`` and ``--url`` need no
 declaration: they are taken from anywhere on the line before it is parsed, and
-``output.open_database()``, ``output.show()`` and the rest heed them. It ends well by returning,
+``output.connect()``, ``output.show()`` and the rest heed them. It ends well by returning,
 with code 1 by raising a :class:`~digitwin.DigiTwinError` (printed in one line, no
 traceback) or ``typer.Exit(1)``; typer itself answers wrong usage with code 2.
 """

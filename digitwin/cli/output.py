@@ -62,11 +62,11 @@ def current() -> Invocation:
     return invocation.get(Invocation())
 
 
-def open_database(**overrides: Any) -> Opening:
+def connect(**overrides: Any) -> Opening:
     """A handle on the database that ``--url`` or the environment names."""
-    from digitwin.database import connect
+    from digitwin import database
 
-    return connect(current().url, **overrides)
+    return database.connect(current().url, **overrides)
 
 
 def run(main: Callable[[], Awaitable[T]]) -> T:
