@@ -93,21 +93,23 @@ def _launch(data: Path) -> Target:
     if _as_root() and folder != data:
         folder.chmod(0o777)
     listen = f"-h {shlex.quote('')} -k {shlex.quote(str(folder))}"
-    try:
-        _run(data, "pg_ctl", "-w", "-D", str(data), "-l", str(data / "log"), "-o", listen, "start")
-    except RuntimeError:
-        raise RuntimeError(_last_words(data / "log")) from None
+    log = data / "log"
+    read = log.stat().st_size if log.exists() else 0
+    with suppress(RuntimeError):  # pg_ctl only says to look into the log
+        _run(data, "pg_ctl", "-w", "-D", str(data), "-l", str(log), "-o", listen, "start")
     target = running(data)
     if target is None:
-        raise RuntimeError(_last_words(data / "log"))
+        raise RuntimeError(_written_since(log, read))
     return target
 
 
-def _last_words(log: Path) -> str:
-    with suppress(OSError):
-        lines = log.read_text(errors="replace").strip().splitlines()
-        return f"{lines[-1]} ({log})" if lines else str(log)
-    return f"there is no {log}"
+def _written_since(log: Path, read: int) -> str:
+    """What the server said of its own end, in one line."""
+    try:
+        said = log.read_bytes()[read:].decode(errors="replace")
+    except OSError:
+        said = ""
+    return f"{' '.join(said.split())[-600:] or 'it says nothing'} ({log})"
 
 
 def _initialise(data: Path) -> None:

@@ -20,7 +20,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from digitwin import cluster
@@ -40,6 +40,7 @@ class EmbeddedServer:
 
     home: Path
     target: Target
+    _claim: object = field(repr=False)
 
     @property
     def url(self) -> str:
@@ -47,8 +48,8 @@ class EmbeddedServer:
         return self.target.url
 
     async def release(self) -> None:
-        """Give the claim back; the last one of all processes stops the server."""
-        await asyncio.to_thread(_release, self.home)
+        """Give the claim back, once; the last one of all processes stops the server."""
+        await asyncio.to_thread(_release, self.home, self._claim)
 
 
 def is_installed() -> bool:
@@ -97,24 +98,26 @@ async def running(home: Path) -> Target | None:
 
 
 class _Claims:
-    """This process's claims on one folder: counted here, shown to others by one lock."""
+    """This process's claims on one folder; to other processes, all of them are one lock."""
 
     def __init__(self, home: Path) -> None:
         import fasteners  # type: ignore[import-untyped]
 
-        self.count = 0
         self.pid = os.getpid()
+        self.open: set[object] = set()
         self._users = fasteners.InterProcessReaderWriterLock(home / "users")
 
-    def add(self) -> None:
-        if not self.count:
+    def add(self) -> object:
+        if not self.open:
             self._users.acquire_read_lock()
-        self.count += 1
+        claim = object()
+        self.open.add(claim)
+        return claim
 
-    def drop(self) -> bool:
+    def drop(self, claim: object) -> bool:
         """True when that was the last claim of any process."""
-        self.count -= 1
-        if self.count:
+        self.open.remove(claim)
+        if self.open:
             return False
         last: bool = self._users.acquire_write_lock(blocking=False)
         self._users.release_read_lock()
@@ -130,23 +133,23 @@ def _acquire(home: Path, keep: bool = False) -> EmbeddedServer:
     _prepare(home)
     with _locked(home):
         claims = _claims_of(home)
-        claims.add()
+        claim = claims.add()
         try:
             target = cluster.start(home / "data")
             if keep:
                 (home / "keep").touch()
         except BaseException:
-            claims.drop()
+            claims.drop(claim)
             raise
-    return EmbeddedServer(home, target)
+    return EmbeddedServer(home, target, claim)
 
 
-def _release(home: Path) -> None:
+def _release(home: Path, claim: object) -> None:
     with _locked(home):
-        claims = _claims.get(home)
-        if claims is None or claims.pid != os.getpid() or not claims.count:
+        claims = _claims[home]
+        if claims.pid != os.getpid() or claim not in claims.open:
             return
-        if claims.drop() and not (home / "keep").exists():
+        if claims.drop(claim) and not (home / "keep").exists():
             cluster.stop(home / "data")
 
 
@@ -177,8 +180,8 @@ def _claims_of(home: Path) -> _Claims:
 def _release_all() -> None:
     """At exit, for handles that were never closed."""
     for home, claims in _claims.items():
-        while claims.pid == os.getpid() and claims.count:
-            _release(home)
+        for claim in list(claims.open):
+            _release(home, claim)
 
 
 def _prepare(home: Path) -> None:
