@@ -145,11 +145,11 @@ def _acquire(home: Path, keep: bool = False) -> EmbeddedServer:
 
 
 def _release(home: Path, claim: object) -> None:
+    claims = _claims[home]
+    if claims.pid != os.getpid():  # a forked child's copy of its parent's claim
+        return
     with _locked(home):
-        claims = _claims[home]
-        if claims.pid != os.getpid() or claim not in claims.open:
-            return
-        if claims.drop(claim) and not (home / "keep").exists():
+        if claim in claims.open and claims.drop(claim) and not (home / "keep").exists():
             cluster.stop(home / "data")
 
 

@@ -33,6 +33,28 @@ async def main():
 asyncio.run(main())
 """
 
+FORK = """
+import asyncio, os, sys
+from pathlib import Path
+from digitwin import embedded
+
+home = Path(sys.argv[1])
+server = asyncio.run(embedded.acquire(home))
+claimed, child_claimed = os.pipe()
+end, end_it = os.pipe()
+if os.fork() == 0:
+    os.close(end_it)
+    asyncio.run(embedded.acquire(home))
+    os.write(child_claimed, b"!")
+    os.read(end, 1)
+    sys.exit()
+os.read(claimed, 1)
+asyncio.run(server.release())
+print("released", embedded._running(home) is not None)
+os.close(end_it)
+os.wait()
+"""
+
 
 @pytest.fixture(scope="module")
 def cluster_made_once() -> Iterator[Path]:
@@ -164,18 +186,27 @@ async def test_a_cancelled_claim_is_given_back(home: Path) -> None:
     claiming.cancel()
     with pytest.raises(asyncio.CancelledError):
         await claiming
+    await _start_and_stop(home)
     assert await embedded.running(home) is None
 
 
-async def test_a_forked_child_claims_for_itself(home: Path) -> None:
-    server = await embedded.acquire(home)
-    child = os.fork()
-    if child == 0:
-        embedded._release_all()
-        os._exit(0)
-    await asyncio.to_thread(os.waitpid, child, 0)
-    assert await answers(server.target)
-    await server.release()
+def test_a_forked_child_claims_for_itself(home: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORK, str(home)], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["released", "True"]
+    assert embedded._running(home) is None
+
+
+async def test_a_new_folder_claimed_by_many_processes_at_once_is_made_once() -> None:
+    home = Path(tempfile.mkdtemp(prefix="digitwin-embedded-"))
+    try:
+        others = await asyncio.gather(*(asyncio.to_thread(another_process, home) for _ in range(4)))
+        assert await answers(await embedded.running(home))
+        await asyncio.gather(*(asyncio.to_thread(ended, other) for other in others))
+        assert await embedded.running(home) is None
+    finally:
+        shutil.rmtree(home)
 
 
 async def test_git_does_not_see_the_folder(home: Path) -> None:
