@@ -27,7 +27,8 @@ JITTER = 0.1
 """How much shorter or longer than the interval a pause may be, so that instances drift apart."""
 
 Progress = Callable[[str], None]
-"""Told what begins, in words for a person."""
+"""Told each of the ``STEPS`` as it begins, in words for a person."""
+STEPS = 4
 
 
 class ExpiringCache(Protocol):
