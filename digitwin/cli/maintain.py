@@ -1,0 +1,48 @@
+"""``digitwin db maintain``: upkeep by hand or by cron."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from digitwin.cli import output
+
+if TYPE_CHECKING:
+    from digitwin.upkeep import MaintenanceReport
+
+
+def maintain() -> None:
+    """Clear away what is past its time, in small steps beside the traffic.
+
+    Expired cache rows, limits nobody used for long, audit records past their retention; and
+    the months to come of the audit trail are made ready. Safe to run anywhere, at any time.
+    """
+    report = output.run(_maintained)
+    output.show(report, _told(report))
+
+
+def register(app: typer.Typer, db: typer.Typer) -> None:
+    db.command("maintain")(maintain)
+
+
+async def _maintained() -> MaintenanceReport:
+    from digitwin.upkeep import STEPS
+
+    async with output.connect() as db:
+        with output.progress("Upkeep", STEPS) as advance:
+            return await db.maintain(progress=lambda step: advance(1))
+
+
+def _told(report: MaintenanceReport) -> str:
+    rows = sum(report.cache_rows.values())
+    by_store = ", ".join(f"{store} {count:,}" for store, count in report.cache_rows.items())
+    return "\n".join(
+        (
+            f"{rows:>9,}  expired cache rows removed ({by_store or 'no store'})",
+            f"{report.limit_buckets:>9,}  idle rate limits removed",
+            f"{report.audit_records:>9,}  audit records past their retention removed",
+            f"{report.audit_partitions:>9,}  months of the audit trail made ready",
+            f"in {report.duration_seconds:.2f} s",
+        )
+    )

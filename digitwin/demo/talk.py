@@ -1,0 +1,137 @@
+"""The guest talks to the twin: budget, cache, knowledge, turns."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from digitwin.conversations.fields import Timings
+from digitwin.demo.cast import ANSWER, ENDPOINT, HEARD, PRIVATE, QUESTION, Cast
+from digitwin.demo.stage import Scene
+
+EMBEDDING: Final = [0.25, -0.5, 0.125, 1.0] * 384
+"""As long as a usual one, and of numbers that 32 bits hold exactly."""
+KEY: Final = "demo:question"
+
+TIMINGS: Final = Timings(
+    asr_ms=80, retrieval_ms=4, llm_first_token_ms=210, tts_ms=90, first_audio_ms=390
+)
+
+
+async def budget(cast: Cast, scene: Scene) -> None:
+    """The guest may speak, and has one request less."""
+    limits = cast.db.limits
+    await limits.reset(cast.subject, ENDPOINT)
+    decision = await scene.call(
+        "limits.consume", limits.consume(cast.subject, ENDPOINT, limit=60, window=60)
+    )
+    scene.tick(
+        f"{cast.guest.name} may speak: {decision.remaining} of 60 requests a minute are left",
+        decision.allowed and decision.remaining == 59,
+    )
+    scene.store("rate_limits: one row for this budget, however many requests it sees")
+
+
+async def cached(cast: Cast, scene: Scene) -> None:
+    """What was computed once is not computed again."""
+    embeddings, owner = cast.db.cache.embeddings, cast.owner.id
+    computed: list[str] = []
+
+    async def compute() -> list[float]:
+        computed.append(QUESTION)
+        return EMBEDDING
+
+    async def look_up() -> list[float]:
+        return await embeddings.get_or_create(KEY, compute, user_id=owner, audience="visitor")
+
+    await embeddings.delete(KEY, user_id=owner, audience="visitor")
+    first = await scene.call("embeddings.get_or_create", look_up())
+    scene.tick("Missed: the question's embedding had to be computed", len(computed) == 1)
+    second = await scene.call("embeddings.get_or_create", look_up())
+    scene.tick("Hit: asked again, nothing is computed", len(computed) == 1)
+    scene.tick(f"All {len(second):,} numbers came back as they were", first == second == EMBEDDING)
+    scene.store(f"embedding_cache: {4 * len(EMBEDDING):,} bytes for an hour, for visitors of hers")
+
+
+async def knowledge(cast: Cast, scene: Scene) -> None:
+    """The guest finds what is for visitors, and nothing else."""
+
+    async def titles(query: str, audience: str) -> list[str]:
+        search = cast.db.documents.search(query, user_id=cast.owner.id, audience=audience)  # type: ignore[arg-type]
+        hits = await scene.call("documents.search", search)
+        return [hit.document.title for hit in hits]
+
+    found = await titles(QUESTION, "visitor")
+    scene.tick(f"“{QUESTION}” finds “{first(found)}”", first(found) == "Opening hours")
+    private = first(await titles(PRIVATE, "owner"))
+    scene.tick(f"To its owner the twin tells of “{private}”", private.startswith("Note to myself"))
+    shown = await titles(PRIVATE, "visitor")
+    scene.tick(f"{cast.guest.name} asks for the same and is not shown it", private not in shown)
+    await cast.db.audit.record(
+        "document.search",
+        "knowledge_document",
+        user_id=cast.owner.id,
+        result="denied",
+        metadata={"participant": cast.guest.ref},
+    )
+
+
+def first(titles: list[str]) -> str:
+    """The best hit's title."""
+    return titles[0] if titles else "nothing"
+
+
+async def turns(cast: Cast, scene: Scene) -> None:
+    """An exchange is stored once, with the time each stage took."""
+    sessions, owner = cast.db.sessions, cast.owner.id
+    turn = await scene.call(
+        "sessions.add_turn",
+        sessions.add_turn(
+            cast.session.id,
+            user_id=owner,
+            user_text=QUESTION,
+            twin_text=ANSWER,
+            timings=TIMINGS,
+            usage={"input_tokens": 212, "output_tokens": 14},
+            idempotency_key="first",
+        ),
+    )
+    scene.tick("The first turn is stored, with the time of every stage", turn.timings == TIMINGS)
+    again = await scene.call(
+        "sessions.add_turn",
+        sessions.add_turn(
+            cast.session.id,
+            user_id=owner,
+            user_text=QUESTION,
+            twin_text=ANSWER,
+            idempotency_key="first",
+        ),
+    )
+    scene.tick("Sent again after a lost answer, it is still one turn", again.id == turn.id)
+    scene.store(f"conversation_turns: position {turn.position}, first sound after 390 ms")
+
+
+async def barge_in(cast: Cast, scene: Scene) -> None:
+    """What was said and what was heard are two things."""
+    sessions, owner = cast.db.sessions, cast.owner.id
+    turn = await scene.call(
+        "sessions.add_turn",
+        sessions.add_turn(
+            cast.session.id,
+            user_id=owner,
+            user_text="And what is there at nine?",
+            twin_text=ANSWER,
+            heard_text=HEARD,
+            interrupted=True,
+        ),
+    )
+    scene.tick(f"{cast.guest.name} breaks in on turn {turn.position}", turn.status == "interrupted")
+    session = await scene.call(
+        "sessions.with_turns", sessions.with_turns(cast.session.id, user_id=owner)
+    )
+    last = list(session.turns)[-1]
+    scene.tick(
+        f"Said: “{last.twin_text}” Heard: “{last.heard_text}”",
+        (last.twin_text, last.heard_text) == (ANSWER, HEARD),
+    )
+    scene.store("conversation_turns: heard_text beside twin_text, status interrupted")
+    await sessions.end(cast.session.id, user_id=owner)

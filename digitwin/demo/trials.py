@@ -1,0 +1,121 @@
+"""What goes wrong elsewhere: crowds, deletions, spent budgets, trails that can be changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+from uuid import UUID
+
+from digitwin.database import Database
+from digitwin.demo.cast import ENDPOINT, Cast
+from digitwin.demo.stage import Scene
+from digitwin.errors import RateLimitedError
+
+T = TypeVar("T")
+
+WRITERS = 50
+BURST = 3
+
+
+async def crowd(cast: Cast, scene: Scene) -> None:
+    """Fifty writers at once; no position is missing, none is taken twice."""
+    sessions, owner = cast.db.sessions, cast.understudy.id
+    session = await sessions.start(owner)
+
+    async def write(n: int) -> int:
+        turn = await sessions.add_turn(session.id, user_id=owner, user_text=f"writer {n}")
+        return turn.position
+
+    positions = await scene.call("sessions.add_turn", _all(write(n) for n in range(WRITERS)))
+    scene.tick(
+        f"{WRITERS} writers on one session at once: 1 to {WRITERS} without a gap",
+        sorted(positions) == list(range(1, WRITERS + 1)),
+    )
+    loaded = await scene.call("sessions.with_turns", sessions.with_turns(session.id, user_id=owner))
+    held = len(list(loaded.turns))
+    scene.tick(
+        f"The session counts {loaded.turn_count} turns and holds {held}",
+        loaded.turn_count == held == WRITERS,
+    )
+    scene.store(f"conversation_turns: {WRITERS} rows, for the length of this demo")
+
+
+async def deletion(cast: Cast, scene: Scene) -> None:
+    """A deletion hides a person and all that is theirs; a restore shows the same rows again."""
+    db, owner = cast.db, cast.owner
+    before = await _belongings(db, owner.id)
+    await _on_record(cast, scene, "user.delete", db.users.delete)
+    try:
+        unseen = await db.users.find(owner.id) is None and not await _belongings(db, owner.id)
+        scene.tick(f"{owner.name} is deleted, {len(before)} rows of hers are out of sight", unseen)
+    finally:
+        await _on_record(cast, scene, "user.restore", db.users.restore)
+    same = await _belongings(db, owner.id) == before
+    scene.tick(f"Restored: {owner.name} and the same {len(before)} rows, by their ids", same)
+    scene.store("users: deletion_id marked all it took, and is cleared again")
+
+
+async def _on_record(
+    cast: Cast, scene: Scene, action: str, change: Callable[[UUID], Awaitable[object]]
+) -> None:
+    """A change and its audit record, both or neither."""
+    async with cast.db.transaction():
+        await scene.call(action.replace("user", "users"), change(cast.owner.id))
+        await cast.db.audit.record(
+            action, "user", resource_id=cast.owner.id, user_id=cast.owner.id, actor_id=cast.owner.id
+        )
+
+
+async def _belongings(db: Database, owner: UUID) -> frozenset[UUID]:
+    pages = (
+        await db.voices.list(user_id=owner, limit=1000),
+        await db.faces.list(user_id=owner, limit=1000),
+        await db.documents.list(user_id=owner, limit=1000),
+        await db.sessions.list(user_id=owner, limit=1000),
+    )
+    return frozenset(row.id for page in pages for row in page.items)
+
+
+async def spent(cast: Cast, scene: Scene) -> None:
+    """A budget ends, and says when there is more."""
+    limits, subject = cast.db.limits, f"{cast.subject}:burst"
+    await limits.reset(subject, ENDPOINT)
+
+    async def ask() -> bool:
+        return (await limits.consume(subject, ENDPOINT, limit=BURST, window=60)).allowed
+
+    admitted = await scene.call("limits.consume", _all(ask() for _ in range(10)))
+    scene.tick(f"Of 10 requests at once a budget of {BURST} admits {BURST}", sum(admitted) == BURST)
+    wait = 0.0
+    try:
+        await scene.call(
+            "limits.require", limits.require(subject, ENDPOINT, limit=BURST, window=60)
+        )
+    except RateLimitedError as refused:
+        wait = refused.decision.retry_after
+    scene.tick(f"The next one is told to come back in {wait:.0f} s", 0 < wait <= 60)
+    await limits.reset(subject, ENDPOINT)
+
+
+async def trail(cast: Cast, scene: Scene) -> None:
+    """What happened is on record, and stays there."""
+    audit = cast.db.audit
+    since = cast.session.started_at
+    page = await scene.call("audit.list", audit.list(user_id=cast.owner.id, since=since))
+    told = [record.action for record in reversed(page.items)]
+    scene.tick(
+        f"On record, in this order: {', '.join(told)}",
+        told == ["document.search", "user.delete", "user.restore"],
+    )
+    seen = await scene.call("audit.verify", audit.verify())
+    scene.tick(
+        f"{seen.records} records, and the guards that keep them unchanged, are in order", seen.ok
+    )
+    for record in page.items:
+        what = f"{record.action} · {record.result} · {record.resource} {record.resource_id or ''}"
+        scene.store(f"audit_logs: {record.created_at:%H:%M:%S} {what}")
+
+
+async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
+    return list(await asyncio.gather(*work))
