@@ -23,7 +23,8 @@ from digitwin.errors import ConnectionFailedError
 from digitwin.kernel.dsn import PORT, Target
 
 SYSTEM_USER = "pgserver"
-"""Who runs the server when we are root, whom PostgreSQL refuses."""
+"""Who runs the server when we are root, whom PostgreSQL refuses; but a folder that is some
+user's stays theirs, and they run it."""
 
 _INITDB = (
     *("--auth=trust", "--username=postgres", "--encoding=UTF8"),
@@ -38,6 +39,7 @@ def start(data: Path) -> Target:
 
     Raises:
         ConnectionFailedError: it does not start.
+        PermissionError: the folder is another user's.
     """
     try:
         if not (data / "PG_VERSION").exists():
@@ -46,6 +48,8 @@ def start(data: Path) -> Target:
         target = running(data)
         if target is None:
             target = _launch(data)
+    except PermissionError:
+        raise
     except (RuntimeError, OSError) as error:
         raise ConnectionFailedError(f"The embedded PostgreSQL does not start: {error}") from error
     return target
@@ -124,16 +128,17 @@ def _initialise(data: Path) -> None:
 
 
 def _hand_over(folder: Path) -> None:
-    """As root: let the server's own user own its folder and run its programs."""
+    """As root: let another user own the folder, reach it, and run the programs."""
     if not _as_root():
         return
     utils, programs = _utils(), program("postgres").parent
-    utils.ensure_user_exists(SYSTEM_USER)
+    if folder.stat().st_uid == 0:
+        user = utils.ensure_user_exists(SYSTEM_USER)
+        os.chown(folder, user.pw_uid, user.pw_gid)
     for path in (folder, programs):
         utils.ensure_prefix_permissions(path)
     utils.ensure_folder_permissions(programs, 0o555)
     utils.ensure_folder_permissions(programs.parent / "lib", 0o444)
-    shutil.chown(folder, SYSTEM_USER)
 
 
 def _run(folder: Path, name: str, *arguments: str) -> None:
@@ -146,20 +151,19 @@ def _run(folder: Path, name: str, *arguments: str) -> None:
             stdout=output,
             stderr=subprocess.STDOUT,
             check=False,
-            **_identity(),
+            **_owner(folder),
         )
         if done.returncode:
             output.seek(0)
             raise RuntimeError(output.read().decode(errors="replace").strip())
 
 
-def _identity() -> dict[str, Any]:
+def _owner(folder: Path) -> dict[str, Any]:
+    """As root, act as the folder's owner."""
     if not _as_root():
         return {}
-    import pwd
-
-    entry = pwd.getpwnam(SYSTEM_USER)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    status = folder.stat()
+    return {"user": status.st_uid, "group": status.st_gid, "extra_groups": []}
 
 
 def _as_root() -> bool:

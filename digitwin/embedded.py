@@ -165,7 +165,8 @@ def _stop(home: Path) -> bool:
 
 def _running(home: Path) -> Target | None:
     data = home.expanduser().resolve() / "data"
-    return cluster.running(data) if is_installed() and data.is_dir() else None
+    with _owned(home):
+        return cluster.running(data) if is_installed() and data.is_dir() else None
 
 
 def _claims_of(home: Path) -> _Claims:
@@ -213,19 +214,23 @@ def _locked(home: Path) -> Iterator[None]:
     import fasteners
 
     lock = fasteners.InterProcessLock(home / "lock")
-    with _one_thread:
-        try:
-            if not lock.acquire(timeout=LOCK_TIMEOUT):
-                raise ConnectionFailedError(
-                    f"Another process has been starting or stopping {home} for a minute"
-                )
-        except OSError as error:
-            raise ConfigurationError(
-                f"{home} belongs to another user ({error.strerror}): set DIGITWIN_HOME to a"
-                " folder of your own",
-                field="home",
-            ) from None
+    with _one_thread, _owned(home):
+        if not lock.acquire(timeout=LOCK_TIMEOUT):
+            raise ConnectionFailedError(
+                f"Another process has been starting or stopping {home} for a minute"
+            )
         try:
             yield
         finally:
             lock.release()
+
+
+@contextmanager
+def _owned(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError:
+        raise ConfigurationError(
+            f"{home} belongs to another user: set DIGITWIN_HOME to a folder of your own",
+            field="home",
+        ) from None

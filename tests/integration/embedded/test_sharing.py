@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -89,6 +90,11 @@ def another_process(home: Path, end: str = "release") -> "subprocess.Popen[str]"
 
 def ended(process: "subprocess.Popen[str]") -> None:
     process.communicate("\n", timeout=30)
+
+
+def give(folder: Path, uid: int, gid: int) -> None:
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, uid, gid)
 
 
 async def answers(target: embedded.Target | None) -> bool:
@@ -207,6 +213,20 @@ async def test_a_new_folder_claimed_by_many_processes_at_once_is_made_once() -> 
         assert await embedded.running(home) is None
     finally:
         shutil.rmtree(home)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be given a stranger's folder")
+async def test_root_leaves_a_users_folder_theirs(home: Path) -> None:
+    data, nobody = home / "data", pwd.getpwnam("nobody")
+    ours = data.stat()
+    give(data, nobody.pw_uid, nobody.pw_gid)
+    try:
+        server = await embedded.acquire(home)
+        assert await answers(server.target)
+        await server.release()
+        assert {path.stat().st_uid for path in data.rglob("*")} == {nobody.pw_uid}
+    finally:
+        give(data, ours.st_uid, ours.st_gid)
 
 
 async def test_git_does_not_see_the_folder(home: Path) -> None:
