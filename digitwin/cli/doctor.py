@@ -118,9 +118,8 @@ async def _of_the_server(settings: Settings, target: Target) -> AsyncIterator[Fi
     try:
         elapsed = (time.perf_counter() - begun) * 1000
         yield Finding("connection", True, f"made in {elapsed:.0f} ms")
-        for check in (_version, _clock, _capacity, _vector):
+        for check in (_version, _clock, _capacity, _vector, _schema):
             yield await check(settings, connection)
-        yield await _schema(settings, target)
     finally:
         await opening.close_once(connection)
 
@@ -165,6 +164,11 @@ async def _vector(settings: Settings, connection: Any) -> Finding:
     return Finding("pgvector", None, "not available (optional)", cure)
 
 
-async def _schema(settings: Settings, target: Target) -> Finding:
+async def _schema(settings: Settings, connection: Any) -> Finding:
+    from digitwin.kernel import migrations
 
-    return Finding("schema", True, "")
+    state = await migrations.state(connection)
+    if not state.pending:
+        return Finding("schema", True, f"version {state.version}, nothing to migrate")
+    detail = f"{len(state.pending)} migrations are pending"
+    return Finding("schema", False, detail, "digitwin db upgrade")

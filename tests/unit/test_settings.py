@@ -137,3 +137,20 @@ def test_a_refused_value_is_not_quoted() -> None:
     assert SECRET not in f"{caught.value} {caught.value.details}"
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+def test_the_example_file_names_every_setting_with_its_default() -> None:
+    example = Path(__file__).parents[2] / ".env.example"
+    lines = [line.removeprefix("#") for line in example.read_text().splitlines()]
+    told = dict(line.split("=", 1) for line in lines if line.startswith("DIGITWIN_"))
+    names = {_variable(field) for field in Settings.model_fields} - {"DATABASE_URL"}
+    assert told.keys() == names
+    for field in Settings.model_fields.keys() - {"url", "database_url"} - _WITHOUT_A_DEFAULT:
+        assert str(getattr(Settings(), field)).removesuffix(".0") == told[_variable(field)]
+
+
+_WITHOUT_A_DEFAULT = {"migrate", "maintenance_interval"}
+
+
+def _variable(field: str) -> str:
+    return str(Settings.model_fields[field].validation_alias or f"DIGITWIN_{field.upper()}")
