@@ -1,0 +1,140 @@
+"""The tables of sessions, their turns, and who took part."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from tortoise import fields
+from tortoise.fields.db_defaults import Now
+
+from digitwin.conversations.fields import STAGES, TOKENS
+from digitwin.kernel.base import Entity, Model
+from digitwin.kernel.ids import uuid7
+
+if TYPE_CHECKING:
+    from tortoise.models import Model as AnyModel
+
+
+class SessionParticipant(Model):
+    """Somebody who talks to one owner's twin; the same kind and ref is the same one."""
+
+    id = fields.UUIDField(primary_key=True, default=uuid7)
+    user_id = fields.UUIDField()
+    kind = fields.CharField(max_length=16)
+    ref = fields.CharField(max_length=200, null=True)
+    name = fields.CharField(max_length=200, null=True)
+    traits: fields.Field[list[str]] = fields.JSONField(default=list)
+    created_at = fields.DatetimeField(db_default=Now())
+    updated_at = fields.DatetimeField(db_default=Now())
+
+    class Meta:
+        table = "participants"
+
+
+class ConversationSession(Entity):
+    """One conversation with a twin. It is hidden while its owner is deleted."""
+
+    create_through: ClassVar[str] = "db.sessions.start(user_id, …)"
+    change_through: ClassVar[dict[str, str]] = {
+        "participant_id": "db.sessions.start(user_id, participant=…)",
+        "status": "db.sessions.end(id)",
+        "end_reason": "db.sessions.end(id, reason=…)",
+        "ended_at": "db.sessions.end(id)",
+        "turn_count": "db.sessions.add_turn(id, …)",
+    }
+
+    user: fields.ForeignKeyRelation[AnyModel] = fields.ForeignKeyField(
+        "digitwin.User", related_name="sessions", db_constraint=False
+    )
+    participant: fields.ForeignKeyNullableRelation[SessionParticipant] = fields.ForeignKeyField(
+        "digitwin.SessionParticipant",
+        related_name="sessions",
+        db_constraint=False,
+        null=True,
+        on_delete=fields.SET_NULL,
+    )
+    voice_model: fields.ForeignKeyNullableRelation[AnyModel] = fields.ForeignKeyField(
+        "digitwin.VoiceModel",
+        related_name="sessions",
+        db_constraint=False,
+        null=True,
+        on_delete=fields.SET_NULL,
+    )
+    face_model: fields.ForeignKeyNullableRelation[AnyModel] = fields.ForeignKeyField(
+        "digitwin.FaceModel",
+        related_name="sessions",
+        db_constraint=False,
+        null=True,
+        on_delete=fields.SET_NULL,
+    )
+    user_id: UUID
+    participant_id: UUID | None
+    voice_model_id: UUID | None
+    face_model_id: UUID | None
+
+    external_id = fields.CharField(max_length=200, null=True)
+    status = fields.CharField(max_length=16, default="active")
+    end_reason = fields.CharField(max_length=64, null=True)
+    turn_count = fields.IntField(default=0)
+    started_at = fields.DatetimeField(db_default=Now())
+    ended_at = fields.DatetimeField(null=True)
+    metadata: fields.Field[dict[str, Any]] = fields.JSONField(default=dict)
+    deleted_at = fields.DatetimeField(null=True)
+    deletion_id = fields.UUIDField(null=True)
+
+    turns: fields.ReverseRelation[ConversationTurn]
+
+    class Meta:
+        table = "conversation_sessions"
+
+
+class ConversationTurn(Entity):
+    """One exchange: what the participant said, and what the twin answered."""
+
+    create_through: ClassVar[str] = "db.sessions.add_turn(session_id, …)"
+    change_through: ClassVar[dict[str, str]] = {
+        "session_id": "db.sessions.add_turn(session_id, …)",
+        "position": "db.sessions.add_turn(session_id, …)",
+        "idempotency_key": "db.sessions.add_turn(session_id, idempotency_key=…)",
+    }
+
+    user_id = fields.UUIDField()
+    session: fields.ForeignKeyRelation[ConversationSession] = fields.ForeignKeyField(
+        "digitwin.ConversationSession", related_name="turns", db_constraint=False
+    )
+    session_id: UUID
+    position = fields.IntField()
+    user_text = fields.TextField(null=True)
+    twin_text = fields.TextField(null=True)
+    heard_text = fields.TextField(null=True)
+    status = fields.CharField(max_length=16, default="completed")
+    asr_ms = fields.IntField(null=True)
+    retrieval_ms = fields.IntField(null=True)
+    llm_first_token_ms = fields.IntField(null=True)
+    llm_ms = fields.IntField(null=True)
+    tts_ms = fields.IntField(null=True)
+    render_ms = fields.IntField(null=True)
+    first_audio_ms = fields.IntField(null=True)
+    total_ms = fields.IntField(null=True)
+    input_tokens = fields.IntField(null=True)
+    output_tokens = fields.IntField(null=True)
+    idempotency_key = fields.CharField(max_length=200, null=True)
+
+    class Meta:
+        table = "conversation_turns"
+        ordering: ClassVar[list[str]] = ["position"]
+
+    @property
+    def timings(self) -> dict[str, int]:
+        """Milliseconds of the stages that were measured."""
+        return self._known(STAGES)
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """Tokens, as far as they were counted."""
+        return self._known(TOKENS)
+
+    def _known(self, names: tuple[str, ...]) -> dict[str, int]:
+        values = self.__dict__
+        return {name: values[name] for name in names if values.get(name) is not None}

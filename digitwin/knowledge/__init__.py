@@ -1,0 +1,1 @@
+"""What a twin knows, and how it is found."""

@@ -1,0 +1,1 @@
+"""What a twin sounds and looks like."""

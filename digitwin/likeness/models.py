@@ -1,0 +1,63 @@
+"""The tables of voice and face models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from tortoise import fields
+
+from digitwin.kernel.base import SoftDeleteEntity
+
+if TYPE_CHECKING:
+    from tortoise.models import Model as AnyModel
+
+
+class Likeness(SoftDeleteEntity):
+    """What voice and face models have in common."""
+
+    name = fields.CharField(max_length=200)
+    provider = fields.CharField(max_length=100, null=True)
+    artifact_uri = fields.CharField(max_length=2048, null=True)
+    checksum = fields.CharField(max_length=128, null=True)
+    status = fields.CharField(max_length=16, default="pending")
+    quality_score = fields.FloatField(null=True)
+    is_active = fields.BooleanField(default=False)
+    metadata: fields.Field[dict[str, Any]] = fields.JSONField(default=dict)
+
+    class Meta:
+        abstract = True
+
+
+class VoiceModel(Likeness):
+    """A trained voice of a user."""
+
+    change_through: ClassVar[dict[str, str]] = {
+        "status": "db.voices.update(id, status=…)",
+        "is_active": "db.voices.activate(id) or db.voices.deactivate(id)",
+    }
+
+    user: fields.ForeignKeyRelation[AnyModel] = fields.ForeignKeyField(
+        "digitwin.User", related_name="voice_models", db_constraint=False
+    )
+    user_id: UUID
+
+    class Meta:
+        table = "voice_models"
+
+
+class FaceModel(Likeness):
+    """A trained face of a user."""
+
+    change_through: ClassVar[dict[str, str]] = {
+        "status": "db.faces.update(id, status=…)",
+        "is_active": "db.faces.activate(id) or db.faces.deactivate(id)",
+    }
+
+    user: fields.ForeignKeyRelation[AnyModel] = fields.ForeignKeyField(
+        "digitwin.User", related_name="face_models", db_constraint=False
+    )
+    user_id: UUID
+
+    class Meta:
+        table = "face_models"

@@ -1,0 +1,40 @@
+"""The tables of the limiter.
+
+Their keys have several parts, of which Tortoise knows one: rows are read and written by
+this folder's own statements only. Here the tables are known to Aerich.
+"""
+
+from __future__ import annotations
+
+from tortoise import fields
+from tortoise.fields.db_defaults import Now
+
+from digitwin.kernel.base import Model
+
+
+class RateLimit(Model):
+    """A bucket: how many tokens it held at ``updated_at``, by the database clock."""
+
+    subject = fields.CharField(max_length=200, primary_key=True)
+    endpoint = fields.CharField(max_length=200)
+    window_ms = fields.BigIntField()
+    max_tokens = fields.FloatField()
+    tokens = fields.FloatField()
+    allowed = fields.BooleanField(default=True)
+    updated_at = fields.DatetimeField(db_default=Now())
+
+    class Meta:
+        table = "rate_limits"
+
+
+class RateLimitUsage(Model):
+    """How often one subject was allowed and denied at one endpoint in one hour."""
+
+    endpoint = fields.CharField(max_length=200)
+    subject = fields.CharField(max_length=200, primary_key=True)
+    bucket = fields.DatetimeField()
+    allowed = fields.BigIntField(default=0)
+    denied = fields.BigIntField(default=0)
+
+    class Meta:
+        table = "rate_limit_usage"

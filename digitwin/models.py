@@ -1,0 +1,50 @@
+"""The models: what the repositories return, importable from here and usable directly."""
+
+from digitwin.audit.models import AuditLog
+from digitwin.cache.models import (
+    CachedEmbedding,
+    CachedResponse,
+    CachedSearch,
+    CacheInvalidation,
+    CacheUsage,
+)
+from digitwin.conversations.models import (
+    ConversationSession,
+    ConversationTurn,
+    SessionParticipant,
+)
+from digitwin.knowledge.models import KnowledgeDocument
+from digitwin.likeness.models import FaceModel, VoiceModel
+from digitwin.limits.models import RateLimit, RateLimitUsage
+from digitwin.users.models import User, UserEmail
+
+__all__ = [
+    "AuditLog",
+    "ConversationSession",
+    "ConversationTurn",
+    "FaceModel",
+    "KnowledgeDocument",
+    "SessionParticipant",
+    "User",
+    "VoiceModel",
+]
+
+__models__ = [
+    AuditLog,
+    CacheInvalidation,
+    CacheUsage,
+    CachedEmbedding,
+    CachedResponse,
+    CachedSearch,
+    ConversationSession,
+    ConversationTurn,
+    FaceModel,
+    KnowledgeDocument,
+    RateLimit,
+    RateLimitUsage,
+    SessionParticipant,
+    User,
+    UserEmail,
+    VoiceModel,
+]
+"""Every table of ours, for Tortoise and Aerich."""
