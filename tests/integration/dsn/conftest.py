@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -29,6 +30,12 @@ class DebianServer:
 
     folder: Path
     port: int
+    password: str = PASSWORD
+
+    @property
+    def login(self) -> str:
+        """Ada's, as a URL has it."""
+        return f"ada:{quote(self.password, safe='')}"
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import asyncpg
@@ -10,9 +10,9 @@ import pytest
 
 from digitwin.errors import ConfigurationError
 from digitwin.kernel import dsn
-from tests.integration.dsn.conftest import PASSWORD, DebianServer
 
-WORD = quote(PASSWORD, safe="")
+if TYPE_CHECKING:
+    from conftest import DebianServer
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ async def test_tls_is_left_where_it_is_refused(debian: DebianServer) -> None:
 async def test_a_certificate_that_is_trusted_is_accepted(debian: DebianServer) -> None:
     for mode in ("verify-ca", "verify-full"):
         assert await ask(
-            f"postgres://ada:{WORD}@localhost:{debian.port}/twins"
+            f"postgres://{debian.login}@localhost:{debian.port}/twins"
             f"?sslmode={mode}&sslrootcert={debian.folder}/ca.crt&ssl_min_protocol_version=TLSv1.3"
         )
 
@@ -52,9 +52,8 @@ async def test_a_certificate_that_is_trusted_is_accepted(debian: DebianServer) -
 async def test_a_certificate_of_another_name_is_refused_by_verify_full(
     debian: DebianServer,
 ) -> None:
-    address = (
-        f"postgres://ada:{WORD}@127.0.0.1:{debian.port}/twins?sslrootcert={debian.folder}/ca.crt"
-    )
+    authority = f"sslrootcert={debian.folder}/ca.crt"
+    address = f"postgres://{debian.login}@127.0.0.1:{debian.port}/twins?{authority}"
     assert await ask(f"{address}&sslmode=verify-ca")
     with pytest.raises(ssl.SSLCertVerificationError):
         await ask(f"{address}&sslmode=verify-full")
@@ -64,7 +63,7 @@ async def test_a_certificate_of_another_name_is_refused_by_verify_full(
 async def test_a_strange_authority_is_refused(debian: DebianServer, mode: str) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
         await ask(
-            f"postgres://ada:{WORD}@localhost:{debian.port}/twins"
+            f"postgres://{debian.login}@localhost:{debian.port}/twins"
             f"?sslmode={mode}&sslrootcert={debian.folder}/client.crt"
         )
 
@@ -72,7 +71,7 @@ async def test_a_strange_authority_is_refused(debian: DebianServer, mode: str) -
 async def test_the_system_does_not_trust_a_certificate_made_here(debian: DebianServer) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
         await ask(
-            f"postgres://ada:{WORD}@localhost:{debian.port}/twins"
+            f"postgres://{debian.login}@localhost:{debian.port}/twins"
             "?sslmode=verify-full&sslrootcert=system"
         )
 
@@ -129,7 +128,7 @@ async def test_the_password_may_come_from_a_file(
     debian: DebianServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "passwords"
-    file.write_text("localhost:*:twins:ada:" + PASSWORD + "\n")
+    file.write_text("localhost:*:twins:ada:" + debian.password + "\n")
     file.chmod(0o600)
     monkeypatch.setenv("PGPASSFILE", str(file))
     address = f"postgres://ada@localhost:{debian.port}/twins"
@@ -142,7 +141,7 @@ async def test_variables_alone_are_enough(
     monkeypatch.setenv("PGHOST", "localhost")
     monkeypatch.setenv("PGPORT", str(debian.port))
     monkeypatch.setenv("PGUSER", "ada")
-    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    monkeypatch.setenv("PGPASSWORD", debian.password)
     monkeypatch.setenv("PGDATABASE", "twins")
     monkeypatch.setenv("PGSSLMODE", "verify-full")
     monkeypatch.setenv("PGSSLROOTCERT", f"{debian.folder}/ca.crt")
