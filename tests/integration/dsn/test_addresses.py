@@ -1,5 +1,7 @@
 """Addresses against a real server: TLS in every mode, sockets, passwords from everywhere."""
 
+from __future__ import annotations
+
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
