@@ -129,6 +129,8 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             raise _explained(error) from None
+        except UnicodeDecodeError:
+            raise ConfigurationError("The file .env is not text in UTF-8") from None
 
     @property
     def schema(self) -> str:  # type: ignore[override]

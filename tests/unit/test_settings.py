@@ -52,6 +52,12 @@ def test_unprefixed_variables_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> N
     assert Settings() == Settings(_env_file=None)
 
 
+def test_a_file_that_is_no_text_is_named() -> None:
+    Path(".env").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match=r"\.env"):
+        Settings()
+
+
 @pytest.mark.parametrize("given", [90, 90.0, "90", timedelta(minutes=1.5)])
 def test_a_duration_is_seconds_or_a_timedelta(given: Any) -> None:
     assert Settings(statement_timeout=given).statement_timeout == 90.0
