@@ -37,8 +37,8 @@ class Finding:
 
     def __str__(self) -> str:
         mark = {True: "✓", False: "✗", None: "–"}[self.ok]
-        cure = f"\n  {' ' * 16}→ {self.cure}" if self.cure else ""
-        return f"{mark} {self.name:<16}{self.detail}{cure}"
+        cure = f"\n  {' ' * 18}→ {self.cure}" if self.cure else ""
+        return f"{mark} {self.name:<18}{self.detail}{cure}"
 
 
 def register(app: typer.Typer, db: typer.Typer) -> None:
@@ -107,7 +107,7 @@ def _of_this_machine() -> Iterator[Finding]:
 
 
 async def _of_the_server(settings: Settings, target: Target) -> AsyncIterator[Finding]:
-    from digitwin.kernel import opening
+    from digitwin.kernel import faults, opening
 
     begun = time.perf_counter()
     try:
@@ -118,8 +118,11 @@ async def _of_the_server(settings: Settings, target: Target) -> AsyncIterator[Fi
     try:
         elapsed = (time.perf_counter() - begun) * 1000
         yield Finding("connection", True, f"made in {elapsed:.0f} ms")
-        for check in (_version, _clock, _capacity, _vector, _schema):
+        for check in (_version, _clock, _capacity, _vector):
             yield await check(settings, connection)
+        yield await _schema(settings, target, connection)
+    except faults.DRIVER as fault:
+        yield Finding("connection", False, str(faults.translate(fault)), "look at the server's log")
     finally:
         await opening.close_once(connection)
 
@@ -164,11 +167,13 @@ async def _vector(settings: Settings, connection: Any) -> Finding:
     return Finding("pgvector", None, "not available (optional)", cure)
 
 
-async def _schema(settings: Settings, connection: Any) -> Finding:
+async def _schema(settings: Settings, target: Target, connection: Any) -> Finding:
     from digitwin.kernel import migrations
 
     state = await migrations.state(connection)
     if not state.pending:
         return Finding("schema", True, f"version {state.version}, nothing to migrate")
-    detail = f"{len(state.pending)} migrations are pending"
+    detail = f"pending migrations: {len(state.pending)}"
+    if settings.migrate == "auto" or (settings.migrate is None and target.embedded):
+        return Finding("schema", None, f"{detail}; the next handle upgrades it")
     return Finding("schema", False, detail, "digitwin db upgrade")
