@@ -111,10 +111,15 @@ async def downgrade(target: Target, settings: Settings, *, steps: int = 1) -> li
     return undone
 
 
+async def look(target: Target, settings: Settings) -> SchemaState:
+    """As :func:`state`, on a connection of its own."""
+    async with _connection(target, settings) as connection:
+        return await state(connection)
+
+
 async def history(target: Target, settings: Settings) -> list[Step]:
     """Every migration of this package and of the schema, oldest first."""
-    async with _connection(target, settings) as connection:
-        found = await state(connection)
+    found = await look(target, settings)
     steps = [
         Step(migration.name, migration.name in found.applied)
         for migration in migration_files.all_migrations()

@@ -1,0 +1,163 @@
+"""``digitwin db migrate|upgrade|downgrade|history|check|reset``: the schema."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from digitwin.cli import output
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from digitwin.kernel.dsn import Target
+    from digitwin.kernel.schema_state import SchemaState
+    from digitwin.settings import Settings
+
+T = TypeVar("T")
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def register(app: typer.Typer, db: typer.Typer) -> None:
+    for command in (migrate, upgrade, downgrade, history, check, reset):
+        db.command(command.__name__)(command)
+
+
+def migrate(
+    name: Annotated[str, typer.Argument(help="A few words, as in add_language.")],
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Without changes of models, for SQL by hand.")
+    ] = False,
+) -> None:
+    """Draft the next migration from changed models, for a person to review and finish."""
+    path = output.run(lambda: _draft(name, empty))
+    if path is None:
+        output.show({"file": None}, "No model has changed (--empty writes one all the same)")
+    else:
+        output.show({"file": path}, f"Review and finish it by hand: {path}")
+
+
+async def _draft(name: str, empty: bool) -> Path | None:
+    from digitwin.kernel import drafting
+
+    words = "_".join(name.split()).lower()
+    if not words.isidentifier():
+        raise typer.BadParameter("use letters, digits and underscores", param_hint="NAME")
+    return await drafting.make(words, empty=empty)
+
+
+def upgrade() -> None:
+    """Bring the schema up to date; several at once do not disturb each other."""
+    from digitwin.kernel import migrations
+
+    applied = output.run(lambda: _with_database(migrations.upgrade))
+    output.show({"applied": applied}, _lines("applied ", applied, "The schema is up to date"))
+
+
+def downgrade(
+    steps: Annotated[int, typer.Option(min=1, help="How many migrations to take back.")] = 1,
+    yes: Yes = False,
+) -> None:
+    """Take back the last migration, with all that is stored in what it made."""
+    undone = output.run(lambda: _with_database(lambda t, s: _undo(t, s, steps, yes=yes)))
+    output.show({"undone": undone}, _lines("took back ", undone, "There was nothing to take back"))
+
+
+def reset(yes: Yes = False) -> None:
+    """Empty the database: take every migration back and apply all of them again."""
+    from digitwin.kernel import migrations
+
+    async def anew(target: Target, settings: Settings) -> list[str]:
+        await _undo(target, settings, ALL, yes=yes)
+        return await migrations.upgrade(target, settings)
+
+    applied = output.run(lambda: _with_database(anew))
+    output.show({"applied": applied}, "The database is empty and up to date")
+
+
+ALL = 100_000
+"""More migrations than there will ever be."""
+
+
+async def _undo(target: Target, settings: Settings, steps: int, *, yes: bool) -> list[str]:
+    from digitwin.kernel import migrations
+
+    kept = f"what {steps} migrations made" if 1 < steps < ALL else "what the last migration made"
+    output.confirm_destructive(
+        target, "every row of digitwin's tables" if steps == ALL else kept, yes=yes
+    )
+    return await migrations.downgrade(target, settings, steps=steps)
+
+
+def history() -> None:
+    """Show every migration, and which are applied."""
+    from digitwin.kernel import migrations
+
+    steps = output.run(lambda: _with_database(migrations.history))
+    output.show(steps, "\n".join(f"{'✓' if step.applied else '–'} {step.name}" for step in steps))
+
+
+def check(
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Models and migrations only; no database.")
+    ] = False,
+) -> None:
+    """Check that models, migrations and the database agree; exit 1 if they do not."""
+    drift = output.run(_drift)
+    state = None if offline else output.run(lambda: _with_database(_state))
+    faults = []
+    if drift is not None:
+        faults.append("✗ models and migrations differ: `digitwin db migrate NAME`")
+        output.say(drift)
+    if state is not None and state.pending:
+        faults.append(f"✗ {len(state.pending)} migrations are pending: `digitwin db upgrade`")
+    if state is not None and state.unknown:
+        faults.append(f"✗ {state.unknown[0]} is unknown to this package: upgrade it")
+    document = {"ok": not faults, "models_fit": drift is None, "schema": state}
+    output.show(document, "\n".join(faults) or "✓ models, migrations and schema agree")
+    if faults:
+        raise typer.Exit(1)
+
+
+async def _drift() -> str | None:
+    from digitwin.kernel import drafting
+
+    return await drafting.drift()
+
+
+async def _state(target: Target, settings: Settings) -> SchemaState:
+    from digitwin.kernel import migrations
+
+    return await migrations.look(target, settings)
+
+
+async def _with_database(work: Callable[[Target, Settings], Awaitable[T]]) -> T:
+    async with _database() as (target, settings):
+        return await work(target, settings)
+
+
+@asynccontextmanager
+async def _database() -> AsyncIterator[tuple[Target, Settings]]:
+    """The database that ``--url`` or the environment names, else the embedded one, running."""
+    from digitwin import embedded
+    from digitwin.kernel import dsn
+    from digitwin.settings import Settings
+
+    settings = Settings()
+    target = dsn.resolve(settings, output.current().url)
+    if target is not None:
+        yield target, target.over(settings)
+        return
+    server = await embedded.acquire_by_default(settings)
+    try:
+        yield server.target, settings
+    finally:
+        await server.release()
+
+
+def _lines(verb: str, names: list[str], nothing: str) -> str:
+    return "\n".join(verb + name for name in names) or nothing
