@@ -64,30 +64,16 @@ async def _examine() -> list[Finding]:
 
 async def _findings() -> AsyncIterator[Finding]:
     """Each check as it is made; the first without which the others make no sense ends it."""
-    from digitwin import embedded
-    from digitwin.kernel import dsn
-    from digitwin.settings import Settings
-
     for finding in _of_this_machine():
         yield finding
-    server = None
     try:
-        settings = Settings()
-        target = dsn.resolve(settings, output.current().url)
-        if target is None:
-            server = await embedded.acquire(settings.home)
-            target = server.target
+        async with output.located() as (target, settings):
+            kind = " (embedded: for development and tests)" if target.embedded else ""
+            yield Finding("address", True, target.display + kind)
+            async for finding in _of_the_server(settings, target):
+                yield finding
     except DigiTwinError as error:
         yield Finding("address", False, error.message)
-        return
-    try:
-        kind = " (embedded: for development and tests)" if target.embedded else ""
-        yield Finding("address", True, target.display + kind)
-        async for finding in _of_the_server(target.over(settings), target):
-            yield finding
-    finally:
-        if server is not None:
-            await server.release()
 
 
 def _of_this_machine() -> Iterator[Finding]:
@@ -168,12 +154,16 @@ async def _vector(settings: Settings, connection: Any) -> Finding:
 
 
 async def _schema(settings: Settings, target: Target, connection: Any) -> Finding:
-    from digitwin.kernel import migrations
+    from digitwin.kernel import migration_files, migrations
 
-    state = await migrations.state(connection)
-    if not state.pending:
-        return Finding("schema", True, f"version {state.version}, nothing to migrate")
-    detail = f"pending migrations: {len(state.pending)}"
-    if settings.migrate == "auto" or (settings.migrate is None and target.embedded):
-        return Finding("schema", None, f"{detail}; the next handle upgrades it")
-    return Finding("schema", False, detail, "digitwin db upgrade")
+    try:
+        state = await migrations.state(connection)
+    except DigiTwinError as error:
+        return Finding("schema", False, error.message)
+    mends_itself = settings.migrate == "auto" or (settings.migrate is None and target.embedded)
+    if state.pending and not state.unknown and mends_itself:
+        return Finding("schema", None, f"{len(state.pending)} pending; the next handle upgrades it")
+    refusal = state.refusal(len(migration_files.all_migrations()))
+    if refusal is not None:
+        return Finding("schema", False, refusal.message)
+    return Finding("schema", True, f"version {state.version}")

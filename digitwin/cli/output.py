@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +18,7 @@ from digitwin.errors import DigiTwinError
 if TYPE_CHECKING:
     from digitwin.database import Opening
     from digitwin.kernel.dsn import Target
+    from digitwin.settings import Settings
 
 T = TypeVar("T")
 
@@ -67,6 +68,26 @@ def connect(**overrides: Any) -> Opening:
     from digitwin import database
 
     return database.connect(current().url, **overrides)
+
+
+@asynccontextmanager
+async def located() -> AsyncIterator[tuple[Target, Settings]]:
+    """The database that ``--url`` or the environment names, or the embedded one while it is
+    needed; no connection yet."""
+    from digitwin import embedded
+    from digitwin.kernel import dsn
+    from digitwin.settings import Settings
+
+    settings = Settings()
+    target = dsn.resolve(settings, current().url)
+    if target is not None:
+        yield target, target.over(settings)
+        return
+    server = await embedded.acquire_by_default(settings)
+    try:
+        yield server.target, settings
+    finally:
+        await server.release()
 
 
 def run(main: Callable[[], Awaitable[T]]) -> T:

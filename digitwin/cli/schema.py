@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -136,27 +135,8 @@ async def _state(target: Target, settings: Settings) -> SchemaState:
 
 
 async def _with_database(work: Callable[[Target, Settings], Awaitable[T]]) -> T:
-    async with _database() as (target, settings):
+    async with output.located() as (target, settings):
         return await work(target, settings)
-
-
-@asynccontextmanager
-async def _database() -> AsyncIterator[tuple[Target, Settings]]:
-    """The database that ``--url`` or the environment names, else the embedded one, running."""
-    from digitwin import embedded
-    from digitwin.kernel import dsn
-    from digitwin.settings import Settings
-
-    settings = Settings()
-    target = dsn.resolve(settings, output.current().url)
-    if target is not None:
-        yield target, target.over(settings)
-        return
-    server = await embedded.acquire_by_default(settings)
-    try:
-        yield server.target, settings
-    finally:
-        await server.release()
 
 
 def _lines(verb: str, names: list[str], nothing: str) -> str:

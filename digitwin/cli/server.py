@@ -71,19 +71,8 @@ def psql(
 
 
 async def _psql(arguments: list[str]) -> int:
-    from digitwin import embedded
-    from digitwin.kernel import dsn
-    from digitwin.settings import Settings
-
-    settings = Settings()
-    target = dsn.resolve(settings, output.current().url)
-    if target is not None:
+    async with output.located() as (target, settings):
         return _hand_to_psql(settings, target, arguments)
-    server = await embedded.acquire_by_default(settings)
-    try:
-        return _hand_to_psql(settings, server.target, arguments)
-    finally:
-        await server.release()
 
 
 def _hand_to_psql(settings: Settings, target: Target, arguments: list[str]) -> int:
