@@ -99,7 +99,7 @@ async def create_ahead(core: Core, months: int) -> int:
     async def create(tx: Executor, layout: Layout) -> int:
         missing = layout.missing(months)
         for month in missing:
-            await _create(tx, month, layout.default)
+            await _create(tx, month, layout)
         return len(missing)
 
     return await _when_free(core, create)
@@ -119,12 +119,14 @@ async def drop_ended(core: Core, cutoff: datetime) -> int:
     return dropped
 
 
-async def _create(tx: Executor, month: Partition, default: str | None) -> None:
+async def _create(tx: Executor, month: Partition, layout: Layout) -> None:
     await tx.execute(month.sql("create_partition"))
-    if default is not None:
-        await tx.execute(month.sql("lock_default", default=default))
+    if month.lower <= floor_id(layout.now):
+        await tx.execute(_SQL["lock_writers"])
+    if layout.default is not None:
+        await tx.execute(month.sql("lock_default", default=layout.default))
         await tx.fetchval(_SQL["allow_purge"])
-        await tx.execute(month.sql("move_from_default", default=default))
+        await tx.execute(month.sql("move_from_default", default=layout.default))
     await tx.execute(month.sql("attach_partition"))
 
 

@@ -74,6 +74,10 @@ ORDER BY child.relname
 -- Beside the trail first: made inside it, it would lock all of it.
 CREATE TABLE {name} (LIKE audit_logs INCLUDING ALL)
 
+-- name: lock_writers
+-- Records of this very month are on their way to the default partition: there they would be refused.
+LOCK TABLE ONLY audit_logs IN SHARE ROW EXCLUSIVE MODE
+
 -- name: lock_default
 -- Attaching locks the default partition; asking without waiting keeps others from queueing up.
 LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE NOWAIT

@@ -78,13 +78,30 @@ async def test_records_that_came_too_early_move_to_their_month(
     assert {record.id for record in (await digitwin_db.audit.list()).items} == set(early)
 
 
-async def test_records_written_meanwhile_are_all_there(digitwin_db: Database, past: Past) -> None:
-    async def write() -> int:
-        return sum([len(await past(-6 * 30)) for _ in range(100)])
+async def test_of_records_written_meanwhile_none_is_refused_or_lost(
+    digitwin_db: Database, connection: asyncpg.Connection, now: datetime
+) -> None:
+    month = Partition.of_month(now).name
+    await connection.execute(f"DROP TABLE {month}")
+    made = asyncio.Event()
 
-    written, made = await asyncio.gather(write(), digitwin_db.audit.prepare(months=7))
-    assert made == 4
-    assert (await digitwin_db.audit.statistics()).total == written == 100
+    async def write() -> int:
+        written = 0
+        while not made.is_set():
+            await digitwin_db.audit.record("login", "user")
+            written += 1
+        return written
+
+    async def make() -> int:
+        while not (count := await digitwin_db.audit.prepare()):
+            pass
+        made.set()
+        return count
+
+    *written, count = await asyncio.gather(*(write() for _ in range(5)), make())
+    assert count == 1
+    assert (await digitwin_db.audit.statistics()).total == sum(written)
+    assert [home for home, _ in await connection.fetch(HOMES)] == [month]
 
 
 async def test_a_long_reader_puts_it_off_and_is_not_waited_for(
