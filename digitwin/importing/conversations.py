@@ -69,8 +69,7 @@ class _Importer:
     async def _store(self, conversation: Conversation) -> None:
         owner, created = await owner_of(self._db, conversation["twin_traits"])
         self.report.users += created
-        known = {"user_id": owner.id, "external_id": conversation["id"]}
-        if await self._db.sessions.exists(**known):
+        if await self._db.sessions.exists(user_id=owner.id, external_id=conversation["id"]):
             self.report.skipped += 1
             return
         turns = paired(conversation["turns"])

@@ -1,0 +1,105 @@
+"""``digitwin import conversations|documents``: what a twin should know, from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from digitwin.cli import output
+
+if TYPE_CHECKING:
+    from digitwin.importing import BadRecord, ConversationImport, DocumentImport
+
+File = Annotated[
+    Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="JSON lines.")
+]
+Folder = Annotated[
+    Path, typer.Argument(exists=True, file_okay=False, help="Holds .txt, .md and .rst files.")
+]
+Email = Annotated[str, typer.Option("--user", help="The e-mail of whose documents they are.")]
+
+
+def conversations(file: File) -> None:
+    """Add the conversations of a file, each with its owner, its guest and its turns.
+
+    A line is {"id", "user_traits", "twin_traits", "turns": [{"speaker", "text"}]}, with
+    speaker user or twin. What is there already is skipped; bad lines are listed at the end
+    (exit code 1).
+    """
+    report = output.run(lambda: _conversations(file))
+    output.show(report, _told_conversations(report))
+    _fail_if_any(report.bad)
+
+
+def documents(folder: Folder, user: Email) -> None:
+    """Add the documents of a folder, and of the folders in it, to what a user's twin knows.
+
+    A document that the user has already, by its content, is skipped; files that cannot be
+    taken are listed at the end (exit code 1).
+    """
+    report = output.run(lambda: _documents(folder, user))
+    output.show(report, _told_documents(report))
+    _fail_if_any(report.bad)
+
+
+def register(app: typer.Typer, db: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True, help="Bring in what a twin should know.")
+    group.command("conversations")(conversations)
+    group.command("documents")(documents)
+    app.add_typer(group, name="import")
+
+
+async def _conversations(file: Path) -> ConversationImport:
+    from digitwin.importing import import_conversations
+
+    size = file.stat().st_size  # noqa: ASYNC240 - nothing else runs yet
+    async with output.connect() as db:
+        with output.progress("Conversations", size) as advance:
+            return await import_conversations(db, file, progress=advance)
+
+
+async def _documents(folder: Path, email: str) -> DocumentImport:
+    from digitwin.importing import import_documents
+    from digitwin.importing.documents import documents_in
+
+    async with output.connect() as db:
+        user = await db.users.get_by_email(email)
+        with output.progress("Documents", len(documents_in(folder))) as advance:
+            return await import_documents(db, folder, user_id=user.id, progress=advance)
+
+
+def _told_conversations(report: ConversationImport) -> str:
+    return "\n".join(
+        (
+            f"{report.conversations:>9,}  conversations added",
+            f"{report.utterances:>9,}  utterances in them, as {report.turns:,} turns",
+            f"{report.users:>9,}  users added as their owners",
+            f"{report.skipped:>9,}  conversations were there already",
+            *told_bad(report.bad, "lines"),
+        )
+    )
+
+
+def _told_documents(report: DocumentImport) -> str:
+    return "\n".join(
+        (
+            f"{report.documents:>9,}  documents added",
+            f"{report.characters:>9,}  characters in them",
+            f"{report.skipped:>9,}  documents were there already",
+            *told_bad(report.bad, "files"),
+        )
+    )
+
+
+def told_bad(bad: list[BadRecord], noun: str) -> list[str]:
+    """What could not be taken, for the end of a report."""
+    if not bad:
+        return []
+    return [f"{len(bad):>9,}  {noun} could not be taken:", *(f"  {record}" for record in bad)]
+
+
+def _fail_if_any(bad: list[BadRecord]) -> None:
+    if bad:
+        raise typer.Exit(1)
