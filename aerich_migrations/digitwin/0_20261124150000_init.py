@@ -15,6 +15,16 @@ async def upgrade(db: BaseDBAsyncClient) -> str:
     return """
 SET LOCAL lock_timeout = '5s';
 
+-- Which schema this is: how many migrations, and the oldest release that can work with it.
+-- First of all: here a second one that migrates meets the first
+CREATE TABLE digitwin_schema (
+    singleton boolean PRIMARY KEY DEFAULT true CONSTRAINT ck_digitwin_schema__singleton CHECK (singleton),
+    version integer NOT NULL,
+    oldest_reader integer NOT NULL,
+    CONSTRAINT ck_digitwin_schema__oldest_reader CHECK (oldest_reader BETWEEN 1 AND version)
+);
+INSERT INTO digitwin_schema (version, oldest_reader) VALUES (1, 1);
+
 -- Aerich's own book, with the index that makes a migration applied twice fail as a whole
 CREATE TABLE IF NOT EXISTS aerich (
     id serial PRIMARY KEY,
@@ -23,15 +33,6 @@ CREATE TABLE IF NOT EXISTS aerich (
     content jsonb NOT NULL
 );
 CREATE UNIQUE INDEX IF NOT EXISTS uq_aerich__version ON aerich (app, version);
-
--- Which schema this is: how many migrations, and the oldest release that can work with it
-CREATE TABLE digitwin_schema (
-    singleton boolean PRIMARY KEY DEFAULT true CONSTRAINT ck_digitwin_schema__singleton CHECK (singleton),
-    version integer NOT NULL,
-    oldest_reader integer NOT NULL,
-    CONSTRAINT ck_digitwin_schema__oldest_reader CHECK (oldest_reader BETWEEN 1 AND version)
-);
-INSERT INTO digitwin_schema (version, oldest_reader) VALUES (1, 1);
 
 -- A guard and nothing more: deletions go through the repositories, the trail is never changed
 CREATE FUNCTION digitwin_guard() RETURNS trigger LANGUAGE plpgsql AS $guard$

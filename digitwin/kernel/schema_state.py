@@ -20,7 +20,7 @@ APP = "digitwin"
 
 _STATE = """
 SELECT digitwin_schema.version, oldest_reader,
-       ARRAY(SELECT aerich.version FROM aerich WHERE app = $1) AS applied
+       ARRAY(SELECT aerich.version::text FROM aerich WHERE app = $1) AS applied
 FROM digitwin_schema
 """
 _TAKEN = """

@@ -1,0 +1,106 @@
+"""The real schema is the one that was reviewed, on every server version."""
+
+from __future__ import annotations
+
+import asyncpg
+import catalog
+
+from digitwin.kernel import opening
+from digitwin.models import __models__
+
+PERSONAL = {
+    "participants",
+    "voice_models",
+    "face_models",
+    "conversation_sessions",
+    "conversation_turns",
+    "knowledge_documents",
+    "audit_logs",
+}
+CACHES = {"embedding_cache", "vector_search_cache", "llm_response_cache"}
+BY_THEIR_OWN_KEYS = {"users", "user_emails", "rate_limits", "rate_limit_usage"}
+SERVICE = {"aerich", "digitwin_schema", "cache_invalidations", "cache_usage"}
+
+_TABLES = """
+SELECT relname FROM pg_class
+WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+"""
+_UNIQUE = """
+SELECT table_.relname AS table_name, index_.relname AS index_name,
+       ARRAY(SELECT attname::text FROM pg_attribute
+             WHERE attrelid = indrelid AND attnum = ANY(indkey)) AS columns
+FROM pg_index JOIN pg_class AS table_ ON table_.oid = indrelid
+JOIN pg_class AS index_ ON index_.oid = indexrelid
+WHERE indisunique AND table_.relnamespace = current_schema()::regnamespace
+"""
+_FOREIGN = """
+SELECT conname, conrelid::regclass::text AS table_name, confrelid::regclass::text AS parent,
+       confdeltype::text AS on_delete,
+       ARRAY(SELECT attname::text FROM pg_attribute
+             WHERE attrelid = conrelid AND attnum = ANY(conkey)) AS columns,
+       ARRAY(SELECT attname::text FROM pg_attribute
+             WHERE attrelid = conrelid AND attnum = ANY(confdelsetcols)) AS nulled
+FROM pg_constraint WHERE contype = 'f' AND conparentid = 0
+"""
+
+
+async def test_the_schema_is_the_committed_one(migrated: asyncpg.Connection) -> None:
+    assert await catalog.read(migrated) == catalog.SNAPSHOT.read_text()
+
+
+async def test_a_difference_shows(migrated: asyncpg.Connection) -> None:
+    await migrated.execute("ALTER TABLE users DROP CONSTRAINT ck_users__name")
+    assert await catalog.read(migrated) != catalog.SNAPSHOT.read_text()
+
+
+async def test_every_table_is_of_a_kind(migrated: asyncpg.Connection) -> None:
+    tables = {row["relname"] for row in await migrated.fetch(_TABLES)}
+    assert tables == PERSONAL | CACHES | BY_THEIR_OWN_KEYS | SERVICE
+
+
+async def test_every_table_but_the_books_has_a_model(migrated: asyncpg.Connection) -> None:
+    tables = {row["relname"] for row in await migrated.fetch(_TABLES)}
+    assert {model._meta.db_table for model in __models__} == tables - {"aerich", "digitwin_schema"}
+
+
+async def test_models_and_tables_have_the_same_columns(migrated: asyncpg.Connection) -> None:
+    opening.wire_models()
+    for model in __models__:
+        rows = await migrated.fetch(
+            "SELECT column_name::text FROM information_schema.columns"
+            " WHERE table_schema = current_schema() AND table_name = $1 AND is_generated = 'NEVER'",
+            model._meta.db_table,
+        )
+        expected = {row["column_name"] for row in rows}
+        assert set(model._meta.fields_db_projection.values()) == expected, model
+
+
+async def test_unique_indexes_of_personal_tables_contain_the_owner(
+    migrated: asyncpg.Connection,
+) -> None:
+    """Else Citus could not distribute them by it."""
+    rows = await migrated.fetch(_UNIQUE)
+    assert {row["table_name"] for row in rows} >= PERSONAL | CACHES
+    for row in rows:
+        if row["table_name"] in PERSONAL | CACHES:
+            assert "user_id" in row["columns"], row["index_name"]
+
+
+async def test_foreign_keys_contain_the_owner_and_say_what_a_deletion_does(
+    migrated: asyncpg.Connection,
+) -> None:
+    rows = await migrated.fetch(_FOREIGN)
+    assert rows
+    for row in rows:
+        assert row["table_name"] in PERSONAL
+        assert row["parent"] in PERSONAL | {"users"}
+        assert "user_id" in row["columns"], row["conname"]
+        assert row["on_delete"] in {"c", "n"}, row["conname"]  # CASCADE, SET NULL
+        assert "user_id" not in row["nulled"], row["conname"]
+        assert bool(row["nulled"]) == (row["on_delete"] == "n"), row["conname"]
+
+
+async def test_caches_and_limits_have_no_foreign_keys(migrated: asyncpg.Connection) -> None:
+    """An open deletion of a user must not make them wait."""
+    referring = {row["table_name"] for row in await migrated.fetch(_FOREIGN)}
+    assert not referring & (CACHES | BY_THEIR_OWN_KEYS | SERVICE)

@@ -1,0 +1,142 @@
+"""What the database itself refuses, whoever asks."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+ALLOW = "SET LOCAL digitwin.allow_hard_delete = 'on'"
+
+
+@pytest.fixture
+def db(migrated: asyncpg.Connection) -> asyncpg.Connection:
+    return migrated
+
+
+@pytest.fixture
+async def ada(db: asyncpg.Connection) -> UUID:
+    """A user with one row of everything."""
+    ada, voice, session = uuid4(), uuid4(), uuid4()
+    await db.execute("INSERT INTO users (id, email, name) VALUES ($1, 'ada@example.com', 'A')", ada)
+    for table in ("voice_models", "face_models"):
+        await db.execute(
+            f"INSERT INTO {table} (user_id, id, name) VALUES ($1, $2, 'm')", ada, voice
+        )
+    await db.execute(
+        "INSERT INTO conversation_sessions (user_id, id, voice_model_id) VALUES ($1, $2, $3)",
+        *(ada, session, voice),
+    )
+    await db.execute(
+        "INSERT INTO conversation_turns (user_id, session_id, position, id, user_text)"
+        " VALUES ($1, $2, 1, gen_random_uuid(), 'Hello')",
+        *(ada, session),
+    )
+    await db.execute(
+        "INSERT INTO knowledge_documents (user_id, id, title, content, content_hash)"
+        " VALUES ($1, gen_random_uuid(), 't', 'c', 'h')",
+        ada,
+    )
+    await db.execute(
+        "INSERT INTO audit_logs (user_id, id, action, resource)"
+        " VALUES ($1, gen_random_uuid(), 'read', 'user')",
+        ada,
+    )
+    return ada
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "users",
+        "voice_models",
+        "face_models",
+        "conversation_sessions",
+        "conversation_turns",
+        "knowledge_documents",
+        "audit_logs",
+    ],
+)
+@pytest.mark.usefixtures("ada")
+async def test_rows_are_not_deleted_by_the_way(db: asyncpg.Connection, table: str) -> None:
+    with pytest.raises(asyncpg.RaiseError, match="refused"):
+        await db.execute(f"DELETE FROM {table}")
+    async with db.transaction():
+        await db.execute(ALLOW)
+        assert await db.execute(f"DELETE FROM {table}") == "DELETE 1"
+    await db.execute(f"DELETE FROM {table}")  # the permission ended with its transaction
+
+
+@pytest.mark.usefixtures("ada")
+async def test_the_audit_trail_is_never_changed(db: asyncpg.Connection) -> None:
+    async with db.transaction():
+        await db.execute(ALLOW)
+        with pytest.raises(asyncpg.RaiseError, match="refused"):
+            async with db.transaction():
+                await db.execute("UPDATE audit_logs SET action = 'nothing'")
+    with pytest.raises(asyncpg.RaiseError, match="refused"):
+        await db.execute("TRUNCATE audit_logs")
+
+
+async def test_a_user_goes_with_everything(db: asyncpg.Connection, ada: UUID) -> None:
+    async with db.transaction():
+        await db.execute(ALLOW)
+        await db.execute("DELETE FROM users WHERE id = $1", ada)
+    for table in ("voice_models", "face_models", "conversation_sessions", "conversation_turns"):
+        assert await db.fetchval(f"SELECT count(*) FROM {table}") == 0
+
+
+async def test_a_session_outlives_its_voice(db: asyncpg.Connection, ada: UUID) -> None:
+    async with db.transaction():
+        await db.execute(ALLOW)
+        await db.execute("DELETE FROM voice_models")
+    row = await db.fetchrow("SELECT user_id, voice_model_id FROM conversation_sessions")
+    assert tuple(row) == (ada, None)
+
+
+async def test_no_session_with_another_persons_voice(db: asyncpg.Connection, ada: UUID) -> None:
+    bob = uuid4()
+    await db.execute("INSERT INTO users (id, email, name) VALUES ($1, 'bob@example.com', 'B')", bob)
+    voice = await db.fetchval("SELECT id FROM voice_models")
+    with pytest.raises(asyncpg.ForeignKeyViolationError, match="voice_model_id"):
+        await db.execute(
+            "INSERT INTO conversation_sessions (user_id, id, voice_model_id)"
+            " VALUES ($1, gen_random_uuid(), $2)",
+            *(bob, voice),
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ("UPDATE users SET subscription_tier = 'gold'", "subscription_tier"),
+        ("UPDATE users SET settings = '[]'", "settings"),
+        ("UPDATE users SET deleted_at = now()", "deleted_at"),
+        ("UPDATE voice_models SET is_active = true", "is_active"),
+        ("UPDATE face_models SET quality_score = 1.1", "quality_score"),
+        ("UPDATE face_models SET quality_score = 'NaN'", "quality_score"),
+        ("UPDATE conversation_sessions SET status = 'ended'", "ended_at"),
+        ("UPDATE conversation_turns SET user_text = NULL", "text"),
+        ("UPDATE conversation_turns SET heard_text = 'You?'", "heard_text"),
+        ("UPDATE conversation_turns SET llm_ms = -1", "llm_ms"),
+        ("UPDATE conversation_turns SET twin_text = repeat('x', 400001)", "twin_text"),
+        ("UPDATE knowledge_documents SET visibility = 'all'", "visibility"),
+        ("UPDATE knowledge_documents SET worker = 'w'", "worker"),
+    ],
+)
+@pytest.mark.usefixtures("ada")
+async def test_values_outside_their_domain(db: asyncpg.Connection, change: str, field: str) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match=f"__{field}"):
+        await db.execute(change)
+
+
+@pytest.mark.usefixtures("ada")
+async def test_a_source_may_have_a_long_address(db: asyncpg.Connection) -> None:
+    """Longer than an entry of a btree may be, even compressed."""
+    await db.execute(
+        "UPDATE knowledge_documents SET source_uri ="
+        " (SELECT left(string_agg(md5(n::text), ''), 2048) FROM generate_series(1, 64) AS n)"
+    )
+    uri = await db.fetchval("SELECT source_uri FROM knowledge_documents")
+    assert len(uri) == 2048

@@ -1,0 +1,116 @@
+"""Whatever way the schema is brought there, it is the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import catalog
+import pytest
+from conftest import Done
+
+from digitwin.kernel import migrations
+from digitwin.kernel.dsn import Target
+from digitwin.settings import Settings
+
+Run = Callable[..., Done]
+
+
+async def by_aerich(run: Run, target: Target) -> None:
+    done = run("-m", "aerich", "upgrade")
+    assert done.returncode == 0, done.stderr
+    assert "Success" in done.stdout
+
+
+async def by_command_line(run: Run, target: Target) -> None:
+    done = run("-c", "from digitwin.cli.app import main; main()", "db", "upgrade")
+    assert done.returncode == 0, done.stderr
+
+
+async def by_connecting(run: Run, target: Target) -> None:
+    await migrations.ensure(target, Settings(migrate="auto"))
+
+
+ROADS = pytest.mark.parametrize("take", [by_aerich, by_command_line, by_connecting])
+
+
+@ROADS
+async def test_every_road_leads_to_the_same_schema(
+    take: Callable[..., object],
+    in_checkout: Run,
+    target: Target,
+    connection: asyncpg.Connection,
+) -> None:
+    await take(in_checkout, target)  # type: ignore[misc]
+    assert await catalog.read(connection) == catalog.SNAPSHOT.read_text()
+
+
+async def test_aerich_finds_nothing_to_do_after_ours(
+    in_checkout: Run, target: Target, auto: Settings, connection: asyncpg.Connection
+) -> None:
+    await migrations.ensure(target, auto)
+    ours = await connection.fetch("SELECT version, app, content FROM aerich")
+    assert "No upgrade items found" in in_checkout("-m", "aerich", "upgrade").stdout
+    assert "No changes detected" in in_checkout("-m", "aerich", "migrate").stdout
+    assert await connection.fetch("SELECT version, app, content FROM aerich") == ours
+
+
+async def test_both_write_the_same_book(
+    in_checkout: Run, target: Target, auto: Settings, connection: asyncpg.Connection
+) -> None:
+    book = "SELECT version, app, content FROM aerich"
+    await migrations.ensure(target, auto)
+    ours = await connection.fetch(book)
+    await migrations.downgrade(target, auto)
+    await by_aerich(in_checkout, target)
+    assert await connection.fetch(book) == ours
+
+
+async def test_down_and_up_again(
+    target: Target, auto: Settings, connection: asyncpg.Connection
+) -> None:
+    await migrations.ensure(target, auto)
+    assert await migrations.downgrade(target, auto)
+    left = await connection.fetch(
+        "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+        " UNION ALL SELECT proname FROM pg_proc"
+        " WHERE pronamespace = current_schema()::regnamespace ORDER BY 1"
+    )
+    assert [row[0] for row in left] == [
+        "aerich",
+        "aerich_id_seq",
+        "aerich_pkey",
+        "uq_aerich__version",
+    ]
+    assert await connection.fetchval("SELECT count(*) FROM aerich") == 0
+    assert await migrations.upgrade(target, auto)
+    assert await catalog.read(connection) == catalog.SNAPSHOT.read_text()
+
+
+async def test_aerich_takes_back_what_ours_applied(
+    in_checkout: Run, target: Target, auto: Settings, connection: asyncpg.Connection
+) -> None:
+    await migrations.ensure(target, auto)
+    done = in_checkout("-m", "aerich", "downgrade", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert await connection.fetchval("SELECT to_regclass('users')") is None
+
+
+async def test_a_schema_of_its_own(
+    in_checkout: Run, target: Target, connection: asyncpg.Connection
+) -> None:
+    """Nothing lands anywhere but where the settings say; the schema is made if need be."""
+    settings = Settings(migrate="auto", schema="twins")
+    await migrations.ensure(target, settings)
+    await connection.execute("SET search_path TO twins")
+    assert await catalog.read(connection) == catalog.SNAPSHOT.read_text()
+    await connection.execute("SET search_path TO public")
+    assert await catalog.read(connection) == "\n"
+    done = in_checkout("-m", "aerich", "upgrade", DIGITWIN_SCHEMA="twins")
+    assert "No upgrade items found" in done.stdout
+
+
+def test_migrations_name_no_schema() -> None:
+    for path in Path(__file__).parents[2].glob("aerich_migrations/digitwin/*.py"):
+        assert "public." not in path.read_text()

@@ -1,0 +1,148 @@
+"""Several migrate one database at once, and everything is applied once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import asyncpg
+import catalog
+import pytest
+from conftest import Done
+
+from digitwin.errors import QueryTimeoutError
+from digitwin.kernel import migration_files, migrations
+from digitwin.kernel.dsn import Target
+from digitwin.settings import Settings
+
+POLLING = "query LIKE '%pg_try_advisory_lock%'"
+WAITING = "wait_event_type = 'Lock'"
+
+
+async def until(connection: asyncpg.Connection, somebody: str) -> None:
+    """Return once another connection to this database is seen doing this."""
+    async with asyncio.timeout(20):
+        while not await connection.fetchval(  # noqa: ASYNC110 - no event tells
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            f" AND pid <> pg_backend_pid() AND {somebody}"
+        ):
+            await asyncio.sleep(0.01)
+
+
+async def in_flight(connection: asyncpg.Connection) -> asyncpg.transaction.Transaction:
+    """The first migration as plain Aerich applies it: one transaction, here still open."""
+    first = migration_files.all_migrations()[0]
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(await first.upgrade())
+    await connection.execute(
+        "INSERT INTO aerich (version, app, content) VALUES ($1, 'digitwin', '{}')", first.name
+    )
+    return transaction
+
+
+async def test_of_several_one_applies_and_the_others_find_nothing(
+    target: Target, auto: Settings, connection: asyncpg.Connection
+) -> None:
+    results = await asyncio.gather(*[migrations.upgrade(target, auto) for _ in range(4)])
+    names = [migration.name for migration in migration_files.all_migrations()]
+    assert sorted(results) == [[], [], [], names]
+    assert await connection.fetchval("SELECT count(*) FROM aerich") == len(names)
+    assert await catalog.read(connection) == catalog.SNAPSHOT.read_text()
+
+
+async def test_nothing_is_touched_while_another_migrates(
+    target: Target, auto: Settings, connection: asyncpg.Connection
+) -> None:
+    key = "hashtextextended('digitwin.migrations:public', 0)"
+    await connection.execute(f"SELECT pg_advisory_lock({key})")
+    waiting = asyncio.create_task(migrations.ensure(target, auto))
+    await until(connection, POLLING)
+    assert await connection.fetchval("SELECT to_regclass('users')") is None
+    await connection.execute(f"SELECT pg_advisory_unlock({key})")
+    await waiting
+    assert await connection.fetchval("SELECT to_regclass('users')") == "users"
+
+
+async def test_waiting_has_an_end(
+    target: Target,
+    auto: Settings,
+    connection: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(migrations, "PATIENCE", 0.2)
+    await connection.execute(
+        "SELECT pg_advisory_lock(hashtextextended('digitwin.migrations:public', 0))"
+    )
+    with pytest.raises(QueryTimeoutError, match="Another process"):
+        await migrations.upgrade(target, auto)
+
+
+async def test_schemas_of_one_database_do_not_wait_for_each_other(
+    target: Target, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(
+        "SELECT pg_advisory_lock(hashtextextended('digitwin.migrations:public', 0))"
+    )
+    await migrations.ensure(target, Settings(migrate="auto", schema="twins"))
+    assert await connection.fetchval("SELECT to_regclass('twins.users')") is not None
+
+
+async def test_ours_waits_for_a_plain_aerich_and_finds_nothing(
+    target: Target, auto: Settings, connection: asyncpg.Connection, another: asyncpg.Connection
+) -> None:
+    aerich = await in_flight(another)
+    ours = asyncio.create_task(migrations.upgrade(target, auto))
+    await until(connection, WAITING)
+    await aerich.commit()
+    assert await ours == []
+    assert await connection.fetchval("SELECT count(*) FROM aerich") == 1
+
+
+async def test_ours_goes_on_when_a_plain_aerich_gave_up(
+    target: Target, auto: Settings, connection: asyncpg.Connection, another: asyncpg.Connection
+) -> None:
+    aerich = await in_flight(another)
+    ours = asyncio.create_task(migrations.upgrade(target, auto))
+    await until(connection, WAITING)
+    await aerich.rollback()
+    assert len(await ours) == len(migration_files.all_migrations())
+    assert await catalog.read(connection) == catalog.SNAPSHOT.read_text()
+
+
+async def test_a_plain_aerich_beside_ours_fails_and_then_finds_nothing(
+    in_checkout: Callable[..., Done], connection: asyncpg.Connection, another: asyncpg.Connection
+) -> None:
+    ours = await in_flight(another)
+    aerich = asyncio.create_task(asyncio.to_thread(in_checkout, "-m", "aerich", "upgrade"))
+    await until(connection, WAITING)
+    await ours.commit()
+    assert (await aerich).returncode != 0
+    assert await connection.fetchval("SELECT count(*) FROM aerich") == 1
+    again = await asyncio.to_thread(in_checkout, "-m", "aerich", "upgrade")
+    assert "No upgrade items found" in again.stdout
+    assert await catalog.read(connection) == catalog.SNAPSHOT.read_text()
+
+
+async def test_a_migration_stands_in_the_book_once(
+    target: Target, auto: Settings, connection: asyncpg.Connection
+) -> None:
+    """Which undoes a second application, even of one that could run twice."""
+    await migrations.ensure(target, auto)
+    with pytest.raises(asyncpg.UniqueViolationError, match="uq_aerich__version"):
+        await connection.execute(
+            "INSERT INTO aerich (version, app, content) SELECT version, app, content FROM aerich"
+        )
+
+
+async def test_a_busy_table_is_not_waited_for_long(
+    target: Target, auto: Settings, migrated: asyncpg.Connection, another: asyncpg.Connection
+) -> None:
+    """Whoever waits for a table lock makes all others wait behind it."""
+    async with another.transaction():
+        await another.execute("SELECT count(*) FROM users")
+        down = asyncio.create_task(migrations.downgrade(target, auto))
+        await until(migrated, WAITING)
+        with pytest.raises(QueryTimeoutError):
+            await down
+    assert (await migrations.history(target, auto))[-1].applied
