@@ -35,6 +35,11 @@ BATCH = 1000
 _CENTURY = 100 * 366 * 86_400.0
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _END = datetime(9999, 12, 31, tzinfo=UTC)
+_COLUMNS = (
+    *("user_id", "id", "action", "resource", "resource_id", "actor_id"),
+    *("result", "ip_address", "user_agent", "metadata"),
+)
+"""In the order of the parameters of ``record``."""
 _BOUNDS = {"since": "created_at >=", "until": "created_at <"}
 _SQL = load(__package__)
 
@@ -204,21 +209,6 @@ class AuditLogRepository(Repository):
             values.append(after)
         conditions = " AND ".join(f"{term} ${n}" for n, term in enumerate(terms, 1))
         return f" WHERE {conditions}" if conditions else "", values
-
-
-_COLUMNS = (
-    "user_id",
-    "id",
-    "action",
-    "resource",
-    "resource_id",
-    "actor_id",
-    "result",
-    "ip_address",
-    "user_agent",
-    "metadata",
-)
-"""In the order of the parameters of ``record``."""
 
 
 def _exported(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -107,9 +107,9 @@ async def test_many_records_keep_their_order(digitwin_db: Database) -> None:
 
 
 async def test_many_records_go_in_together_or_not_at_all(digitwin_db: Database) -> None:
-    good = {"action": "a", "resource": "r"}
+    good: dict[str, Any] = {"action": "a", "resource": "r"}
     with pytest.raises(InvalidInputError):
-        await digitwin_db.audit.record_many([good, {**good, "result": "maybe"}])  # type: ignore[list-item]
+        await digitwin_db.audit.record_many([good, good | {"result": "maybe"}])  # type: ignore[list-item]
     assert (await digitwin_db.audit.list()).items == []
 
 
