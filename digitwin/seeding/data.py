@@ -184,9 +184,7 @@ SESSIONS: list[tuple[Row, list[NewTurn]]] = [
             "participant": Participant(kind="guest", name="Noor", traits=["a beginner"]),
         },
         [
-            _turn(
-                "What does a lesson cost?", "38, and the first is free.", 88, 3, 240, 380, 0, 300
-            ),
+            _turn("And the price?", "38, and the first is free.", 88, 3, 240, 380, None, None),
             _turn("How long is it?", "45 minutes.", 66, 2, 180, 230, None, None),
         ],
     ),
