@@ -68,9 +68,9 @@ async def make(name: str, *, empty: bool = False) -> Path | None:
     folder = migration_files.location()
     if folder.name == "_migrations":
         raise ConfigurationError("Migrations are made in a checkout of digitwin", field="name")
+    version = len(migration_files.all_migrations()) + 1
     path = await _draft(folder, name, empty=empty)
     if path is not None:
-        version = len(migration_files.all_migrations()) + 1
         path.write_text(_with_our_lines(path.read_text(), version))
     return path
 

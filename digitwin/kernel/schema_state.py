@@ -1,9 +1,10 @@
 """Which schema a database has, and whether this package can work with it.
 
 ``digitwin_schema`` counts the migrations that made the schema and names the oldest release,
-counted the same way, that can still work with it; Aerich's own table lists them. A release
-that finds a newer schema works on as long as it is not older than that: rolling deployments
-and roll-backs need no stop.
+counted the same way, that can still work with it; Aerich's own table lists them (with those
+that run in no transaction, and so cannot count themselves). A release that finds a newer
+schema works on as long as it is not older than that: rolling deployments and roll-backs need
+no stop.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ async def read(
         return SchemaState(0, 1, (), tuple(known), ())
     applied = set(row["applied"])
     return SchemaState(
-        row["version"],
+        max(row["version"], len(applied)),
         row["oldest_reader"],
         tuple(name for name in known if name in applied),
         tuple(name for name in known if name not in applied),

@@ -1,0 +1,114 @@
+"""``digitwin db migrate|upgrade|downgrade|history|check|reset``, as a person runs them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import pytest
+from typer.testing import Result
+
+from digitwin.kernel import migration_files
+
+Cli = Callable[..., Awaitable[Result]]
+
+NAMES = [migration.name for migration in migration_files.all_migrations()]
+ELSEWHERE = "postgresql://somebody@db.example.com/twins"
+
+
+async def query(url: str, sql: str) -> Any:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(sql)
+    finally:
+        await connection.close()
+
+
+async def test_history_shows_what_is_applied(cli: Cli) -> None:
+    await cli("db", "downgrade", "--yes")
+    done = await cli("db", "history", "--json")
+    steps = [{"name": name, "applied": name != NAMES[-1]} for name in NAMES]
+    assert json.loads(done.stdout) == steps
+    assert f"– {NAMES[-1]}" in (await cli("db", "history")).stdout
+
+
+async def test_upgrade_says_what_it_applied_and_then_that_there_is_nothing(cli: Cli) -> None:
+    await cli("db", "downgrade", "--yes")
+    assert (await cli("db", "upgrade")).stdout == f"applied {NAMES[-1]}\n"
+    assert (await cli("db", "upgrade")).stdout == "The schema is up to date\n"
+    assert json.loads((await cli("db", "upgrade", "--json")).stdout) == {"applied": []}
+
+
+async def test_downgrade_takes_back_the_last(cli: Cli) -> None:
+    done = await cli("db", "downgrade", "--yes", "--json")
+    assert json.loads(done.stdout) == {"undone": [NAMES[-1]]}
+
+
+async def test_downgrade_of_nothing_is_nothing(cli: Cli) -> None:
+    await cli("db", "downgrade", "--yes", "--steps", str(len(NAMES)))
+    assert (await cli("db", "downgrade", "--yes")).stdout == "There was nothing to take back\n"
+
+
+async def test_check_passes_when_all_agree(cli: Cli) -> None:
+    done = await cli("db", "check", "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["ok"]
+
+
+async def test_check_fails_while_something_is_pending(cli: Cli) -> None:
+    await cli("db", "downgrade", "--yes")
+    done = await cli("db", "check")
+    assert done.exit_code == 1
+    assert "digitwin db upgrade" in done.stdout
+
+
+async def test_check_offline_asks_no_server(cli: Cli) -> None:
+    done = await cli("db", "check", "--offline", url="postgresql://nobody@127.0.0.1:1/nothing")
+    assert done.exit_code == 0
+
+
+async def test_reset_empties_the_database(cli: Cli, digitwin_url: str) -> None:
+    await query(
+        digitwin_url,
+        "INSERT INTO users (id, email, name) VALUES (gen_random_uuid(), 'a@example.com', 'A')"
+        " RETURNING 1",
+    )
+    done = await cli("db", "reset", "--yes", "--json")
+    assert json.loads(done.stdout) == {"applied": NAMES}
+    assert await query(digitwin_url, "SELECT count(*) FROM users") == 0
+
+
+@pytest.mark.parametrize("command", ["reset", "downgrade"])
+async def test_what_destroys_wants_to_be_told_twice(
+    cli: Cli, command: str, digitwin_url: str
+) -> None:
+    done = await cli("db", command)
+    assert done.exit_code == 1
+    assert "--yes" in done.stderr
+    assert await query(digitwin_url, "SELECT to_regclass('users')") == "users"
+
+
+@pytest.mark.parametrize("command", ["reset", "downgrade"])
+async def test_what_destroys_is_refused_on_another_machine(cli: Cli, command: str) -> None:
+    done = await cli("db", command, "--yes", url=ELSEWHERE)
+    assert done.exit_code == 1
+    assert "not on this machine" in done.stderr
+
+
+async def test_migrate_without_a_changed_model_writes_nothing(cli: Cli) -> None:
+    done = await cli("db", "migrate", "nothing", "--json")
+    assert json.loads(done.stdout) == {"file": None}
+
+
+@pytest.mark.parametrize("arguments", [["migrate"], ["migrate", "a-b"], ["downgrade", "--steps=0"]])
+async def test_wrong_usage_is_code_2(cli: Cli, arguments: list[str]) -> None:
+    assert (await cli("db", *arguments)).exit_code == 2
+
+
+async def test_an_unreachable_server_is_one_line(cli: Cli) -> None:
+    done = await cli("db", "upgrade", url="postgresql://nobody@127.0.0.1:1/nothing")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: Cannot connect to")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,63 @@
+"""An installed copy migrates, far from any checkout."""
+
+from __future__ import annotations
+
+import os
+import site
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import asyncpg
+import catalog
+import pytest
+from conftest import ROOT, Done
+
+WHERE = "import digitwin.kernel.migration_files as m; print(m.location())"
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh environment with the built wheel in it; what it depends on is borrowed."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT))
+    _python(sys.executable, *build)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "venv")
+    python = folder / "venv/bin/python"
+    _python(sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", wheel)
+    (packages,) = folder.glob("venv/lib/python3*/site-packages")
+    (packages / "borrowed.pth").write_text("\n".join(site.getsitepackages()))
+    return folder / "venv/bin"
+
+
+def _python(program: str | Path, *arguments: str | Path, **variables: str) -> Done:
+    done = subprocess.run(
+        [str(program), *map(str, arguments)],
+        cwd="/",
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | variables,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+async def test_the_wheel_migrates_outside_the_checkout(
+    installed: Path, url: str, connection: asyncpg.Connection
+) -> None:
+    location = _python(installed / "python", "-c", WHERE).stdout.strip()
+    assert location.startswith(os.fspath(installed.parent))
+    assert location.endswith("digitwin/_migrations")
+    done = _python(installed / "digitwin", "db", "upgrade", DIGITWIN_DATABASE_URL=url)
+    assert done.stdout.startswith("applied 0_")
+    assert await catalog.read(connection) == catalog.SNAPSHOT.read_text()
+
+
+def test_an_installed_copy_makes_no_migrations(installed: Path) -> None:
+    with pytest.raises(AssertionError, match="checkout"):
+        _python(installed / "digitwin", "db", "migrate", "anything")
