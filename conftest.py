@@ -1,0 +1,1 @@
+"""The databases of our tests come from the plugin that users install: ``digitwin.testing``."""

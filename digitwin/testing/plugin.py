@@ -1,0 +1,85 @@
+"""The fixtures. Every pytest run of the environment imports this: it costs next to nothing,
+and nothing happens before a test asks."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from digitwin.testing import DatabaseFactory
+
+if TYPE_CHECKING:
+    from digitwin.database import Database
+    from digitwin.testing.databases import Databases
+
+
+def _async_fixture(function: Callable[..., Any]) -> Any:
+    """A fixture that pytest-asyncio runs, on the event loop of the test."""
+    if importlib.util.find_spec("pytest_asyncio") is None:
+        return pytest.fixture(name=function.__name__)(_refuse)
+    import pytest_asyncio
+
+    return pytest_asyncio.fixture(function)
+
+
+def _refuse(request: pytest.FixtureRequest) -> None:
+    pytest.fail(
+        f"The fixture {request.fixturename} needs pytest-asyncio: run `pip install pytest-asyncio`"
+        " (digitwin_url does without)",
+        pytrace=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def _digitwin_databases() -> Iterator[Databases]:
+    from digitwin.errors import DigiTwinError
+    from digitwin.testing.databases import open_databases
+
+    opening = open_databases(os.environ.get("DIGITWIN_TEST_URL"))
+    try:
+        databases = opening.__enter__()
+    except DigiTwinError as error:
+        pytest.fail(f"No database for tests: {error}", pytrace=False)
+    yield databases
+    opening.__exit__(None, None, None)
+
+
+@pytest.fixture
+def digitwin_url(_digitwin_databases: Databases) -> Iterator[str]:
+    """The URL of an empty, migrated database that is this test's own."""
+    database = _digitwin_databases.create()
+    yield database.url
+    _digitwin_databases.drop(database)
+
+
+@_async_fixture
+async def digitwin_db(digitwin_url: str) -> AsyncIterator[Database]:
+    """A handle on ``digitwin_url``."""
+    from digitwin.database import connect
+
+    async with connect(digitwin_url, migrate="skip") as db:
+        yield db
+
+
+@_async_fixture
+async def digitwin_db_factory(_digitwin_databases: Databases) -> AsyncIterator[DatabaseFactory]:
+    """Opens handles: each on a new database, or on the one whose URL it is given."""
+    from digitwin.database import connect
+
+    async with AsyncExitStack() as stack:
+
+        async def open_handle(url: str | None = None, /, **overrides: Any) -> Database:
+            if url is None:
+                database = await asyncio.to_thread(_digitwin_databases.create)
+                stack.callback(_digitwin_databases.drop, database)
+                url = database.url
+            settings = {"migrate": "skip"} | overrides
+            return await stack.enter_async_context(connect(url, **settings))
+
+        yield open_handle
