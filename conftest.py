@@ -1,1 +1,3 @@
 """The databases of our tests come from the plugin that users install: ``digitwin.testing``."""
+
+pytest_plugins = ["pytester"]

@@ -3,8 +3,6 @@ and nothing happens before a test asks."""
 
 from __future__ import annotations
 
-import asyncio
-import importlib.util
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -21,10 +19,10 @@ if TYPE_CHECKING:
 
 def _async_fixture(function: Callable[..., Any]) -> Any:
     """A fixture that pytest-asyncio runs, on the event loop of the test."""
-    if importlib.util.find_spec("pytest_asyncio") is None:
+    try:
+        import pytest_asyncio
+    except ImportError:
         return pytest.fixture(name=function.__name__)(_refuse)
-    import pytest_asyncio
-
     return pytest_asyncio.fixture(function)
 
 
@@ -41,13 +39,11 @@ def _digitwin_databases() -> Iterator[Databases]:
     from digitwin.errors import DigiTwinError
     from digitwin.testing.databases import open_databases
 
-    opening = open_databases(os.environ.get("DIGITWIN_TEST_URL"))
     try:
-        databases = opening.__enter__()
+        with open_databases(os.environ.get("DIGITWIN_TEST_URL")) as databases:
+            yield databases
     except DigiTwinError as error:
         pytest.fail(f"No database for tests: {error}", pytrace=False)
-    yield databases
-    opening.__exit__(None, None, None)
 
 
 @pytest.fixture
@@ -70,6 +66,8 @@ async def digitwin_db(digitwin_url: str) -> AsyncIterator[Database]:
 @_async_fixture
 async def digitwin_db_factory(_digitwin_databases: Databases) -> AsyncIterator[DatabaseFactory]:
     """Opens handles: each on a new database, or on the one whose URL it is given."""
+    import asyncio
+
     from digitwin.database import connect
 
     async with AsyncExitStack() as stack:
