@@ -54,6 +54,8 @@ class Proxy:
         self._held: list[Hold] = []
         self.flowing = asyncio.Event()
         self.flowing.set()
+        self.lingering = False
+        """Whether a connection that the server has ended stays open."""
         self.delay = 0.0
         """Seconds that every piece of data takes longer."""
 
@@ -183,6 +185,8 @@ class _Link:
                     break
                 self._hold = None
             self._client[1].write(data)
+        if self._proxy.lingering:
+            await asyncio.Event().wait()
         raise EOFError
 
     async def _read(self, reader: asyncio.StreamReader) -> bytes:
