@@ -109,12 +109,11 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
         return await self._list(filters, limit=limit, after=after, include_deleted=include_deleted)
 
     @streaming
-    async def stream(
+    def stream(
         self, *, include_deleted: bool = False, **filters: Unpack[DocumentFilters]
     ) -> AsyncGenerator[KnowledgeDocument, None]:
         """Every document that fits, oldest first, in constant memory; holds one connection."""
-        async for document in self._stream(filters, include_deleted=include_deleted):
-            yield document
+        return self._stream(filters, include_deleted=include_deleted)
 
     @operation
     async def count(
