@@ -6,13 +6,14 @@ import os
 import pwd
 import shutil
 import subprocess
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from digitwin import cluster, embedded
+from digitwin.testing.databases import fast_folder
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
 
@@ -103,7 +104,9 @@ class Debian15(Server):
 @contextmanager
 def throw_away(kind: type[Server]) -> Iterator[Server]:
     """A new server of this kind, which is gone after the block."""
-    with tempfile.TemporaryDirectory(prefix="digitwin-server-", ignore_cleanup_errors=True) as path:
+    with TemporaryDirectory(
+        prefix="digitwin-server-", dir=fast_folder(), ignore_cleanup_errors=True
+    ) as path:
         server = kind(Path(path))
         server.start()
         try:
