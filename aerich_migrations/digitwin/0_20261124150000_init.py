@@ -392,7 +392,7 @@ CREATE TABLE cache_invalidations (
     epoch bigint NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (store, kind, name),
-    CONSTRAINT ck_cache_invalidations__kind CHECK (kind IN ('all', 'user', 'tag'))
+    CONSTRAINT ck_cache_invalidations__kind CHECK (kind IN ('all', 'user', 'tag', 'key'))
 );
 
 CREATE TABLE cache_usage (

@@ -1,0 +1,122 @@
+-- name: get
+-- An expired row is not there, whether or not it was cleared away.
+SELECT value FROM {table}
+WHERE user_id = $1 AND audience = $2 AND key = $3 AND expires_at > now()
+
+-- name: get_many
+-- Many keys of one place, in one statement.
+SELECT key, value FROM {table}
+WHERE user_id = $1 AND audience = $2 AND key = ANY($3::text[]) AND expires_at > now()
+
+-- name: look
+-- A value, and what was forgotten before this moment, as one snapshot: a later look at the same
+-- targets shows whether something was forgotten in between.
+SELECT (SELECT value FROM {table}
+        WHERE user_id = $1 AND audience = $2 AND key = $3 AND expires_at > now()) AS value,
+       ARRAY(SELECT epoch FROM cache_invalidations
+             JOIN unnest($5::text[], $6::text[]) AS target (kind, name) USING (kind, name)
+             WHERE store = $4 ORDER BY epoch) AS epochs
+
+-- name: set
+-- The time to live counts from this statement, by the database clock.
+INSERT INTO {table} (user_id, audience, key, value, tags, size_bytes, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))
+{or_replace}
+
+-- name: set_unless_forgotten
+-- To be sent after `lock_shared`: its snapshot then shows what was forgotten meanwhile.
+INSERT INTO {table} (user_id, audience, key, value, tags, size_bytes, created_at, expires_at)
+SELECT $1, $2, $3, $4, $5::text[], $6::int, statement_timestamp(),
+       statement_timestamp() + make_interval(secs => $7)
+WHERE NOT EXISTS (SELECT FROM cache_invalidations
+                  JOIN unnest($9::text[], $10::text[]) AS target (kind, name) USING (kind, name)
+                  WHERE store = $8 AND epoch <> ALL ($11::bigint[]))
+{or_replace}
+
+-- name: or_replace
+-- The tail of both statements that store: a new value starts anew.
+ON CONFLICT (user_id, audience, key) DO UPDATE
+SET value = excluded.value, tags = excluded.tags, size_bytes = excluded.size_bytes,
+    created_at = excluded.created_at, expires_at = excluded.expires_at{no_hits}
+
+-- name: lock_shared
+-- Storers do not hinder each other; who forgets waits for those that have begun.
+SELECT pg_advisory_xact_lock_shared(lock) FROM unnest($1::bigint[]) AS lock
+
+-- name: lock
+-- In the order given, which is everybody's: no two wait for each other.
+SELECT pg_advisory_xact_lock(lock) FROM unnest($1::bigint[]) AS lock
+
+-- name: mark
+-- To be sent after `lock`: numbers then rise with the commits.
+INSERT INTO cache_invalidations (store, kind, name, epoch)
+SELECT store, kind, name, nextval('cache_epoch_seq')
+FROM unnest($1::text[], $2::text[], $3::text[]) AS target (store, kind, name)
+ORDER BY store, kind, name
+ON CONFLICT (store, kind, name) DO UPDATE
+SET epoch = excluded.epoch, created_at = excluded.created_at
+
+-- name: delete
+-- True when a living entry was there.
+DELETE FROM {table} WHERE user_id = $1 AND audience = $2 AND key = $3
+RETURNING expires_at > now()
+
+-- name: sweep
+-- A batch at a time, in the order of the key, as everybody locks them.
+WITH chosen AS (SELECT user_id, audience, key FROM {table} WHERE {condition}
+                ORDER BY user_id, audience, key LIMIT $1 FOR UPDATE),
+     gone AS (DELETE FROM {table} AS entry USING chosen
+              WHERE entry.user_id = chosen.user_id AND entry.audience = chosen.audience
+                    AND entry.key = chosen.key RETURNING 1)
+SELECT count(*) FROM gone
+
+-- name: purge_batch
+-- A few at a time; what somebody else is at is left to them.
+WITH old AS (SELECT user_id, audience, key FROM {table} WHERE expires_at <= now()
+             ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED),
+     gone AS (DELETE FROM {table} AS entry USING old
+              WHERE entry.user_id = old.user_id AND entry.audience = old.audience
+                    AND entry.key = old.key RETURNING 1)
+SELECT count(*) FROM gone
+
+-- name: purge_marks
+-- No factory that is still waited for is older than this.
+WITH old AS (SELECT store, kind, name FROM cache_invalidations
+             WHERE created_at < now() - make_interval(secs => $1)
+             LIMIT $2 FOR UPDATE SKIP LOCKED),
+     gone AS (DELETE FROM cache_invalidations AS mark USING old
+              WHERE mark.store = old.store AND mark.kind = old.kind AND mark.name = old.name
+              RETURNING 1)
+SELECT count(*) FROM gone
+
+-- name: count_usage
+-- Many look-ups in one statement, in the order of the key, so that two instances never deadlock.
+INSERT INTO cache_usage AS usage (store, bucket, hits, misses)
+SELECT store, date_trunc('hour', now(), 'UTC'), hits, misses
+FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS counted (store, hits, misses)
+ORDER BY store
+ON CONFLICT (store, bucket) DO UPDATE
+SET hits = usage.hits + excluded.hits, misses = usage.misses + excluded.misses
+
+-- name: count_hits
+-- Rows are locked in the order of their key first, as everybody does.
+WITH counted AS (SELECT entry.user_id, entry.audience, entry.key, hits
+                 FROM {table} AS entry
+                 JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[])
+                      AS hit (user_id, audience, key, hits) USING (user_id, audience, key)
+                 ORDER BY entry.user_id, entry.audience, entry.key FOR UPDATE OF entry)
+UPDATE {table} AS entry SET hit_count = entry.hit_count + counted.hits FROM counted
+WHERE entry.user_id = counted.user_id AND entry.audience = counted.audience
+      AND entry.key = counted.key
+
+-- name: usage
+-- Of every store, since the first look-up.
+SELECT store, sum(hits)::bigint AS hits, sum(misses)::bigint AS misses
+FROM cache_usage GROUP BY store
+
+-- name: sizes
+-- Reads the whole table.
+SELECT count(*) FILTER (WHERE expires_at > now()) AS live,
+       count(*) FILTER (WHERE expires_at <= now()) AS expired,
+       coalesce(sum(size_bytes), 0)::bigint AS bytes
+FROM {table}

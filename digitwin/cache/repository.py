@@ -1,0 +1,112 @@
+"""What need not be computed twice: embeddings, searches, responses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from digitwin.cache import fields, marks
+from digitwin.cache.codecs import JsonCodec, Vector, VectorCodec
+from digitwin.cache.counting import Counts, StoreStatistics
+from digitwin.cache.store import BATCH, Kind, Store
+from digitwin.kernel.core import Core, operation
+from digitwin.kernel.repository import Repository
+from digitwin.kernel.sql import load
+
+if TYPE_CHECKING:
+    from digitwin.cache.protocols import Cache
+    from digitwin.kernel.ports import CacheForgetter
+
+EMBEDDINGS: Final[Kind[Vector, list[float]]] = Kind(
+    "embeddings", "embedding_cache", 3600, VectorCodec()
+)
+SEARCHES: Final[Kind[Any, Any]] = Kind("searches", "vector_search_cache", 1800, JsonCodec())
+RESPONSES: Final[Kind[Any, Any]] = Kind(
+    "responses", "llm_response_cache", 3600, JsonCodec(), counts_hits=True
+)
+
+_SQL = load(__package__)
+
+
+class CacheRepository(Repository):
+    """Three stores, each with what :class:`~digitwin.cache.store.Store` promises.
+
+    ``embeddings`` takes lists of numbers (NumPy arrays too) of up to 65,536 dimensions, keeps
+    them as float32 for an hour and gives lists of float; ``searches`` keeps any JSON value for
+    half an hour; ``responses`` a string or any JSON value for an hour, and counts how often each
+    was used. A JSON value has at most 1 MiB.
+    """
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        self._counts = Counts(core, RESPONSES.table)
+        self.embeddings = Store(core, EMBEDDINGS, self._counts)
+        self.searches = Store(core, SEARCHES, self._counts)
+        self.responses = Store(core, RESPONSES, self._counts)
+        self._stores: dict[str, Store[Any, Any]] = {
+            store.name: store for store in (self.embeddings, self.searches, self.responses)
+        }
+
+    @operation
+    async def purge_expired(self) -> Mapping[str, int]:
+        """Clear away what nobody can have any more; how many rows, by store.
+
+        Runs in short statements that nobody has to wait for; several instances may run it at
+        once.
+        """
+        removed = {name: await store.purge_expired() for name, store in self._stores.items()}
+        while (
+            await self._core.aside.fetchval(_SQL["purge_marks"], marks.KEPT, BATCH, write=True)
+            == BATCH
+        ):
+            pass
+        return removed
+
+    @operation
+    async def statistics(self) -> Mapping[str, StoreStatistics]:
+        """How each store is used and what it holds, by its name; reads whole tables.
+
+        Hits and misses are all there ever were. This handle's are complete; those of others
+        arrive within their ``flush_interval``.
+        """
+        await self._counts.flush()
+        rows = await self._core.aside.fetch(_SQL["usage"])
+        used = {row["store"]: (row["hits"], row["misses"]) for row in rows}
+        return {
+            name: await store.statistics(*used.get(name, (0, 0)))
+            for name, store in self._stores.items()
+        }
+
+    async def forget_user(self, user_id: UUID) -> None:
+        """Drop every entry of a person when the open transaction commits, or not at all.
+
+        It happens as the transaction's last act, so that nobody waits for its locks longer than
+        a commit takes; without a transaction it happens now.
+        """
+        for store in self._stores:
+            await self._core.at_commit(self._forget, (store, fields.owner(user_id)))
+
+    async def forget_searches(self, user_id: UUID) -> None:
+        """Drop a person's cached searches, as :meth:`forget_user` does."""
+        await self._core.at_commit(self._forget, (self.searches.name, fields.owner(user_id)))
+
+    async def close(self) -> None:
+        """Write what is still counted in memory; the handle calls this as it closes."""
+        await self._counts.close()
+
+    async def _forget(self, entries: frozenset[tuple[str, UUID]]) -> None:
+        """Forget people in stores, in an order that is everybody's: no two deadlock."""
+        ordered = sorted(entries)
+        await marks.forget(self._core.db, [marks.person(*entry) for entry in ordered])
+        for store, user_id in ordered:
+            await self._stores[store].forget(self._core.db, user_id)
+
+
+if TYPE_CHECKING:
+
+    def _is_what_is_promised(cache: CacheRepository) -> Cache:
+        return cache
+
+    def _forgets(cache: CacheRepository) -> CacheForgetter:
+        return cache
