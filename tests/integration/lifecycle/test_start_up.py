@@ -1,0 +1,181 @@
+"""A start that fails ends in one clear error, in time, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+
+from digitwin.database import connect
+from digitwin.errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    DigiTwinError,
+    MigrationRequiredError,
+    UnsupportedServerError,
+)
+from digitwin.kernel import active
+from tests.faults.old_server import greeting_server
+from tests.faults.proxy import Proxy
+from tests.faults.server import Embedded18, throw_away
+
+BOUND = 0.5
+CLOSING = 1.0
+"""What giving up a connection on a frozen network may take beyond ``connect_timeout``."""
+
+OPEN = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left() -> AsyncIterator[None]:
+    """No task, no thread, no handle that models could find."""
+    threads = threading.active_count()
+    yield
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() - {asyncio.current_task()} == set()
+    assert threading.active_count() <= threads + 1  # the loop's own, for looking up names
+    assert not active._live
+
+
+async def refused(url: str, kind: type[DigiTwinError], **overrides: object) -> DigiTwinError:
+    """The error of a start that fails in time."""
+    with pytest.raises(DigiTwinError) as raised:
+        async with asyncio.timeout(BOUND + CLOSING + 0.5):
+            await connect(url, connect_timeout=BOUND, **overrides)
+    assert raised.type is kind
+    assert "\n" not in str(raised.value)
+    assert "secret" not in str(raised.value)
+    return raised.value
+
+
+async def test_nobody_listens() -> None:
+    error = await refused("postgresql://ada:secret@127.0.0.1:1/twins", ConnectionFailedError)
+    assert "127.0.0.1:1" in str(error)
+    assert error.retryable
+
+
+async def test_nobody_answers() -> None:
+    """The connection is accepted, and that was all."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        error = await refused(
+            f"postgresql://ada:secret@127.0.0.1:{port}/twins", ConnectionFailedError
+        )
+    assert "no answer within `connect_timeout`" in str(error)
+
+
+async def test_no_such_host() -> None:
+    await refused("postgresql://ada:secret@host.invalid/twins", ConnectionFailedError)
+
+
+async def test_no_such_socket() -> None:
+    await refused("postgresql://ada:secret@/twins?host=/nowhere", ConnectionFailedError)
+
+
+@pytest.mark.parametrize("version", ["14.11", "9.6.24"])
+async def test_a_server_too_old(version: str) -> None:
+    async with greeting_server(version) as url:
+        error = await refused(url, UnsupportedServerError)
+    assert "15 or newer" in str(error)
+    assert error.details["server_version"] == version
+
+
+async def test_not_a_postgresql_server() -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        await refused(f"postgresql://ada:secret@127.0.0.1:{port}/twins", ConnectionFailedError)
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[str]:
+    """The folder of a server that wants a password; everybody's is ``right``."""
+    if Embedded18.missing():
+        pytest.skip(str(Embedded18.missing()))
+    with throw_away(Embedded18) as server:
+
+        async def lock() -> None:
+            connection = await asyncpg.connect(server.url)
+            await connection.execute("ALTER USER postgres PASSWORD 'right'")
+            rules = server.data / "pg_hba.conf"
+            rules.write_text("local all all scram-sha-256\n")
+            await connection.execute("SELECT pg_reload_conf()")
+            await connection.close()
+
+        asyncio.run(lock())
+        yield server.url.partition("host=")[2]
+
+
+async def test_a_wrong_password(locked: str) -> None:
+    error = await refused(
+        f"postgresql://postgres:secret@/postgres?host={locked}", ConnectionFailedError
+    )
+    assert "the password is wrong" in str(error)
+    assert not error.retryable
+
+
+async def test_a_missing_database(locked: str) -> None:
+    error = await refused(
+        f"postgresql://postgres:right@/twins?host={locked}", ConnectionFailedError
+    )
+    assert "the database does not exist" in str(error)
+    assert not error.retryable
+
+
+async def test_an_empty_database(locked: str) -> None:
+    error = await refused(
+        f"postgresql://postgres:right@/postgres?host={locked}", MigrationRequiredError
+    )
+    assert "digitwin db upgrade" in str(error)
+
+
+async def test_a_newer_schema(digitwin_url: str, admin: asyncpg.Connection) -> None:
+    await admin.execute("UPDATE digitwin_schema SET version = 999, oldest_reader = 998")
+    error = await refused(digitwin_url, MigrationRequiredError, migrate="auto")
+    assert "upgrade the package" in str(error)
+    assert await admin.fetchval(OPEN) == 0
+
+
+@pytest.mark.parametrize(
+    "url", ["", "mysql://ada:secret@db/twins", "postgresql://ada:secret@db:port/twins", "nonsense"]
+)
+async def test_an_invalid_url(url: str) -> None:
+    await refused(url, ConfigurationError)
+
+
+async def test_an_invalid_setting(digitwin_url: str, admin: asyncpg.Connection) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        await connect(digitwin_url, pool_max=1)
+    assert raised.value.details["field"] == "pool_max"
+    assert await admin.fetchval(OPEN) == 0
+
+
+GREETING, LOOK = "application_name", "FROM digitwin_schema"
+
+
+@pytest.mark.parametrize(
+    "way", [[GREETING], [GREETING] * 2, [GREETING] * 3, [LOOK]], ids=["1", "2", "3", "look"]
+)
+async def test_the_network_freezes_on_the_way(
+    proxy: Proxy, admin: asyncpg.Connection, way: list[str]
+) -> None:
+    """At the greeting of each connection, and at the look at the schema."""
+    *passing, last = [proxy.hold(text) for text in way]
+    for hold in passing:
+        hold.release()
+    error = await refused(proxy.url, ConnectionFailedError)
+    assert last.seen.is_set()
+    assert "no answer within `connect_timeout`" in str(error)
+    last.release()
+    while await admin.fetchval(OPEN):
+        pass
