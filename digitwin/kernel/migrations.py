@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -45,11 +45,16 @@ class Step:
     applied: bool
 
 
-async def ensure(target: Target, settings: Settings) -> None:
+async def ensure(
+    target: Target, settings: Settings, *, upgrading: Callable[[], None] = lambda: None
+) -> None:
     """Make sure that the schema fits this package; costs one query when it does.
 
     What an old schema gets says ``settings.migrate``; left open, the embedded server's is
     upgraded and every other one refused.
+
+    Args:
+        upgrading: called before an upgrade, which may take longer than a caller's bound.
 
     Raises:
         MigrationRequiredError: it does not fit; the message names the cure.
@@ -61,6 +66,7 @@ async def ensure(target: Target, settings: Settings) -> None:
     async with _connection(target, settings) as connection:
         found = await state(connection)
         if found.pending and not found.unknown and mode == "auto":
+            upgrading()
             await _upgrade(connection, settings)
             found = await state(connection)
         refusal = found.refusal(len(migration_files.all_migrations()))
