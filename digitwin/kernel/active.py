@@ -8,6 +8,7 @@ how to choose. It never guesses, so it never reads the wrong database.
 
 from __future__ import annotations
 
+import asyncio
 from contextvars import ContextVar, Token
 from typing import Any
 from uuid import uuid4
@@ -27,6 +28,7 @@ class Client(AsyncpgDBClient):
     def __init__(self) -> None:
         super().__init__(connection_name="digitwin")
         self.origin = uuid4().hex
+        self.loop: asyncio.AbstractEventLoop | None = None
 
 
 class _Nobody(Client):
@@ -45,7 +47,11 @@ NOBODY = _Nobody()
 
 
 def join(client: Client) -> None:
-    """Count this handle among the live ones."""
+    """Count this handle among the live ones, and no more those whose event loop is gone."""
+    for other in list(_live.values()):
+        if other.loop is not None and other.loop.is_closed():
+            leave(other)
+    client.loop = asyncio.get_running_loop()
     _live[client.origin] = client
 
 
