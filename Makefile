@@ -33,7 +33,7 @@ check: $(STAMP)
 
 # After a change of the schema: review the difference, then commit it with the migration.
 snapshot: $(STAMP)
-	$(BIN)/python tests/migrations/catalog.py
+	$(BIN)/python -m tests.migrations.catalog
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -101,7 +101,7 @@ class _Claims:
     """This process's claims on one folder; to other processes, all of them are one lock."""
 
     def __init__(self, home: Path) -> None:
-        import fasteners  # type: ignore[import-untyped]
+        import fasteners
 
         self.pid = os.getpid()
         self.open: set[object] = set()

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.ids import parse_id
-from digitwin.kernel.inputs import STRICT, AwareDatetime, JsonObject, Line, Text
+from digitwin.kernel.inputs import STRICT, JsonObject, Line, Period, Text
 
 Result = Literal["success", "failure", "denied"]
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -65,14 +65,6 @@ class Entry(Details, total=False):
 
     action: Required[Name]
     resource: Required[Name]
-
-
-@with_config(STRICT)
-class Period(TypedDict, total=False):
-    """From ``since``, included, to ``until``, not included."""
-
-    since: AwareDatetime | None
-    until: AwareDatetime | None
 
 
 @with_config(STRICT)

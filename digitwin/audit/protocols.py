@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, Unpack
 from uuid import UUID
 
-from digitwin.audit.fields import Details, Entry, Filters, Period
+from digitwin.audit.fields import Details, Entry, Filters
 from digitwin.audit.models import AuditLog
 from digitwin.audit.statistics import AuditStatistics
 from digitwin.audit.verification import AuditVerification
+from digitwin.kernel.inputs import Period
 from digitwin.kernel.paging import Page
 
 

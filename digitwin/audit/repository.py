@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 from uuid import UUID
 
 from digitwin.audit import partitions
-from digitwin.audit.fields import ENTRY, FILTERS, Details, Entry, Filters, Period
+from digitwin.audit.fields import ENTRY, FILTERS, Details, Entry, Filters
 from digitwin.audit.models import AuditLog
 from digitwin.audit.statistics import AuditStatistics, add_up
 from digitwin.audit.verification import MAX_FAULTS, AuditFault, AuditVerification, examine
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.core import operation, streaming
 from digitwin.kernel.ids import NOBODY, uuid7
-from digitwin.kernel.inputs import bounded, dumps, seconds, validate
+from digitwin.kernel.inputs import Period, bounded, dumps, seconds, validate
 from digitwin.kernel.paging import Page, decode_cursor, encode_cursor
 from digitwin.kernel.repository import MAX_ROWS, Repository
 from digitwin.kernel.rows import columns, hydrate

@@ -89,11 +89,9 @@ class VectorCodec:
 def _listed(value: Any) -> list[Any]:
     if hasattr(value, "tolist"):
         value = value.tolist()
-    elif not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray):
+    if isinstance(value, str | bytes | bytearray) or not isinstance(value, Sequence):
         raise InvalidInputError("value must be a list of numbers", field="value")
-    return (
-        value if isinstance(value, list) else [*value] if isinstance(value, Sequence) else [value]
-    )
+    return list(value)
 
 
 def _refuse_what_is_no_number(numbers: list[Any]) -> None:

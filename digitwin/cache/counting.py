@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,17 +33,17 @@ class StoreStatistics:
     bytes: int
     """Of the values of both, without keys and tags."""
 
+    @classmethod
+    def of(cls, hits: int, misses: int, sizes: Mapping[str, int]) -> StoreStatistics:
+        rate = hits / (hits + misses) if hits else 0.0
+        return cls(hits=hits, misses=misses, hit_rate=rate, **sizes)
+
 
 class Counts:
-    """What the stores of one handle count, until it is written.
+    """What the stores of one handle count, until it is written."""
 
-    Args:
-        table: where a hit is also counted with its entry.
-    """
-
-    def __init__(self, core: Core, table: str) -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
-        self._count_hits = _SQL["count_hits"].format(table=table)
         self._buffer = Buffer(self._write, interval=core.settings.flush_interval)
         self._buffer.start()
 
@@ -54,7 +54,7 @@ class Counts:
         self._buffer.add((store,), misses=count)
 
     def hit_of(self, place: Place) -> None:
-        """Counted with the entry itself, if it is still there when this is written."""
+        """Counted with the response itself, if it is still there when this is written."""
         self._buffer.add(place, hits=1)
 
     async def flush(self) -> None:
@@ -81,7 +81,7 @@ class Counts:
     async def _write_hits(self, on: Executor, counted: Iterable[Any]) -> None:
         rows = [(*place, counts["hits"]) for place, counts in counted]
         if rows:
-            await on.execute(self._count_hits, *_columns(rows))
+            await on.execute(_SQL["count_hits"], *_columns(rows))
 
 
 def _columns(rows: list[tuple[Any, ...]]) -> list[list[Any]]:

@@ -64,20 +64,18 @@ def distinct_keys(keys: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(listed))
 
 
-def distinct_tags(tags: Iterable[str]) -> list[str]:
-    """At most 32 tags, each once."""
-    listed: list[str] = validate(_TAGS, _listed(tags, "tags"), "tags")
-    return sorted(set(listed))
-
-
 def tag(value: object) -> str:
     """One line of at most 200 characters."""
     return validate(_TAG, value, "tag")
 
 
-def lifetime(ttl: float | timedelta | None, default: float) -> float:
-    """Seconds, 1 ms to 366 days."""
-    return default if ttl is None else seconds(ttl, "ttl", at_least=MIN_TTL, at_most=MAX_TTL)
+def terms(
+    ttl: float | timedelta | None, tags: Iterable[str], default: float
+) -> tuple[float, list[str]]:
+    """Seconds an entry lives, 1 ms to 366 days, and its tags: at most 32, each once."""
+    lives = default if ttl is None else seconds(ttl, "ttl", at_least=MIN_TTL, at_most=MAX_TTL)
+    listed: list[str] = validate(_TAGS, _listed(tags, "tags"), "tags")
+    return lives, sorted(set(listed))
 
 
 def _listed(values: object, field: str) -> Any:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from contextvars import ContextVar
+from typing import Any, Generic, TypeVar
+
+from digitwin.errors import InvalidStateError
 
 T = TypeVar("T")
+
+_aboard: ContextVar[frozenset[asyncio.Future[Any]]] = ContextVar(
+    "digitwin_flights", default=frozenset()
+)
+"""The flights that this task's work is part of."""
 
 
 class Flights(Generic[T]):
@@ -23,8 +31,14 @@ class Flights(Generic[T]):
         return len(self._under_way)
 
     async def share(self, key: Hashable, call: Callable[[], Awaitable[T]]) -> T:
-        """The outcome of the call that is under way for this key, or of this one."""
+        """The outcome of the call that is under way for this key, or of this one.
+
+        Raises:
+            InvalidStateError: it is the call under way that asks: it would wait for itself.
+        """
         while (flight := self._under_way.get(key)) is not None:
+            if flight in _aboard.get():
+                raise InvalidStateError("A factory asks the cache for the entry that it makes")
             await asyncio.wait([flight])
             if not flight.cancelled():
                 return flight.result()
@@ -32,6 +46,7 @@ class Flights(Generic[T]):
 
     async def _fly(self, key: Hashable, call: Callable[[], Awaitable[T]]) -> T:
         flight = self._under_way[key] = asyncio.get_running_loop().create_future()
+        token = _aboard.set(_aboard.get() | {flight})
         try:
             value = await call()
         except Exception as error:
@@ -44,3 +59,4 @@ class Flights(Generic[T]):
         finally:
             flight.cancel()  # does nothing to one that has its outcome
             del self._under_way[key]
+            _aboard.reset(token)

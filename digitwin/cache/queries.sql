@@ -101,11 +101,11 @@ SET hits = usage.hits + excluded.hits, misses = usage.misses + excluded.misses
 -- name: count_hits
 -- Rows are locked in the order of their key first, as everybody does.
 WITH counted AS (SELECT entry.user_id, entry.audience, entry.key, hits
-                 FROM {table} AS entry
+                 FROM llm_response_cache AS entry
                  JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[])
                       AS hit (user_id, audience, key, hits) USING (user_id, audience, key)
                  ORDER BY entry.user_id, entry.audience, entry.key FOR UPDATE OF entry)
-UPDATE {table} AS entry SET hit_count = entry.hit_count + counted.hits FROM counted
+UPDATE llm_response_cache AS entry SET hit_count = entry.hit_count + counted.hits FROM counted
 WHERE entry.user_id = counted.user_id AND entry.audience = counted.audience
       AND entry.key = counted.key
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from digitwin.cache import fields, marks
-from digitwin.cache.codecs import JsonCodec, Vector, VectorCodec
+from digitwin.cache.codecs import Codec, JsonCodec, Vector, VectorCodec
 from digitwin.cache.counting import Counts, StoreStatistics
-from digitwin.cache.store import BATCH, Kind, Store
+from digitwin.cache.shelf import BATCH, Shelf
+from digitwin.cache.store import Store
 from digitwin.kernel.core import Core, operation
 from digitwin.kernel.repository import Repository
 from digitwin.kernel.sql import load
@@ -18,13 +19,8 @@ if TYPE_CHECKING:
     from digitwin.cache.protocols import Cache
     from digitwin.kernel.ports import CacheForgetter
 
-EMBEDDINGS: Final[Kind[Vector, list[float]]] = Kind(
-    "embeddings", "embedding_cache", 3600, VectorCodec()
-)
-SEARCHES: Final[Kind[Any, Any]] = Kind("searches", "vector_search_cache", 1800, JsonCodec())
-RESPONSES: Final[Kind[Any, Any]] = Kind(
-    "responses", "llm_response_cache", 3600, JsonCodec(), counts_hits=True
-)
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 _SQL = load(__package__)
 
@@ -40,13 +36,15 @@ class CacheRepository(Repository):
 
     def __init__(self, core: Core) -> None:
         super().__init__(core)
-        self._counts = Counts(core, RESPONSES.table)
-        self.embeddings = Store(core, EMBEDDINGS, self._counts)
-        self.searches = Store(core, SEARCHES, self._counts)
-        self.responses = Store(core, RESPONSES, self._counts)
-        self._stores: dict[str, Store[Any, Any]] = {
-            store.name: store for store in (self.embeddings, self.searches, self.responses)
+        self._shelves = {
+            "embeddings": Shelf(core, "embeddings", "embedding_cache"),
+            "searches": Shelf(core, "searches", "vector_search_cache"),
+            "responses": Shelf(core, "responses", "llm_response_cache", counts_hits=True),
         }
+        self._counts = Counts(core)
+        self.embeddings: Store[Vector, list[float]] = self._store("embeddings", VectorCodec(), 3600)
+        self.searches: Store[Any, Any] = self._store("searches", JsonCodec(), 1800)
+        self.responses: Store[Any, Any] = self._store("responses", JsonCodec(), 3600)
 
     @operation
     async def purge_expired(self) -> Mapping[str, int]:
@@ -55,7 +53,7 @@ class CacheRepository(Repository):
         Runs in short statements that nobody has to wait for; several instances may run it at
         once.
         """
-        removed = {name: await store.purge_expired() for name, store in self._stores.items()}
+        removed = {name: await shelf.purge() for name, shelf in self._shelves.items()}
         while (
             await self._core.aside.fetchval(_SQL["purge_marks"], marks.KEPT, BATCH, write=True)
             == BATCH
@@ -74,8 +72,8 @@ class CacheRepository(Repository):
         rows = await self._core.aside.fetch(_SQL["usage"])
         used = {row["store"]: (row["hits"], row["misses"]) for row in rows}
         return {
-            name: await store.statistics(*used.get(name, (0, 0)))
-            for name, store in self._stores.items()
+            name: StoreStatistics.of(*used.get(name, (0, 0)), await shelf.sizes())
+            for name, shelf in self._shelves.items()
         }
 
     async def forget_user(self, user_id: UUID) -> None:
@@ -84,12 +82,12 @@ class CacheRepository(Repository):
         It happens as the transaction's last act, so that nobody waits for its locks longer than
         a commit takes; without a transaction it happens now.
         """
-        for store in self._stores:
+        for store in self._shelves:
             await self._core.at_commit(self._forget, (store, fields.owner(user_id)))
 
     async def forget_searches(self, user_id: UUID) -> None:
         """Drop a person's cached searches, as :meth:`forget_user` does."""
-        await self._core.at_commit(self._forget, (self.searches.name, fields.owner(user_id)))
+        await self._core.at_commit(self._forget, ("searches", fields.owner(user_id)))
 
     async def close(self) -> None:
         """Write what is still counted in memory; the handle calls this as it closes."""
@@ -100,7 +98,10 @@ class CacheRepository(Repository):
         ordered = sorted(entries)
         await marks.forget(self._core.db, [marks.person(*entry) for entry in ordered])
         for store, user_id in ordered:
-            await self._stores[store].forget(self._core.db, user_id)
+            await self._shelves[store].sweep_within(self._core.db, user_id)
+
+    def _store(self, name: str, codec: Codec[In, Out], ttl: float) -> Store[In, Out]:
+        return Store(self._core, self._shelves[name], codec, self._counts, ttl=ttl)
 
 
 if TYPE_CHECKING:

@@ -1,53 +1,28 @@
-"""One kind of value, kept for a while: what all stores of the cache can do."""
+"""One kind of value, kept for a while: what every store of the cache can do."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from digitwin.cache import fields, marks
 from digitwin.cache.codecs import Codec
-from digitwin.cache.counting import Counts, StoreStatistics
+from digitwin.cache.counting import Counts
 from digitwin.cache.fields import Audience, Place
 from digitwin.cache.flights import Flights
-from digitwin.cache.marks import Target
+from digitwin.cache.shelf import Row, Shelf
 from digitwin.errors import ConnectionFailedError
 from digitwin.kernel.core import Core, operation
-from digitwin.kernel.executor import Executor
-from digitwin.kernel.sql import load
 from digitwin.kernel.transactions import outside
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-BATCH: Final = 1000
-"""Rows removed by one statement: some 10 ms, after which every lock is free again."""
-
 _logger = logging.getLogger(__name__)
-_SQL = load(__package__)
-
-
-@dataclass(frozen=True, slots=True)
-class Kind(Generic[In, Out]):
-    """What makes one store different from another."""
-
-    name: str
-    table: str
-    ttl: float
-    """Seconds an entry lives when nothing else is said."""
-    codec: Codec[In, Out]
-    counts_hits: bool = False
-    """Whether each entry knows how often it was used."""
-
-    def statement(self, name: str, **parts: str) -> str:
-        no_hits = ", hit_count = 0" if self.counts_hits else ""
-        parts["or_replace"] = _SQL["or_replace"].format(no_hits=no_hits)
-        return _SQL[name].format(table=self.table, **parts)
 
 
 class Store(Generic[In, Out]):
@@ -60,19 +35,15 @@ class Store(Generic[In, Out]):
     string (None is nobody in particular), ``audience`` is ``owner`` or ``visitor``.
     """
 
-    def __init__(self, core: Core, kind: Kind[In, Out], counts: Counts) -> None:
+    def __init__(
+        self, core: Core, shelf: Shelf, codec: Codec[In, Out], counts: Counts, *, ttl: float
+    ) -> None:
         self._core = core
-        self._kind = kind
-        self._codec = kind.codec
+        self._shelf = shelf
+        self._codec = codec
         self._counts = counts
+        self._ttl = ttl
         self._flights: Flights[Any] = Flights()
-        self._get, self._set = kind.statement("get"), kind.statement("set")
-        self._look_up = kind.statement("look")
-        self._set_unless_forgotten = kind.statement("set_unless_forgotten")
-
-    @property
-    def name(self) -> str:
-        return self._kind.name
 
     @operation
     async def get(
@@ -80,7 +51,7 @@ class Store(Generic[In, Out]):
     ) -> Out | None:
         """The value, or None when there is none or its time is over."""
         place = fields.place(key, user_id, audience)
-        stored = await self._core.aside.fetchval(self._get, *place)
+        stored = await self._shelf.get(place)
         self._count(place, stored)
         return None if stored is None else self._codec.decode(stored)
 
@@ -99,10 +70,7 @@ class Store(Generic[In, Out]):
         """
         wanted = fields.distinct_keys(keys)
         owner, seen_by = fields.owner(user_id), fields.seen_by(audience)
-        rows = await self._core.aside.fetch(
-            self._kind.statement("get_many"), owner, seen_by, wanted
-        )
-        found = dict(map(tuple, rows))
+        found = await self._shelf.get_many(owner, seen_by, wanted)
         for key in wanted:
             self._count(Place(owner, seen_by, key), found.get(key))
         return {key: self._codec.decode(found[key]) for key in wanted if key in found}
@@ -131,8 +99,9 @@ class Store(Generic[In, Out]):
             InvalidInputError: the value cannot be stored or is too large; the bound is named.
             OutcomeUnknownError: the answer was lost; set it again.
         """
-        row = self._row(fields.place(key, user_id, audience), value, ttl, tags)
-        await self._core.aside.execute(self._set, *row)
+        place = fields.place(key, user_id, audience)
+        terms = fields.terms(ttl, tags, self._ttl)
+        await self._shelf.put(self._row(place, value, *terms))
 
     @operation
     async def get_or_create(
@@ -156,19 +125,21 @@ class Store(Generic[In, Out]):
 
         Args:
             factory: an async callable without arguments.
-            ttl, tags: as for :meth:`set`.
+            ttl, tags: as for :meth:`set`; the time to live counts from when it is stored.
 
         Raises:
             InvalidInputError: also when what the factory made cannot be stored.
+            InvalidStateError: the factory asks for the very entry that it makes.
             Exception: whatever the factory raises.
         """
         place = fields.place(key, user_id, audience)
-        terms = fields.lifetime(ttl, self._kind.ttl), fields.distinct_tags(tags)
-        stored, epochs = await self._look(place, terms[1])
+        lives, labels = fields.terms(ttl, tags, self._ttl)
+        stored, epochs = await self._shelf.look(place, labels)
         self._count(place, stored)
         if stored is None:
+            # The epochs are part of it: who asks after an invalidation joins no flight from before
             stored = await self._flights.share(
-                (place, *epochs), lambda: self._make(place, factory, *terms)
+                (place, *epochs), lambda: self._make(place, factory, lives, labels)
             )
         return self._codec.decode(stored)
 
@@ -177,112 +148,50 @@ class Store(Generic[In, Out]):
         self, key: str, *, user_id: UUID | str | None = None, audience: Audience = "owner"
     ) -> bool:
         """Drop one entry; whether it was there. What is being made for it is not stored."""
-        place = fields.place(key, user_id, audience)
-        async with self._core.aside.transaction() as on:
-            await marks.forget(on, [marks.entry(self.name, place)])
-            return bool(await on.fetchval(self._kind.statement("delete"), *place))
+        return await self._shelf.take_out(fields.place(key, user_id, audience))
 
     @operation
     async def invalidate(self, *, tag: str | None = None, user_id: UUID | str | None = None) -> int:
-        """Drop entries, of both audiences, and how many there were.
+        """Drop entries, of both audiences; how many there were.
 
         Those with the tag, those of the person, or those which have both; without either, the
         whole store. When it returns, nothing that was stored or begun before is to be had.
         """
-        target, condition, values = self._chosen(tag, user_id)
-        async with self._core.aside.transaction() as on:
-            await marks.forget(on, [target])
-        return await self._in_batches("sweep", *values, condition=condition)
-
-    async def purge_expired(self) -> int:
-        return await self._in_batches("purge_batch")
-
-    async def forget(self, on: Executor, user_id: UUID) -> None:
-        """Drop a person's entries within the caller's transaction, after ``marks.forget``."""
-        sweep = self._kind.statement("sweep", condition="user_id = $2")
-        await on.fetchval(sweep, None, user_id)
-
-    async def statistics(self, hits: int, misses: int) -> StoreStatistics:
-        row = await self._core.aside.fetchrow(self._kind.statement("sizes"))
-        assert row is not None
-        rate = hits / (hits + misses) if hits + misses else 0.0
-        return StoreStatistics(hits, misses, rate, **row)
+        return await self._shelf.forget(
+            tag=None if tag is None else fields.tag(tag),
+            user_id=None if user_id is None else fields.owner(user_id),
+        )
 
     async def _make(
-        self,
-        place: Place,
-        factory: Callable[[], Awaitable[In]],
-        ttl: float,
-        tags: list[str],
+        self, place: Place, factory: Callable[[], Awaitable[In]], ttl: float, tags: list[str]
     ) -> Any:
-        """The stored form of a new value, unless somebody has stored one just now."""
-        present, epochs = await self._look(place, tags)
-        if present is not None:
-            return present
+        """The stored form of a new value, unless another flight has landed just now."""
+        stored, epochs = await self._shelf.look(place, tags)
+        if stored is not None:
+            return stored
         began = time.monotonic()
         with outside():
             value = await factory()
         row = self._row(place, value, ttl, tags)
         if time.monotonic() - began <= marks.LONGEST_FACTORY:
-            await self._keep(row, self._targets(place, tags), epochs)
-        return row[3]
+            await self._keep(row, epochs)
+        return row.stored
 
-    async def _keep(self, row: tuple[Any, ...], targets: list[Target], epochs: list[int]) -> None:
-        kinds, names = [target.kind for target in targets], [target.name for target in targets]
+    async def _keep(self, row: Row, epochs: list[int]) -> None:
+        """What was made is not lost with the database: its caller gets it all the same."""
         try:
-            async with self._core.aside.transaction() as on:
-                await marks.begin_storing(on, targets)
-                await on.execute(self._set_unless_forgotten, *row, self.name, kinds, names, epochs)
+            await self._shelf.put_unless_forgotten(row, epochs)
         except ConnectionFailedError as error:
-            _logger.warning("cache: a value made for %s was not stored: %s", self.name, error)
+            _logger.warning("cache: a value for %s was not stored: %s", self._shelf.name, error)
 
-    async def _look(self, place: Place, tags: list[str]) -> tuple[Any, list[int]]:
-        targets = self._targets(place, tags)
-        row = await self._core.aside.fetchrow(
-            self._look_up,
-            *place,
-            self.name,
-            [target.kind for target in targets],
-            [target.name for target in targets],
-        )
-        assert row is not None
-        return row["value"], row["epochs"]
-
-    def _targets(self, place: Place, tags: list[str]) -> list[Target]:
-        return marks.covering(self.name, place, tags)
-
-    def _row(
-        self, place: Place, value: In, ttl: float | timedelta | None, tags: Iterable[str]
-    ) -> tuple[Any, ...]:
-        lives, tagged = fields.lifetime(ttl, self._kind.ttl), fields.distinct_tags(tags)
+    def _row(self, place: Place, value: In, ttl: float, tags: list[str]) -> Row:
         stored, size = self._codec.encode(value)
-        return *place, stored, tagged, size, lives
-
-    def _chosen(self, tag: object, user_id: object) -> tuple[Target, str, list[Any]]:
-        """What to mark, and how its rows are found."""
-        target, conditions, values = marks.everything(self.name), ["true"], list[Any]()
-        if user_id is not None:
-            values.append(fields.owner(user_id))
-            target = marks.person(self.name, values[-1])
-            conditions.append(f"user_id = ${len(values) + 1}")
-        if tag is not None:
-            values.append([fields.tag(tag)])
-            target = marks.tagged(self.name, values[-1][0])
-            conditions.append(f"tags @> ${len(values) + 1}::text[]")
-        return target, " AND ".join(conditions), values
-
-    async def _in_batches(self, statement: str, *values: Any, **parts: str) -> int:
-        sql, removed = self._kind.statement(statement, **parts), 0
-        while True:
-            batch: int = await self._core.aside.fetchval(sql, BATCH, *values, write=True)
-            removed += batch
-            if batch < BATCH:
-                return removed
+        return Row(*place, stored, tags, size, ttl)
 
     def _count(self, place: Place, stored: object) -> None:
         if stored is None:
-            self._counts.misses(self.name)
+            self._counts.misses(self._shelf.name)
             return
-        self._counts.hits(self.name)
-        if self._kind.counts_hits:
+        self._counts.hits(self._shelf.name)
+        if self._shelf.counts_hits:
             self._counts.hit_of(place)

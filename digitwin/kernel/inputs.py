@@ -13,14 +13,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, with_config
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from typing_extensions import TypedDict
 
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.jsonb import complaint, dumps
 from digitwin.kernel.refusals import refusal
 
 __all__ = [
+    "PERIOD",
     "STRICT",
     "AwareDatetime",
     "Count",
@@ -29,6 +31,7 @@ __all__ = [
     "JsonObject",
     "JsonValue",
     "Line",
+    "Period",
     "Text",
     "bounded",
     "dumps",
@@ -110,6 +113,17 @@ Flag = Annotated[bool, Field(strict=True)]
 FiniteFloat = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 AwareDatetime = Annotated[pydantic.AwareDatetime, Field(strict=True), AfterValidator(_utc)]
 """A moment, given back in UTC; a naive datetime is refused."""
+
+
+@with_config(STRICT)
+class Period(TypedDict, total=False):
+    """From ``since``, included, to ``until``, not included."""
+
+    since: AwareDatetime | None
+    until: AwareDatetime | None
+
+
+PERIOD = TypeAdapter(Period)
 
 
 def validate(adapter: TypeAdapter[T], data: object, field: str = "input") -> T:

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Annotated, Final, Literal, Required
 from uuid import UUID
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from digitwin.errors import InvalidStateError
@@ -46,10 +46,9 @@ class _Details(TypedDict, total=False):
     metadata: JsonObject
 
 
+@with_config(STRICT)
 class NewDocument(_Details, total=False):
     """Fields of ``create``; ``title`` and ``content`` are needed, ``user_id`` unless scoped."""
-
-    __pydantic_config__ = STRICT  # type: ignore[misc]
 
     user_id: UUID | str
     title: Required[Title]
@@ -63,10 +62,9 @@ class NewDocumentRow(NewDocument, total=False):
     id: UUID | str
 
 
+@with_config(STRICT)
 class DocumentChanges(_Details, total=False):
     """Fields of ``update``."""
-
-    __pydantic_config__ = STRICT  # type: ignore[misc]
 
     title: Title
     content: Content
@@ -82,10 +80,9 @@ class SettledChanges(DocumentChanges, total=False):
     error: None
 
 
+@with_config(STRICT)
 class DocumentFilters(TypedDict, total=False):
     """Fields that ``list``, ``stream``, ``count`` and ``exists`` can ask for."""
-
-    __pydantic_config__ = STRICT  # type: ignore[misc]
 
     user_id: UUID | str
     title: Title
@@ -96,23 +93,20 @@ class DocumentFilters(TypedDict, total=False):
     status: Status
 
 
+@with_config(STRICT)
 class _Search(TypedDict):
-    __pydantic_config__ = STRICT  # type: ignore[misc]
-
     query: Annotated[str, Text(4000)]
     audience: Audience
 
 
+@with_config(STRICT)
 class _Failure(TypedDict):
-    __pydantic_config__ = STRICT  # type: ignore[misc]
-
     error: Annotated[str, Text(2000)]
     worker: Annotated[str, Line(200)]
 
 
+@with_config(STRICT)
 class _Worker(TypedDict):
-    __pydantic_config__ = STRICT  # type: ignore[misc]
-
     worker: Annotated[str, Line(200)]
 
 

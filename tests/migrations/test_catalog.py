@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncpg
-import catalog
 
 from digitwin.kernel import opening
 from digitwin.models import __models__
+from tests.migrations import catalog
 
 PERSONAL = {
     "participants",

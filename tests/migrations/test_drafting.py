@@ -10,9 +10,9 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from conftest import ROOT, Done
 
 from digitwin.kernel import drafting
+from tests.migrations.conftest import ROOT, Done
 
 Run = Callable[..., Done]
 COMMAND = ("-c", "from digitwin.cli.app import main; main()")

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
-import catalog
 import pytest
-from conftest import Done
 
 from digitwin.kernel import migrations
 from digitwin.kernel.dsn import Target
 from digitwin.settings import Settings
+from tests.migrations import catalog
+from tests.migrations.conftest import Done
 
 Run = Callable[..., Done]
 

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable
 
 import asyncpg
-import catalog
 import pytest
-from conftest import Done
 
 from digitwin.errors import QueryTimeoutError
 from digitwin.kernel import migration_files, migrations
 from digitwin.kernel.dsn import Target
 from digitwin.settings import Settings
+from tests.migrations import catalog
+from tests.migrations.conftest import Done
 
 POLLING = "query LIKE '%pg_try_advisory_lock%'"
 WAITING = "wait_event_type = 'Lock'"

@@ -10,9 +10,10 @@ import venv
 from pathlib import Path
 
 import asyncpg
-import catalog
 import pytest
-from conftest import ROOT, Done
+
+from tests.migrations import catalog
+from tests.migrations.conftest import ROOT, Done
 
 WHERE = "import digitwin.kernel.migration_files as m; print(m.location())"
 

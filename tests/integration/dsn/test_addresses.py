@@ -14,7 +14,7 @@ from digitwin.errors import ConfigurationError
 from digitwin.kernel import dsn
 
 if TYPE_CHECKING:
-    from conftest import DebianServer
+    from tests.integration.dsn.conftest import DebianServer
 
 
 @pytest.fixture(autouse=True)

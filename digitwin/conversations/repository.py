@@ -1,0 +1,228 @@
+"""Conversations: begun with somebody, filled turn by turn, ended once, and counted."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from typing_extensions import Unpack
+
+from digitwin.conversations import statistics
+from digitwin.conversations.fields import (
+    REASON,
+    SESSION,
+    SESSION_CHANGES,
+    SESSION_FILTERS,
+    NewSession,
+    SessionChanges,
+    SessionFields,
+    SessionFilters,
+)
+from digitwin.conversations.models import ConversationSession
+from digitwin.conversations.participant import Participant
+from digitwin.conversations.statements import statement
+from digitwin.conversations.statistics import SessionStatistics
+from digitwin.conversations.turn_log import Id, TurnLog
+from digitwin.errors import NotFoundError
+from digitwin.kernel.core import operation, streaming
+from digitwin.kernel.ids import parse_id, uuid7
+from digitwin.kernel.inputs import PERIOD, bounded, dumps, validate
+from digitwin.kernel.paging import Page
+from digitwin.kernel.repository import MAX_ROWS
+
+if TYPE_CHECKING:
+    from digitwin.conversations.protocols import ConversationSessions
+
+_NAMED = {"user_id": "user", "voice_model_id": "voice model", "face_model_id": "face model"}
+
+
+class ConversationSessionRepository(TurnLog):
+    """A twin's conversations; those of a deleted owner are hidden."""
+
+    model, noun = ConversationSession, "session"
+    changes, filters = SESSION_CHANGES, SESSION_FILTERS
+
+    @operation
+    async def start(
+        self, user_id: Id | None = None, *, id: Id | None = None, **fields: Unpack[SessionFields]
+    ) -> ConversationSession:
+        """Begin a session with the twin of ``user_id``; atomic, one round trip.
+
+        A participant who comes again by the same kind and ref is the same participant, also
+        when two sessions start at once; a name or traits given now replace those kept.
+
+        Args:
+            user_id: the twin's owner; may be left out under ``for_user``.
+            id: a UUID made by the caller, which makes trying again safe.
+            **fields: see :class:`SessionFields`.
+
+        Raises:
+            InvalidInputError: names the field that does not fit.
+            NotFoundError: the owner, or a model of the owner's that ``field`` names, is missing
+                or deleted.
+            AlreadyExistsError: the owner has a session of this ``external_id``, or of this id.
+        """
+        return await self._start({"user_id": user_id, "id": id, **fields})
+
+    create = start
+
+    @operation
+    async def create_many(self, rows: Sequence[NewSession]) -> builtins.list[ConversationSession]:
+        """Begin several sessions, all or none, in the order given; 10,000 at the most.
+
+        Raises:
+            As ``start``.
+        """
+        bounded(len(rows), "rows", at_least=0, at_most=MAX_ROWS)
+        async with self._core.transaction():
+            return [await self._start(row) for row in rows]
+
+    @operation
+    async def list(
+        self, *, limit: int = 50, after: str | None = None, **filters: Unpack[SessionFilters]
+    ) -> Page[ConversationSession]:
+        """A page of sessions, oldest first.
+
+        Args:
+            limit: how many, 1 to 1,000.
+            after: the ``next_cursor`` of the page before.
+
+        Raises:
+            InvalidInputError: a limit, cursor or filter that does not fit.
+        """
+        return await self._list(filters, limit=limit, after=after)
+
+    @streaming
+    def stream(
+        self, **filters: Unpack[SessionFilters]
+    ) -> AsyncGenerator[ConversationSession, None]:
+        """All that match, oldest first, through a cursor on the server, in constant memory."""
+        return self._stream(filters)
+
+    @operation
+    async def count(self, **filters: Unpack[SessionFilters]) -> int:
+        """How many match."""
+        return await self._count(filters)
+
+    @operation
+    async def exists(self, **filters: Unpack[SessionFilters]) -> bool:
+        """Whether any matches."""
+        return await self._exists(filters)
+
+    @operation
+    async def update(
+        self, id: Id, *, expected_version: int | None = None, **changes: Unpack[SessionChanges]
+    ) -> ConversationSession:
+        """Change a session's ``external_id`` or ``metadata``, also after its end; atomic.
+
+        Every turn moves the session's version too.
+
+        Raises:
+            NotFoundError: there is no such session for this caller.
+            StaleVersionError: it no longer has ``expected_version``.
+            AlreadyExistsError: the owner has another session of this ``external_id``.
+            InvalidInputError: names the field that does not fit.
+        """
+        return await self._update(id, changes, expected_version)
+
+    @operation
+    async def end(
+        self, session_id: Id, *, user_id: Id | None = None, reason: str = "completed"
+    ) -> ConversationSession:
+        """End a session, once, by the database's clock; a turn on its way is in or refused.
+
+        Args:
+            reason: why, in up to 64 characters.
+
+        Raises:
+            NotFoundError: there is no such session for this caller.
+            InvalidStateError: it has ended already.
+            InvalidInputError: names the field that does not fit.
+        """
+        target = self._target(session_id, user_id)
+        sql = statement("end", owner_known=target[0] is not None)
+        record = await self._core.db.fetchrow(
+            sql, *target, validate(REASON, reason, "reason"), write=True
+        )
+        if record is None:
+            raise await self._refusal(target)
+        return self._row(record)
+
+    @operation
+    async def statistics(
+        self,
+        *,
+        user_id: Id | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> SessionStatistics:
+        """What the sessions started from ``since`` up to, but not at, ``until`` add up to.
+
+        Of one owner, or outside ``for_user`` of everybody; as of one moment.
+
+        Raises:
+            InvalidInputError: a time without its zone.
+        """
+        period = validate(PERIOD, {"since": since, "until": until})
+        record = await self._core.db.fetchrow(
+            statement("statistics", owner_known=True),
+            self._owner(user_id),
+            period["since"],
+            period["until"],
+        )
+        assert record is not None
+        return statistics.of(record)
+
+    async def _start(self, given: Mapping[str, Any]) -> ConversationSession:
+        row = _laid_out(given, self._require_owner(given.get("user_id")))
+        record = await self._core.db.fetchrow(
+            statement("start", owner_known=True), *row, write=True
+        )
+        if record is None:
+            raise await self._missing_part(row)
+        return self._row(record)
+
+    async def _missing_part(self, row: tuple[Any, ...]) -> NotFoundError:
+        """Which of the rows that a session names is not there."""
+        named = {"user_id": row[0], "voice_model_id": row[3], "face_model_id": row[4]}
+        there = await self._core.db.fetchrow(
+            statement("present", owner_known=True), *named.values()
+        )
+        assert there is not None
+        # all are there by now: the owner was not when it mattered, or a model's deletion came first
+        field = next((field for field in named if not there[field]), "user_id")
+        return NotFoundError(f"{_NAMED[field]} not found", field=field, id=str(named[field]))
+
+
+def _laid_out(given: Mapping[str, Any], owner: UUID) -> tuple[Any, ...]:
+    """A new session as the parameters of the statement ``start``."""
+    fields = validate(SESSION, {n: v for n, v in given.items() if n not in ("user_id", "id")})
+    id, participant = given.get("id"), fields.get("participant")
+    return (
+        owner,
+        uuid7() if id is None else parse_id(id),
+        fields.get("external_id"),
+        *(_optional_id(fields.get(name), name) for name in ("voice_model_id", "face_model_id")),
+        dumps(fields.get("metadata") or {}),
+        *_participant(participant),
+    )
+
+
+def _participant(participant: Participant | None) -> tuple[Any, ...]:
+    if participant is None:
+        return None, None, None, None, None
+    traits = dumps(list(participant.traits))
+    return uuid7(), participant.kind, participant.ref, participant.name, traits
+
+
+def _optional_id(value: object, field: str) -> UUID | None:
+    return None if value is None else parse_id(value, field)
+
+
+if TYPE_CHECKING:
+
+    def _keeps(repository: ConversationSessionRepository) -> ConversationSessions:
+        return repository

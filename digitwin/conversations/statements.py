@@ -1,0 +1,39 @@
+"""The statements of queries.sql with their columns filled in, once for each shape."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from digitwin.conversations.models import ConversationSession, ConversationTurn
+from digitwin.conversations.statistics import MEASURES
+from digitwin.kernel.rows import columns
+from digitwin.kernel.sql import load
+
+queries = load(__package__)
+
+KNOWN = "$1::uuid"
+LOOKED_UP = "coalesce($1::uuid, (SELECT user_id FROM conversation_sessions WHERE id = $2 LIMIT 1))"
+
+
+@cache
+def statement(name: str, *, owner_known: bool) -> str:
+    """A named query; without a known owner it finds the session's by its id, in the same trip."""
+    filled: str = queries[name]
+    for mark, text in (
+        ("{session}", columns(ConversationSession)),
+        ("{turn}", columns(ConversationTurn)),
+        ("{aliased_session}", _aliased()),
+        ("{stages}", MEASURES),
+        ("{owner}", KNOWN if owner_known else LOOKED_UP),
+    ):
+        filled = filled.replace(mark, text)
+    return filled
+
+
+ALIAS = "s.{}"
+"""How a session's columns are called beside a turn's."""
+
+
+def _aliased() -> str:
+    names = ConversationSession._meta.fields_db_projection.values()
+    return ", ".join(f's."{name}" AS "{ALIAS.format(name)}"' for name in names)

@@ -1,0 +1,257 @@
+"""The handle: everything a twin remembers, behind one ``async with``.
+
+This module puts the parts together and knows no SQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Generator, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+from digitwin import embedded, upkeep
+from digitwin.audit.repository import AuditLogRepository
+from digitwin.cache.repository import CacheRepository
+from digitwin.conversations.repository import ConversationSessionRepository
+from digitwin.errors import DigiTwinError
+from digitwin.health import Health, PoolHealth
+from digitwin.kernel import active, dsn, migrations, opening
+from digitwin.kernel.core import Core, operation
+from digitwin.kernel.ids import parse_id
+from digitwin.knowledge.repository import KnowledgeDocumentRepository
+from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
+from digitwin.limits.repository import RateLimitRepository
+from digitwin.settings import Settings, load_settings
+from digitwin.upkeep import Caretaker, MaintenanceReport, Progress
+from digitwin.users.repository import UserRepository
+
+
+def connect(
+    url: str | None = None, *, settings: Settings | None = None, **overrides: Any
+) -> Opening:
+    """Open a handle: ``async with digitwin.connect() as db``, or ``db = await digitwin.connect()``.
+
+    Args:
+        url: any spelling libpq knows. Left out: ``DIGITWIN_DATABASE_URL``, ``DATABASE_URL``,
+            else the embedded PostgreSQL, where the extra ``embedded`` is installed.
+        settings: in place of what the environment and ``.env`` say.
+        overrides: single fields of :class:`~digitwin.Settings`.
+
+    Raises (when awaited or entered):
+        ConfigurationError: a setting or the URL is wrong.
+        ConnectionFailedError: no connection within ``connect_timeout``.
+        UnsupportedServerError: the server is older than PostgreSQL 15.
+        MigrationRequiredError: the schema and this package do not fit; it names the cure.
+    """
+    return Opening(url, settings, overrides)
+
+
+class Opening:
+    """A handle about to open: await it, or enter it."""
+
+    def __init__(
+        self, url: str | None, settings: Settings | None, overrides: dict[str, Any]
+    ) -> None:
+        self._given = url, settings, overrides
+        self._database: Database | None = None
+
+    def __await__(self) -> Generator[Any, None, Database]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Database:
+        self._database = await self._open()
+        return self._database
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
+    ) -> None:
+        if self._database is not None:
+            await self._database.close()
+
+    async def _open(self) -> Database:
+        url, given, overrides = self._given
+        settings = load_settings(given, overrides)
+        target = dsn.resolve(settings, url)
+        server = None
+        if target is None:
+            server = await embedded.acquire_by_default(settings)
+            target = server.target
+        try:
+            core = await opening.open_core(target.over(settings), target)
+        except BaseException:
+            if server is not None:
+                await server.release()
+            raise
+        return Database(core, target, server)
+
+
+class Database:
+    """One open handle. Made by :func:`connect`, usable from every task of its event loop."""
+
+    users: UserRepository
+    voices: VoiceModelRepository
+    faces: FaceModelRepository
+    sessions: ConversationSessionRepository
+    documents: KnowledgeDocumentRepository
+    cache: CacheRepository
+    limits: RateLimitRepository
+    audit: AuditLogRepository
+
+    def __init__(
+        self, core: Core, target: dsn.Target, server: embedded.EmbeddedServer | None
+    ) -> None:
+        self._core = core
+        self._target = target
+        self._server = server
+        self._closed: asyncio.Task[None] | None = None
+        self.cache = CacheRepository(core)
+        self.limits = RateLimitRepository(core)
+        self.audit = AuditLogRepository(core)
+        personal = UserScope(core, self.cache, None)
+        self.users, self.voices, self.faces = personal.users, personal.voices, personal.faces
+        self.sessions, self.documents = personal.sessions, personal.documents
+        for repository in (self.users, self.voices, self.faces, self.documents):
+            core.client.deleters[repository.model] = repository.delete
+        self._caretaker = Caretaker(self.maintain, core.settings.maintenance_interval)
+        self._caretaker.start()
+
+    @property
+    def settings(self) -> Settings:
+        """What this handle was opened with."""
+        return self._core.settings
+
+    def transaction(self) -> AbstractAsyncContextManager[None]:
+        """All or nothing, for what the repositories do inside; a nested one is a savepoint.
+
+        It belongs to the task that opened it. Cache and limiter stay outside.
+
+        Raises:
+            PoolTimeoutError: no connection came free within ``acquire_timeout``.
+            OutcomeUnknownError: the answer to COMMIT was lost.
+            InvalidStateError: used by a task started inside, or an error was swallowed inside.
+        """
+        return self._core.transaction()
+
+    @contextmanager
+    def activate(self) -> Iterator[None]:
+        """Make this the handle that models use here, where several are open."""
+        token = active.activate(self._core.client)
+        try:
+            yield
+        finally:
+            active.deactivate(token)
+
+    def for_user(self, user_id: UUID | str) -> UserScope:
+        """The repositories of personal data, bound to one person; holds no connection."""
+        return UserScope(self._core, self.cache, parse_id(user_id, "user_id"))
+
+    @operation
+    async def maintain(self, *, progress: Progress = upkeep.log.debug) -> MaintenanceReport:
+        """Clear away what is past its time, in small batches beside the traffic.
+
+        Expired cache rows, limiter rows that say nothing any more, audit rows past
+        ``audit_retention``; the audit trail's months to come are made ready. Several
+        instances may run it at once.
+
+        Args:
+            progress: told each step as it begins.
+        """
+        return await upkeep.maintain(
+            self._core, cache=self.cache, limits=self.limits, audit=self.audit, progress=progress
+        )
+
+    async def health(self) -> Health:
+        """A look at server, schema and pool, over a connection of its own; never raises."""
+        started = time.perf_counter()
+        pool = self._core.pool
+        lent = PoolHealth(pool.size, pool.idle, pool.in_use, pool.waiting)
+        try:
+            connection = await opening.connect_once(self.settings, self._target)
+            try:
+                state = await migrations.state(connection)
+                version = opening.server_version(connection)
+            finally:
+                await opening.close_once(connection)
+        except Exception as error:  # noqa: BLE001 - a probe reports every failure
+            return Health(False, None, None, None, None, lent, str(error))
+        return Health(
+            ok=not self._core.closing,
+            latency_ms=(time.perf_counter() - started) * 1000,
+            server_version=version,
+            schema_version=state.version,
+            pending_migrations=len(state.pending),
+            pool=lent,
+            error="The handle is closing" if self._core.closing else None,
+        )
+
+    async def ready(self) -> bool:
+        """Whether the database answers a call now: the cheap form for probes."""
+        if self._core.closing:
+            return False
+        try:
+            return await self._core.aside.fetchval("SELECT true") is True
+        except DigiTwinError:
+            return False
+
+    async def close(self) -> None:
+        """Refuse new work, wait for what is under way, write what is buffered, close.
+
+        After ``drain_timeout`` what still runs is cut off. Closing twice is fine.
+        """
+        if self._closed is None:
+            self._closed = asyncio.create_task(self._close())
+        await asyncio.shield(self._closed)
+
+    async def _close(self) -> None:
+        core = self._core
+        drained = await core.drained(core.settings.drain_timeout)
+        await self._caretaker.stop()
+        try:
+            for part in (self.cache, self.limits):
+                await part.close()
+        finally:
+            if drained:
+                await core.pool.close(core.settings.drain_timeout)
+            else:
+                core.pool.terminate()
+            active.leave(core.client)
+            if self._server is not None:
+                await self._server.release()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<digitwin.Database {self._target.display}>"
+
+
+class UserScope:
+    """The repositories of personal data; with a ``user_id``, that person's alone.
+
+    Every statement carries the id; another person's row is not found.
+    """
+
+    def __init__(self, core: Core, cache: CacheRepository, user_id: UUID | None) -> None:
+        self._core = core
+        self.user_id = user_id
+        self.users = UserRepository(core, scope=user_id, cache=cache)
+        self.voices = VoiceModelRepository(core, scope=user_id)
+        self.faces = FaceModelRepository(core, scope=user_id)
+        self.sessions = ConversationSessionRepository(core, scope=user_id)
+        self.documents = KnowledgeDocumentRepository(core, scope=user_id, cache=cache)
+
+    def transaction(self) -> AbstractAsyncContextManager[None]:
+        """As :meth:`Database.transaction`; inside one, it joins."""
+        return self._core.transaction()

@@ -1,0 +1,164 @@
+"""What every part of a handle stands on: its settings, its connections, its work under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Hashable, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from digitwin.errors import ClosedError, InvalidStateError
+from digitwin.kernel import active
+from digitwin.kernel.engine import HandleClient
+from digitwin.kernel.executor import Aside, Joining
+from digitwin.kernel.pool import Pool
+from digitwin.kernel.transactions import LastAct, Transaction
+from digitwin.settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Self = TypeVar("Self", bound="HasCore")
+
+_work: ContextVar[_Work | None] = ContextVar("digitwin_work", default=None)
+
+
+class _Work:
+    """One accepted call; what it calls in turn is part of it, also while the handle closes."""
+
+    __slots__ = ("core", "live")
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.live = True
+
+
+class Core:
+    """One handle's inside. Repositories hold it; users do not see it."""
+
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        self.settings = settings
+        self.pool = pool
+        self.loop = asyncio.get_running_loop()
+        self.client = HandleClient(pool)
+        self.db = Joining(pool)
+        self.aside = Aside(pool)
+        self.closing = False
+        self._under_way = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        active.join(self.client)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Accept a piece of work, activate this handle for it, and count it until it ends.
+
+        Raises:
+            ClosedError: the handle is closed or closing.
+            InvalidStateError: it was opened on another event loop.
+        """
+        if self._within():
+            yield
+            return
+        with self.counted():
+            work = _Work(self)
+            work_token, client_token = _work.set(work), active.activate(self.client)
+            try:
+                yield
+            finally:
+                work.live = False
+                active.deactivate(client_token)
+                _work.reset(work_token)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """As :meth:`working`, for generators: what they set would leak to their consumer."""
+        if not self._within():
+            self._admit()
+        self._under_way += 1
+        self._quiet.clear()
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._quiet.set()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """All or nothing, across repositories; inside another one, a savepoint."""
+        with self.working():
+            async with self._frame():
+                yield
+
+    async def at_commit(self, act: LastAct, item: Hashable) -> None:
+        """Have ``act`` do something about ``item`` as the open transaction's last statements.
+
+        It is called once with all items, and joins: what is rolled back never happened.
+        Without a transaction it happens now, in one of its own.
+        """
+        frame = Transaction.of(self.pool)
+        if frame is not None:
+            frame.at_commit(act, item)
+            return
+        async with self.transaction():
+            await self.at_commit(act, item)
+
+    def _frame(self) -> AbstractAsyncContextManager[Transaction]:
+        outer = Transaction.of(self.pool)
+        return Transaction(self.pool) if outer is None else outer.savepoint()
+
+    async def drained(self, timeout: float) -> bool:
+        """Refuse new work and wait for what is under way; False when ``timeout`` passed first."""
+        self.closing = True
+        try:
+            async with asyncio.timeout(timeout):
+                await self._quiet.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _within(self) -> bool:
+        work = _work.get()
+        return work is not None and work.core is self and work.live
+
+    def _admit(self) -> None:
+        if self.closing:
+            raise ClosedError
+        if asyncio.get_running_loop() is not self.loop:
+            raise InvalidStateError(
+                "This handle was opened on another event loop: open one on the loop that uses it"
+            )
+
+
+class HasCore(Protocol):
+    _core: Core
+
+
+def operation(
+    method: Callable[Concatenate[Self, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Self, P], Coroutine[Any, Any, T]]:
+    """A public method: refused on a closed handle, waited for by ``close()``."""
+
+    @wraps(method)
+    async def run(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._core.working():
+            return await method(self, *args, **kwargs)
+
+    return run
+
+
+def streaming(
+    method: Callable[Concatenate[Self, P], AsyncGenerator[T, None]],
+) -> Callable[Concatenate[Self, P], AsyncGenerator[T, None]]:
+    """A public asynchronous generator, with the promises of :func:`operation`."""
+
+    @wraps(method)
+    async def run(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
+        with self._core.counted():
+            async with aclosing(method(self, *args, **kwargs)) as items:
+                async for item in items:
+                    yield item
+
+    return run

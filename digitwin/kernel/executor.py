@@ -1,0 +1,142 @@
+"""Statements, sent and answered.
+
+``Joining`` runs them in the task's open transaction, if there is one; ``Aside`` never does.
+A statement outside a transaction borrows a connection for as long as it runs, no longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+from asyncpg import Record
+
+from digitwin.kernel import faults
+from digitwin.kernel.pool import Pool, cut
+from digitwin.kernel.transactions import Transaction, begin, end
+
+
+class Executor:
+    """The four ways to send a statement.
+
+    ``write=True`` marks one that changes rows: when its answer is lost outside a
+    transaction, nobody knows whether it was stored, and the error says so.
+
+    Raises (all methods):
+        DigiTwinError: of the kind that fits; no error of the driver comes through.
+    """
+
+    async def fetch(self, sql: str, *args: Any, write: bool = False) -> list[Record]:
+        """All rows."""
+        rows: list[Record] = await self._run("fetch", sql, args, write)
+        return rows
+
+    async def fetchrow(self, sql: str, *args: Any, write: bool = False) -> Record | None:
+        """The first row."""
+        row: Record | None = await self._run("fetchrow", sql, args, write)
+        return row
+
+    async def fetchval(self, sql: str, *args: Any, write: bool = False) -> Any:
+        """The first column of the first row."""
+        return await self._run("fetchval", sql, args, write)
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        """The command tag of a statement that changes something."""
+        tag: str = await self._run("execute", sql, args, True)
+        return tag
+
+    async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
+        raise NotImplementedError
+
+
+class OnConnection(Executor):
+    """Statements on one connection inside a transaction."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
+        try:
+            return await getattr(self.connection, method)(sql, *args)
+        except faults.DRIVER as fault:
+            raise faults.translate(fault) or fault from fault
+
+
+class Aside(Executor):
+    """Statements that commit by themselves, whatever transaction is open around them."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
+        connection = await self._pool.acquire()
+        try:
+            return await getattr(connection, method)(sql, *args)
+        except faults.DRIVER as fault:
+            if isinstance(fault, faults.OUT_OF_STEP):
+                cut(connection)
+            raise faults.translate(fault, write=write) or fault from fault
+        finally:
+            await self._pool.release(connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Executor]:
+        """A few statements that stand or fall together, with nothing awaited between them."""
+        connection = await self._pool.acquire()
+        try:
+            await begin(connection)
+            try:
+                yield OnConnection(connection)
+            except BaseException:
+                await end(connection, failed=True)
+                raise
+            await end(connection, failed=False)
+        finally:
+            await self._pool.release(connection)
+
+    async def stream(self, sql: str, *args: Any, batch: int = 500) -> AsyncGenerator[Record, None]:
+        """Rows through a cursor on the server, ``batch`` at a time, in constant memory."""
+        connection = await self._pool.acquire_long()
+        try:
+            await begin(connection)
+            try:
+                async with aclosing(_cursor(connection, sql, args, batch)) as rows:
+                    async for row in rows:
+                        yield row
+            finally:
+                await end(connection, failed=True)
+        finally:
+            await self._pool.release_long(connection)
+
+
+class Joining(Aside):
+    """Statements that belong to the task's open transaction, or stand alone without one."""
+
+    async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
+        frame = Transaction.of(self._pool)
+        if frame is None:
+            return await super()._run(method, sql, args, write)
+        return await OnConnection(frame.connection)._run(method, sql, args, write)
+
+    async def stream(self, sql: str, *args: Any, batch: int = 500) -> AsyncGenerator[Record, None]:
+        """As :meth:`Aside.stream`; inside a transaction, its own changes are seen too."""
+        frame = Transaction.of(self._pool)
+        rows = (
+            super().stream(sql, *args, batch=batch)
+            if frame is None
+            else _cursor(frame.connection, sql, args, batch)
+        )
+        async with aclosing(rows):
+            async for row in rows:
+                yield row
+
+
+async def _cursor(
+    connection: Any, sql: str, args: tuple[Any, ...], batch: int
+) -> AsyncGenerator[Record, None]:
+    try:
+        async for row in connection.cursor(sql, *args, prefetch=batch):
+            yield row
+    except faults.DRIVER as fault:
+        raise faults.translate(fault) or fault from fault

@@ -1,0 +1,160 @@
+"""The ordinary statements of an entity's table, built once for each shape.
+
+Names come from the model alone, values are always bound. A table whose rows belong to a
+person is written only while that person lives: the statement itself holds the owner's row
+with ``FOR SHARE``, so that no child slips in beside an open deletion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from tortoise import fields
+
+from digitwin.kernel.base import Model
+from digitwin.kernel.inputs import dumps
+from digitwin.kernel.rows import columns
+
+ALIVE = '"deleted_at" IS NULL'
+_TOUCH = '"version" = "version" + 1, "updated_at" = now()'
+
+
+def is_owned(model: type[Model]) -> bool:
+    """Whether the table's rows belong to a person."""
+    return "user_id" in model._meta.fields_map
+
+
+def can_hide(model: type[Model]) -> bool:
+    """Whether a deletion hides the table's rows."""
+    return "deleted_at" in model._meta.fields_map
+
+
+@cache
+def encoder(model: type[Model], name: str) -> Callable[[Any], Any] | None:
+    """How a field's value becomes a parameter; None when it goes as it is."""
+    return _json if isinstance(model._meta.fields_map[name], fields.JSONField) else None
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else dumps(value)
+
+
+def encode(model: type[Model], row: dict[str, Any]) -> list[Any]:
+    """A row's values as parameters, in its own order."""
+    return [
+        value if (convert := encoder(model, name)) is None else convert(value)
+        for name, value in row.items()
+    ]
+
+
+@cache
+def insert(model: type[Model], names: tuple[str, ...]) -> str:
+    """One row; of a living owner only, whose id is then the parameter named ``user_id``."""
+    table = model._meta.db_table
+    values = ", ".join(f"${n}::{_type(model, name)}" for n, name in enumerate(names, 1))
+    owner = ""
+    if is_owned(model):
+        owner = f" FROM users WHERE id = ${names.index('user_id') + 1} AND {ALIVE} FOR SHARE"
+    return (
+        f'INSERT INTO "{table}" ({_list(names)}) SELECT {values}{owner} RETURNING {columns(model)}'
+    )
+
+
+@cache
+def insert_many(model: type[Model], names: tuple[str, ...]) -> str:
+    """Rows of one shape, given as one array for each column; in their order."""
+    table = model._meta.db_table
+    arrays = ", ".join(f"${n}::{_type(model, name)}[]" for n, name in enumerate(names, 1))
+    owners = ""
+    if is_owned(model):
+        n = names.index("user_id") + 1
+        owners = (
+            f" JOIN (SELECT id AS owner FROM users WHERE id = ANY(${n}::uuid[]) AND {ALIVE}"
+            " ORDER BY id FOR SHARE) AS living ON living.owner = given.user_id"
+        )
+    return (
+        f'INSERT INTO "{table}" ({_list(names)}) SELECT {_list(names)}'
+        f' FROM unnest({arrays}) WITH ORDINALITY AS given({_list(names)}, "n"){owners}'
+        f' ORDER BY "n" RETURNING {columns(model)}'
+    )
+
+
+@cache
+def select(
+    model: type[Model],
+    equal: tuple[str, ...],
+    null: tuple[str, ...],
+    *,
+    hidden: bool,
+    what: str | None = None,
+    tail: str = "",
+) -> str:
+    """Rows by equality; ``hidden`` shows deleted ones too; ``tail`` follows the conditions."""
+    return (
+        f'SELECT {what or columns(model)} FROM "{model._meta.db_table}"'
+        f"{where(model, equal, null, hidden=hidden)}{tail}"
+    )
+
+
+def where(
+    model: type[Model], equal: Sequence[str], null: Sequence[str], *, hidden: bool, first: int = 1
+) -> str:
+    """The conditions; parameters are numbered from ``first`` in the order of ``equal``."""
+    terms = [f'"{name}" = ${n}' for n, name in enumerate(equal, first)]
+    terms += [f'"{name}" IS NULL' for name in null]
+    if can_hide(model) and not hidden:
+        terms.append(ALIVE)
+    return f" WHERE {' AND '.join(terms)}" if terms else ""
+
+
+@cache
+def update(model: type[Model], names: tuple[str, ...], equal: tuple[str, ...]) -> str:
+    """Set these columns on the living row that equals; version and time move along."""
+    sets = ", ".join(f'"{name}" = ${n}' for n, name in enumerate(names, 1))
+    conditions = where(model, equal, (), hidden=False, first=len(names) + 1)
+    return (
+        f'UPDATE "{model._meta.db_table}" SET {sets}, {_TOUCH}{conditions}'
+        f" RETURNING {columns(model)}"
+    )
+
+
+@cache
+def hide(model: type[Model], equal: tuple[str, ...]) -> str:
+    """Delete softly: $1 is the deletion's id, the living row is the one that equals."""
+    return (
+        f'UPDATE "{model._meta.db_table}" SET "deleted_at" = now(), "deletion_id" = $1, {_TOUCH}'
+        f"{where(model, equal, (), hidden=False, first=2)} RETURNING {columns(model)}"
+    )
+
+
+@cache
+def show(model: type[Model], equal: tuple[str, ...]) -> str:
+    """Take a deletion back, under a living owner only."""
+    terms = " AND ".join(f't."{name}" = ${n}' for n, name in enumerate(equal, 1))
+    return (
+        "WITH owner AS (SELECT id FROM users WHERE deleted_at IS NULL AND id ="
+        f' (SELECT t.user_id FROM "{model._meta.db_table}" t WHERE {terms}) FOR SHARE)'
+        f' UPDATE "{model._meta.db_table}" AS t SET "deleted_at" = NULL, "deletion_id" = NULL,'
+        f' "version" = t."version" + 1, "updated_at" = now() FROM owner'
+        f" WHERE t.user_id = owner.id AND {terms} AND t.deleted_at IS NOT NULL"
+        f" RETURNING {columns(model, 't.')}"
+    )
+
+
+@cache
+def remove(model: type[Model], equal: tuple[str, ...]) -> str:
+    """Delete for real."""
+    return f'DELETE FROM "{model._meta.db_table}"{where(model, equal, (), hidden=True)}'
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _type(model: type[Model], name: str) -> str:
+    """The column's type for a cast; without a length, which a cast would cut to in silence."""
+    declared: str = model._meta.fields_map[name].get_for_dialect("postgres", "SQL_TYPE")
+    bare = declared.partition("(")[0]
+    return "text" if bare == "VARCHAR" else bare

@@ -1,0 +1,195 @@
+"""One connection, one task, all or nothing.
+
+A transaction belongs to the task that opened it. A task started inside inherits the
+context but not the right: two tasks on one connection would mix their statements, so it is
+refused. Whatever goes wrong at BEGIN, COMMIT or ROLLBACK costs the connection, never the
+pool's slot and never the task: the state of such a connection cannot be known cheaply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from typing import Any, TypeAlias
+
+from digitwin.errors import ConnectionFailedError, InvalidStateError
+from digitwin.kernel import faults
+from digitwin.kernel.pool import RELEASE_TIMEOUT, Pool, cut, is_gone
+
+_current: ContextVar[Transaction | None] = ContextVar("digitwin_transaction", default=None)
+
+LastAct: TypeAlias = Callable[[frozenset[Any]], Awaitable[None]]
+"""What a transaction does just before its COMMIT, with all that was asked for by then."""
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """Run what is awaited here as if no transaction were open around it."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+class Transaction:
+    """An open transaction of one handle, found again by whatever runs in the same task."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._outer = _current.get()
+        self._owner: asyncio.Task[Any] | None = None
+        self._token: Token[Transaction | None] | None = None
+        self._savepoints = 0
+        self._last_acts: dict[LastAct, frozenset[Hashable]] = {}
+        self.connection: Any = None
+
+    @staticmethod
+    def of(pool: Pool) -> Transaction | None:
+        """The transaction this task has open on this pool, if any.
+
+        Raises:
+            InvalidStateError: it belongs to another task, which has not finished it.
+        """
+        frame = _current.get()
+        while frame is not None and (frame._pool is not pool or frame.connection is None):
+            frame = frame._outer
+        if frame is not None and frame._owner is not asyncio.current_task():
+            raise InvalidStateError(
+                "A transaction belongs to the task that opened it: this task was started inside"
+                " and cannot join. Await the call in the transaction's own task, or start the"
+                " task before it (on Python 3.11 `asyncio.wait_for` starts one as well;"
+                " `asyncio.timeout` does not)"
+            )
+        return frame
+
+    async def __aenter__(self) -> Transaction:
+        connection = await self._pool.acquire_long()
+        try:
+            await begin(connection)
+        except BaseException:
+            await self._pool.release_long(connection)
+            raise
+        self._owner = asyncio.current_task()
+        self.connection = connection
+        self._token = _current.set(self)
+        return self
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        failed = True
+        try:
+            if kind is None:
+                await self._act_last()
+                failed = False
+        finally:
+            await self._leave(failed)
+
+    def at_commit(self, act: LastAct, item: Hashable) -> None:
+        """Have ``act`` called once, just before COMMIT, with every item asked for until then.
+
+        For what takes locks that others should not wait on while this transaction goes on.
+        What a savepoint takes back is not asked for any more.
+        """
+        self._last_acts = self._last_acts | {act: self._last_acts.get(act, frozenset()) | {item}}
+
+    async def _act_last(self) -> None:
+        for act, items in self._last_acts.items():
+            await act(items)
+
+    async def _leave(self, failed: bool) -> None:
+        connection, self.connection = self.connection, None
+        assert self._token is not None
+        _current.reset(self._token)
+        try:
+            await end(connection, failed=failed)
+        finally:
+            await self._pool.release_long(connection)
+
+    def savepoint(self) -> Savepoint:
+        """A transaction inside this one."""
+        self._savepoints += 1
+        return Savepoint(self, f"digitwin_{self._savepoints}")
+
+
+class Savepoint:
+    """An inner transaction: its failure leaves the outer one usable."""
+
+    def __init__(self, outer: Transaction, name: str) -> None:
+        self._outer = outer
+        self._name = name
+        self._last_acts = outer._last_acts
+
+    async def __aenter__(self) -> Transaction:
+        await self._run(f"SAVEPOINT {self._name}")
+        return self._outer
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if kind is None:
+            await self._run(f"RELEASE SAVEPOINT {self._name}")
+        else:
+            self._outer._last_acts = self._last_acts
+            await _roll_back(self._outer.connection, f"ROLLBACK TO SAVEPOINT {self._name}")
+
+    async def _run(self, statement: str) -> None:
+        try:
+            await self._outer.connection.execute(statement)
+        except faults.DRIVER as fault:
+            raise faults.translate(fault) or fault from fault
+
+
+async def begin(connection: Any) -> None:
+    """Open a transaction, or give the connection up."""
+    try:
+        await connection.execute("BEGIN")
+    except faults.DRIVER as fault:
+        cut(connection)
+        raise faults.translate(fault) or fault from fault
+    except BaseException:
+        cut(connection)
+        raise
+
+
+async def end(connection: Any, *, failed: bool) -> None:
+    """Commit, or roll back what failed.
+
+    Raises:
+        OutcomeUnknownError: COMMIT was sent and its answer was lost.
+        InvalidStateError: the database rolled back, because an error was swallowed inside.
+    """
+    if failed:
+        await _roll_back(connection, "ROLLBACK")
+    else:
+        await _commit(connection)
+
+
+async def _commit(connection: Any) -> None:
+    try:
+        tag = await connection.execute("COMMIT")
+    except asyncio.CancelledError:
+        cut(connection)
+        raise
+    except faults.DRIVER as fault:
+        error = faults.translate(fault, write=True)
+        if isinstance(error, ConnectionFailedError):
+            cut(connection)
+        raise error or fault from fault
+    if tag != "COMMIT":
+        raise InvalidStateError(
+            "A statement inside the transaction failed and its error was swallowed, so the"
+            " database rolled everything back: use a nested transaction around what may fail"
+        )
+
+
+async def _roll_back(connection: Any, statement: str) -> None:
+    if is_gone(connection):
+        return
+    try:
+        async with asyncio.timeout(RELEASE_TIMEOUT):
+            await connection.execute(statement)
+    except faults.DRIVER:
+        cut(connection)
+    except BaseException:
+        cut(connection)
+        raise

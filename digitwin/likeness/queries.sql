@@ -1,0 +1,40 @@
+-- Voice and face models have the same life: {table} is one of the two, {model} its columns.
+
+-- name: one_at_a_time
+-- Activations of one person wait for each other: a unique index alone would fail one of them.
+SELECT pg_advisory_xact_lock(hashtextextended('{table}:' || $1::text, 0))
+
+-- name: locked_state
+-- A change of status is judged by what the row says now, not by what a caller read.
+SELECT status, is_active FROM {table}
+WHERE user_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE
+
+-- name: retire
+-- Whichever other model is active makes room.
+UPDATE {table} SET is_active = false, version = version + 1, updated_at = now()
+WHERE user_id = $1 AND id <> $2 AND is_active AND deleted_at IS NULL
+
+-- name: activate
+-- Only a ready model; one that is active already stays as it is, version and all.
+UPDATE {table}
+SET is_active = true, version = version + (NOT is_active)::int,
+    updated_at = CASE WHEN is_active THEN updated_at ELSE now() END
+WHERE user_id = $1 AND id = $2 AND status = 'ready' AND deleted_at IS NULL
+RETURNING {model}
+
+-- name: deactivate
+-- One that is not active stays as it is, version and all.
+UPDATE {table} SET is_active = false, version = version + 1, updated_at = now()
+WHERE user_id = $1 AND id = $2 AND is_active AND deleted_at IS NULL
+RETURNING {model}
+
+-- name: active_for
+-- At most one, by the partial unique index that also finds it.
+SELECT {model} FROM {table} WHERE user_id = $1 AND is_active AND deleted_at IS NULL
+
+-- name: give_way
+-- A deleted model remembers that it was active, until another has taken its place.
+UPDATE {table} SET is_active = false
+WHERE user_id = $1 AND id = $2 AND is_active AND deleted_at IS NOT NULL AND EXISTS (
+    SELECT 1 FROM {table} AS other
+    WHERE other.user_id = $1 AND other.is_active AND other.deleted_at IS NULL)

@@ -1,0 +1,42 @@
+"""E-mail addresses: checked for shape, compared without case.
+
+The check is deliberately loose, one ``@`` between parts that could be real: whether mail
+arrives is something only a mail can tell.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from digitwin.kernel.inputs import line
+
+MAX_LENGTH = 320
+"""Characters of an address: 64 of the local part, the @, 255 of the domain (RFC 5321)."""
+
+_SHAPE = re.compile(
+    r"[^\s@<>()\[\]\\,;:\"]{1,64}@(?=.{1,255}$)"
+    r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W_](?:[\w-]{0,61}[^\W_])?",
+)
+
+
+def normalised(address: str) -> str:
+    """The form by which an address is unique: trimmed, compatibility characters folded, no case."""
+    return unicodedata.normalize("NFKC", address.strip()).casefold()
+
+
+def _shaped(address: str) -> str:
+    address = address.strip()
+    if not _SHAPE.fullmatch(address) or len(normalised(address)) > MAX_LENGTH:
+        raise ValueError("is not an e-mail address")
+    local = address.partition("@")[0]
+    if local.startswith(".") or local.endswith(".") or ".." in local:
+        raise ValueError("is not an e-mail address")
+    return address
+
+
+Email = Annotated[str, line(MAX_LENGTH), AfterValidator(_shaped)]
+"""An address as a person wrote it, trimmed."""

@@ -1,0 +1,62 @@
+"""What a user is made of, as callers give it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Required
+from uuid import UUID
+
+from pydantic import Field, TypeAdapter, with_config
+from typing_extensions import TypedDict
+
+from digitwin.kernel.inputs import STRICT, JsonObject, line
+from digitwin.users.emails import Email
+
+Tier = Literal["free", "pro", "enterprise"]
+Name = Annotated[str, line(200)]
+Traits = Annotated[list[Annotated[str, line(500)]], Field(max_length=100)]
+
+
+@with_config(STRICT)
+class NewUser(TypedDict, total=False):
+    """Fields of ``create``; ``email`` and ``name`` are needed."""
+
+    email: Required[Email]
+    name: Required[Name]
+    personality_traits: Traits
+    settings: JsonObject
+    subscription_tier: Tier
+
+
+class NewUserRow(NewUser, total=False):
+    """A row of ``create_many``: the fields of ``create``, and an id when the caller made one."""
+
+    id: UUID | str
+
+
+@with_config(STRICT)
+class UserChanges(TypedDict, total=False):
+    """Fields of ``update``."""
+
+    email: Email
+    name: Name
+    personality_traits: Traits
+    settings: JsonObject
+    subscription_tier: Tier
+
+
+@with_config(STRICT)
+class UserFilters(TypedDict, total=False):
+    """Fields that ``list``, ``stream``, ``count`` and ``exists`` can ask for."""
+
+    name: Name
+    subscription_tier: Tier
+
+
+class _ByEmail(TypedDict):
+    email: Email
+
+
+EMAIL = TypeAdapter(_ByEmail)
+NEW = TypeAdapter(NewUser)
+CHANGES = TypeAdapter(UserChanges)
+FILTERS = TypeAdapter(UserFilters)

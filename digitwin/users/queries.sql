@@ -1,0 +1,88 @@
+-- name: create
+-- The address and the user stand or fall together; the address's key keeps it unique.
+WITH taken AS (
+    INSERT INTO user_emails (address, user_id) VALUES ($1, $2::uuid)
+)
+INSERT INTO users (id, email, name, personality_traits, settings, subscription_tier)
+VALUES ($2::uuid, $3, $4, $5::jsonb, $6::jsonb, $7)
+RETURNING {columns};
+
+-- name: by_email
+-- One index look-up for the address, one for the user.
+SELECT {u_columns}
+FROM user_emails e JOIN users u ON u.id = e.user_id
+WHERE e.address = $1 AND u.deleted_at IS NULL;
+
+-- name: move_email
+-- After the user's row is locked by its update; the key refuses an address that is taken.
+UPDATE user_emails SET address = $2 WHERE user_id = $1;
+
+-- name: delete
+-- First: it waits for whoever is creating a child under this user, and stops all that come later.
+UPDATE users
+SET deleted_at = now(), deletion_id = $2, version = version + 1, updated_at = now()
+WHERE id = $1 AND deleted_at IS NULL
+RETURNING id;
+
+-- name: delete_belongings
+-- Everything alive goes under the one deletion; sessions end and are hidden.
+WITH voices AS (
+    UPDATE voice_models
+    SET deleted_at = now(), deletion_id = $2, version = version + 1, updated_at = now()
+    WHERE user_id = $1 AND deleted_at IS NULL
+), faces AS (
+    UPDATE face_models
+    SET deleted_at = now(), deletion_id = $2, version = version + 1, updated_at = now()
+    WHERE user_id = $1 AND deleted_at IS NULL
+), documents AS (
+    UPDATE knowledge_documents
+    SET deleted_at = now(), deletion_id = $2, version = version + 1, updated_at = now()
+    WHERE user_id = $1 AND deleted_at IS NULL
+), sessions AS (
+    UPDATE conversation_sessions
+    SET deleted_at = now(), deletion_id = $2, version = version + 1, updated_at = now(),
+        status = 'ended',
+        ended_at = coalesce(ended_at, now()),
+        end_reason = CASE WHEN status = 'active' THEN 'user_deleted' ELSE end_reason END
+    WHERE user_id = $1 AND deleted_at IS NULL
+)
+DELETE FROM user_emails WHERE user_id = $1;
+
+-- name: restore
+-- Gives the deletion's id back, by which its belongings are found again.
+WITH was AS (
+    SELECT id, deletion_id FROM users WHERE id = $1 AND deleted_at IS NOT NULL FOR UPDATE
+)
+UPDATE users u
+SET deleted_at = NULL, deletion_id = NULL, version = u.version + 1, updated_at = now()
+FROM was WHERE u.id = was.id
+RETURNING {u_columns}, was.deletion_id AS was_deletion_id;
+
+-- name: restore_belongings
+-- Exactly what that deletion took along; what was deleted before stays deleted.
+WITH voices AS (
+    UPDATE voice_models
+    SET deleted_at = NULL, deletion_id = NULL, version = version + 1, updated_at = now()
+    WHERE user_id = $1 AND deletion_id = $2
+), faces AS (
+    UPDATE face_models
+    SET deleted_at = NULL, deletion_id = NULL, version = version + 1, updated_at = now()
+    WHERE user_id = $1 AND deletion_id = $2
+), documents AS (
+    UPDATE knowledge_documents
+    SET deleted_at = NULL, deletion_id = NULL, version = version + 1, updated_at = now()
+    WHERE user_id = $1 AND deletion_id = $2
+), sessions AS (
+    UPDATE conversation_sessions
+    SET deleted_at = NULL, deletion_id = NULL, version = version + 1, updated_at = now()
+    WHERE user_id = $1 AND deletion_id = $2
+)
+INSERT INTO user_emails (address, user_id) VALUES ($3, $1);
+
+-- name: holder_of_email
+-- Who stands in the way of a restore.
+SELECT user_id FROM user_emails WHERE address = $1;
+
+-- name: free_email
+-- A hard deletion of a living user frees the address.
+DELETE FROM user_emails WHERE user_id = $1;

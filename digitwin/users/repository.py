@@ -1,0 +1,266 @@
+"""The twin's owners: created once for each e-mail, deleted and restored as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from typing_extensions import Unpack
+
+from digitwin.errors import AlreadyExistsError, NotFoundError
+from digitwin.kernel.core import Core, operation, streaming
+from digitwin.kernel.ids import parse_id, uuid7
+from digitwin.kernel.inputs import dumps, validate
+from digitwin.kernel.paging import Page
+from digitwin.kernel.ports import CacheForgetter
+from digitwin.kernel.repository import SoftDeleteRepository
+from digitwin.kernel.rows import columns
+from digitwin.kernel.sql import load
+from digitwin.users.emails import normalised
+from digitwin.users.fields import (
+    CHANGES,
+    EMAIL,
+    FILTERS,
+    NEW,
+    NewUser,
+    NewUserRow,
+    UserChanges,
+    UserFilters,
+)
+from digitwin.users.models import User
+
+if TYPE_CHECKING:
+    from digitwin.users.protocols import Users
+
+_SQL = load(__package__)
+
+
+class UserRepository(SoftDeleteRepository[User]):
+    """Users: whoever owns a twin.
+
+    Fields: ``email`` (unique among the living, compared without case), ``name``,
+    ``personality_traits`` (list of str), ``settings`` (dict: the preferences),
+    ``subscription_tier`` (free, pro, enterprise).
+    """
+
+    model, noun = User, "user"
+    new, changes, filters = NEW, CHANGES, FILTERS
+
+    def __init__(self, core: Core, *, scope: UUID | None = None, cache: CacheForgetter) -> None:
+        super().__init__(core, scope=scope)
+        self._cache = cache
+
+    @operation
+    async def create(self, *, id: UUID | str | None = None, **fields: Unpack[NewUser]) -> User:
+        """Create a user; atomic: of two with one e-mail, one is refused.
+
+        Args:
+            id: a UUID made by the caller makes trying again safe.
+
+        Raises:
+            AlreadyExistsError: ``email`` belongs to a living user, or ``id`` is taken.
+            InvalidInputError: a field is missing, unknown or out of bounds.
+        """
+        return await self._insert(id, fields)
+
+    @operation
+    async def create_many(self, rows: Iterable[NewUserRow]) -> list[User]:
+        """Create users, all or none, in the order given; errors as :meth:`create`."""
+        async with self._core.transaction():
+            return [
+                await self._insert(row.get("id"), {k: v for k, v in row.items() if k != "id"})
+                for row in list(rows)
+            ]
+
+    @operation
+    async def get_by_email(self, email: str) -> User:
+        """The living user with this e-mail, whatever its case.
+
+        Raises:
+            NotFoundError: nobody has it.
+            InvalidInputError: it is not an e-mail address.
+        """
+        user = await self._by_email(email)
+        if user is None:
+            raise NotFoundError("user not found", field="email")
+        return user
+
+    @operation
+    async def find_by_email(self, email: str) -> User | None:
+        """The living user with this e-mail, or None; errors as :meth:`get_by_email`."""
+        return await self._by_email(email)
+
+    @operation
+    async def list(
+        self,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        include_deleted: bool = False,
+        **filters: Unpack[UserFilters],
+    ) -> Page[User]:
+        """A page of users, oldest first.
+
+        Args:
+            limit: rows of the page, 1 to 1,000.
+            after: the page before's ``next_cursor``.
+
+        Raises:
+            InvalidInputError: a bad limit, cursor or filter.
+        """
+        return await self._list(filters, limit=limit, after=after, include_deleted=include_deleted)
+
+    @streaming
+    def stream(
+        self, *, include_deleted: bool = False, **filters: Unpack[UserFilters]
+    ) -> AsyncGenerator[User, None]:
+        """Every user that fits, oldest first, in constant memory; holds one connection."""
+        return self._stream(filters, include_deleted=include_deleted)
+
+    @operation
+    async def update(
+        self,
+        id: UUID | str,
+        *,
+        expected_version: int | None = None,
+        **changes: Unpack[UserChanges],
+    ) -> User:
+        """Change fields of a user; atomic.
+
+        Args:
+            expected_version: refuse when the row is at another version by now.
+
+        Raises:
+            NotFoundError: there is no such living user.
+            StaleVersionError: it is not at ``expected_version``.
+            AlreadyExistsError: the new ``email`` belongs to another living user.
+            InvalidInputError: a field is unknown or out of bounds, or none is given.
+        """
+        email = changes.get("email")
+        if email is None:
+            return await self._update(id, changes, expected_version)
+        async with self._core.transaction():
+            user = await self._update(id, changes, expected_version)
+            await self._core.db.execute(_SQL["move_email"], user.id, normalised(user.email))
+        return user
+
+    @operation
+    async def count(self, *, include_deleted: bool = False, **filters: Unpack[UserFilters]) -> int:
+        """How many users fit."""
+        return await self._count(filters, include_deleted=include_deleted)
+
+    @operation
+    async def exists(
+        self, *, include_deleted: bool = False, **filters: Unpack[UserFilters]
+    ) -> bool:
+        """Whether any user fits."""
+        return await self._exists(filters, include_deleted=include_deleted)
+
+    @operation
+    async def delete(self, id: UUID | str) -> None:
+        """Delete a user with all that is theirs, as one deletion; ``restore`` takes it back.
+
+        Voice and face models and documents go along; open sessions end (reason
+        ``user_deleted``) and all are hidden; the e-mail is free again; cached entries are
+        gone for good. Atomic.
+
+        Raises:
+            NotFoundError: there is no such living user.
+        """
+        user_id, deletion = self._id(id), uuid7()
+        async with self._core.transaction():
+            if not await self._core.db.fetchval(_SQL["delete"], user_id, deletion, write=True):
+                raise self._missing(id)
+            await self._core.db.execute(_SQL["delete_belongings"], user_id, deletion)
+            await self._cache.forget_user(user_id)
+
+    @operation
+    async def restore(self, id: UUID | str) -> User:
+        """Take a user's deletion back, with exactly what it took along; atomic.
+
+        Sessions are seen again, still ended. What was deleted before stays deleted.
+
+        Raises:
+            NotFoundError: there is no such deleted user.
+            AlreadyExistsError: the e-mail belongs to someone else by now (``user_id``).
+        """
+        user_id = self._id(id)
+        async with self._core.transaction():
+            record = await self._core.db.fetchrow(_compiled("restore"), user_id, write=True)
+            if record is None:
+                raise self._missing(id)
+            user = self._row(record)
+            await self._restore_belongings(user, record["was_deletion_id"])
+        return user
+
+    @operation
+    async def hard_delete(self, id: UUID | str) -> None:
+        """Remove a user and all that is theirs for good; nothing brings it back. Atomic.
+
+        The audit trail stays.
+
+        Raises:
+            NotFoundError: there is no such user, alive or deleted.
+        """
+        user_id = self._id(id)
+        async with self._core.transaction():
+            await super().hard_delete(user_id)
+            await self._core.db.execute(_SQL["free_email"], user_id)
+            await self._cache.forget_user(user_id)
+
+    async def _insert(self, id: object, fields: Any) -> User:
+        user_id = uuid7() if id is None else parse_id(id)
+        given = validate(NEW, dict(fields))
+        record = await self._core.db.fetchrow(
+            _compiled("create"),
+            normalised(given["email"]),
+            user_id,
+            given["email"],
+            given["name"],
+            dumps(given.get("personality_traits", [])),
+            dumps(given.get("settings", {})),
+            given.get("subscription_tier", "free"),
+            write=True,
+        )
+        assert record is not None
+        return self._row(record)
+
+    async def _by_email(self, email: str) -> User | None:
+        address = normalised(validate(EMAIL, {"email": email})["email"])
+        record = await self._core.db.fetchrow(_compiled("by_email"), address)
+        if record is None or self._scope not in (None, record["id"]):
+            return None
+        return self._row(record)
+
+    async def _restore_belongings(self, user: User, deletion: UUID) -> None:
+        address = normalised(user.email)
+        try:
+            async with self._core.transaction():
+                await self._core.db.execute(_SQL["restore_belongings"], user.id, deletion, address)
+        except AlreadyExistsError as error:
+            holder = await self._core.db.fetchval(_SQL["holder_of_email"], address)
+            raise AlreadyExistsError(
+                f"{user.email} belongs to another user by now", field="email", user_id=str(holder)
+            ) from error
+
+    def _key(self, id: object, user_id: object) -> dict[str, Any]:
+        return {"id": self._id(id)}
+
+    def _id(self, id: object) -> UUID:
+        user_id = parse_id(id)
+        if self._scope not in (None, user_id):
+            raise self._missing(id)
+        return user_id
+
+
+@cache
+def _compiled(name: str) -> str:
+    return _SQL[name].format(columns=columns(User), u_columns=columns(User, "u."))
+
+
+if TYPE_CHECKING:
+
+    def _keeps(repository: UserRepository) -> Users:
+        return repository

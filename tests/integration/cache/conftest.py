@@ -1,0 +1,101 @@
+"""Two handles on one cache, factories that wait to be told, and a connection of nobody's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from digitwin.cache.repository import CacheRepository
+from digitwin.database import Database
+from digitwin.testing import DatabaseFactory
+
+ADA, BOB = UUID(int=0xADA), UUID(int=0xB0B)
+
+TABLES = {
+    "embeddings": "embedding_cache",
+    "searches": "vector_search_cache",
+    "responses": "llm_response_cache",
+}
+
+
+class Factory:
+    """Makes a value when it is told to, and knows how often it was asked."""
+
+    def __init__(self, value: Any = "made") -> None:
+        self.value = value
+        self.calls = 0
+        self.begun = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def __call__(self) -> Any:
+        self.calls += 1
+        self.begun.set()
+        await self.go_on.wait()
+        if isinstance(self.value, BaseException):
+            raise self.value
+        return self.value
+
+
+@pytest.fixture
+def cache(digitwin_db: Database) -> CacheRepository:
+    return digitwin_db.cache
+
+
+@pytest.fixture
+async def other(digitwin_url: str, digitwin_db_factory: DatabaseFactory) -> CacheRepository:
+    """The same cache, as another process sees it."""
+    return (await digitwin_db_factory(digitwin_url)).cache
+
+
+@pytest.fixture
+def slow() -> Factory:
+    """A factory that has to be told to go on."""
+    return Factory()
+
+
+@pytest.fixture
+def quick() -> Factory:
+    """A factory that goes on by itself."""
+    factory = Factory()
+    factory.go_on.set()
+    return factory
+
+
+@pytest.fixture
+async def raw(digitwin_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of nobody's: raw SQL, as an administrator would type it."""
+    connection = await asyncpg.connect(digitwin_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def expire(raw: asyncpg.Connection) -> Callable[..., Awaitable[None]]:
+    """Let the time of a store's entries be over."""
+
+    async def expire(store: str, key: str | None = None) -> None:
+        await raw.execute(
+            f"UPDATE {TABLES[store]} SET expires_at = now() WHERE key = coalesce($1, key)", key
+        )
+
+    return expire
+
+
+@pytest.fixture
+def waiting(raw: asyncpg.Connection) -> Callable[[int], Awaitable[None]]:
+    """Return once so many statements in this database wait for a lock."""
+
+    async def until_they_wait(count: int) -> None:
+        async with asyncio.timeout(5):
+            while count > await raw.fetchval(  # noqa: ASYNC110 - no event tells
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                await asyncio.sleep(0.005)
+
+    return until_they_wait
