@@ -1,23 +1,62 @@
 """Everything a live digital twin must remember, in one PostgreSQL and one ``async with``.
 
-The names are those of ``digitwin._public``, loaded at the first use: the command line and
-every pytest run of an environment import this package, and most of them need none of it.
+The names are loaded at the first use: the command line and every pytest run of an environment
+import this package, and most of them need none.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from digitwin._public import *  # noqa: F403
 
+__all__ = [  # noqa: F405
+    "AlreadyExistsError",
+    "AuditFault",
+    "AuditStatistics",
+    "AuditVerification",
+    "ClosedError",
+    "ConfigurationError",
+    "ConnectionFailedError",
+    "ConsentRequiredError",
+    "Database",
+    "Decision",
+    "DigiTwinError",
+    "DocumentStatistics",
+    "EndpointUsage",
+    "Health",
+    "InvalidInputError",
+    "InvalidStateError",
+    "MaintenanceReport",
+    "MigrationRequiredError",
+    "NotFoundError",
+    "OutcomeUnknownError",
+    "Page",
+    "Participant",
+    "PoolHealth",
+    "PoolTimeoutError",
+    "QueryTimeoutError",
+    "RateLimitedError",
+    "ScopeRequiredError",
+    "SearchHit",
+    "SessionStatistics",
+    "Settings",
+    "StageStatistics",
+    "StaleVersionError",
+    "StoreStatistics",
+    "UnsupportedServerError",
+    "UserScope",
+    "connect",
+    "uuid7",
+]
+
 
 def __getattr__(name: str) -> Any:
-    if name == "__all__" or not name.startswith("_"):
-        public = import_module("digitwin._public")
-        if name == "__all__" or name in public.__all__:
-            return getattr(public, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from digitwin import _public
+
+    return getattr(_public, name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *import_module("digitwin._public").__all__})
+    return sorted({*globals(), *__all__})

@@ -1,74 +1,43 @@
-"""What ``import digitwin`` offers."""
+"""Where the names come from that ``import digitwin`` offers."""
 
-from digitwin.audit.statistics import AuditStatistics
-from digitwin.audit.verification import AuditFault, AuditVerification
-from digitwin.cache.counting import StoreStatistics
-from digitwin.conversations.participant import Participant
-from digitwin.conversations.statistics import SessionStatistics, StageStatistics
-from digitwin.database import Database, UserScope, connect
-from digitwin.errors import (
-    AlreadyExistsError,
-    ClosedError,
-    ConfigurationError,
-    ConnectionFailedError,
-    ConsentRequiredError,
-    DigiTwinError,
-    InvalidInputError,
-    InvalidStateError,
-    MigrationRequiredError,
-    NotFoundError,
-    OutcomeUnknownError,
-    PoolTimeoutError,
-    QueryTimeoutError,
-    RateLimitedError,
-    ScopeRequiredError,
-    StaleVersionError,
-    UnsupportedServerError,
+from digitwin.audit.statistics import AuditStatistics as AuditStatistics
+from digitwin.audit.verification import (
+    AuditFault as AuditFault,
+    AuditVerification as AuditVerification,
 )
-from digitwin.health import Health, PoolHealth
-from digitwin.kernel.ids import uuid7
-from digitwin.kernel.paging import Page
-from digitwin.knowledge.results import DocumentStatistics, SearchHit
-from digitwin.limits.decision import Decision, EndpointUsage
-from digitwin.settings import Settings
-from digitwin.upkeep import MaintenanceReport
-
-__all__ = [
-    "AlreadyExistsError",
-    "AuditFault",
-    "AuditStatistics",
-    "AuditVerification",
-    "ClosedError",
-    "ConfigurationError",
-    "ConnectionFailedError",
-    "ConsentRequiredError",
-    "Database",
-    "Decision",
-    "DigiTwinError",
-    "DocumentStatistics",
-    "EndpointUsage",
-    "Health",
-    "InvalidInputError",
-    "InvalidStateError",
-    "MaintenanceReport",
-    "MigrationRequiredError",
-    "NotFoundError",
-    "OutcomeUnknownError",
-    "Page",
-    "Participant",
-    "PoolHealth",
-    "PoolTimeoutError",
-    "QueryTimeoutError",
-    "RateLimitedError",
-    "ScopeRequiredError",
-    "SearchHit",
-    "SessionStatistics",
-    "Settings",
-    "StageStatistics",
-    "StaleVersionError",
-    "StoreStatistics",
-    "UnsupportedServerError",
-    "UserScope",
-    "connect",
-    "uuid7",
-]
+from digitwin.cache.counting import StoreStatistics as StoreStatistics
+from digitwin.conversations.participant import Participant as Participant
+from digitwin.conversations.statistics import (
+    SessionStatistics as SessionStatistics,
+    StageStatistics as StageStatistics,
+)
+from digitwin.database import Database as Database, UserScope as UserScope, connect as connect
+from digitwin.errors import (
+    AlreadyExistsError as AlreadyExistsError,
+    ClosedError as ClosedError,
+    ConfigurationError as ConfigurationError,
+    ConnectionFailedError as ConnectionFailedError,
+    ConsentRequiredError as ConsentRequiredError,
+    DigiTwinError as DigiTwinError,
+    InvalidInputError as InvalidInputError,
+    InvalidStateError as InvalidStateError,
+    MigrationRequiredError as MigrationRequiredError,
+    NotFoundError as NotFoundError,
+    OutcomeUnknownError as OutcomeUnknownError,
+    PoolTimeoutError as PoolTimeoutError,
+    QueryTimeoutError as QueryTimeoutError,
+    RateLimitedError as RateLimitedError,
+    ScopeRequiredError as ScopeRequiredError,
+    StaleVersionError as StaleVersionError,
+    UnsupportedServerError as UnsupportedServerError,
+)
+from digitwin.health import Health as Health, PoolHealth as PoolHealth
+from digitwin.kernel.ids import uuid7 as uuid7
+from digitwin.kernel.paging import Page as Page
+from digitwin.knowledge.results import (
+    DocumentStatistics as DocumentStatistics,
+    SearchHit as SearchHit,
+)
+from digitwin.limits.decision import Decision as Decision, EndpointUsage as EndpointUsage
+from digitwin.settings import Settings as Settings
+from digitwin.upkeep import MaintenanceReport as MaintenanceReport

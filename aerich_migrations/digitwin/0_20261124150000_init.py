@@ -332,6 +332,7 @@ CREATE TRIGGER knowledge_documents_guard BEFORE DELETE ON knowledge_documents
 
 
 -- Cache: no foreign keys, an open deletion must not block it ------------------------------
+-- json, not jsonb: nobody looks inside, and 1e300 comes back as the number that it was
 
 CREATE TABLE embedding_cache (
     user_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
@@ -353,7 +354,7 @@ CREATE TABLE vector_search_cache (
     user_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     audience varchar(8) NOT NULL DEFAULT 'owner',
     key varchar(512) NOT NULL,
-    value jsonb NOT NULL,
+    value json NOT NULL,
     tags text[] NOT NULL DEFAULT '{}',
     size_bytes integer NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -369,7 +370,7 @@ CREATE TABLE llm_response_cache (
     user_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     audience varchar(8) NOT NULL DEFAULT 'owner',
     key varchar(512) NOT NULL,
-    value jsonb NOT NULL,
+    value json NOT NULL,
     tags text[] NOT NULL DEFAULT '{}',
     size_bytes integer NOT NULL,
     hit_count bigint NOT NULL DEFAULT 0,

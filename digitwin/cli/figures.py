@@ -59,7 +59,8 @@ def _table(rows: list[dict[str, Any]], indent: str) -> Iterator[str]:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    """A field's name for people; what is no identifier is data and stays as it is."""
+    return name.replace("_", " ") if name.isidentifier() else name
 
 
 def _told(value: Any) -> str:

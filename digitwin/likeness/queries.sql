@@ -2,7 +2,7 @@
 
 -- name: one_at_a_time
 -- Activations of one person wait for each other: a unique index alone would fail one of them.
-SELECT pg_advisory_xact_lock(hashtextextended('{table}:' || $1::text, 0))
+SELECT pg_advisory_xact_lock(hashtextextended('{table}:' || $1::uuid::text, 0))
 
 -- name: locked_state
 -- A change of status is judged by what the row says now, not by what a caller read.

@@ -11,8 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from digitwin.cache.codecs import MAX_DIMENSIONS, VectorCodec
 from digitwin.errors import InvalidInputError

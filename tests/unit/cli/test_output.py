@@ -16,8 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from digitwin.cli import app as cli
-from digitwin.cli import output
+from digitwin.cli import app as cli, output
 from digitwin.cli.output import CommandError, Invocation, confirm_destructive, hoist
 from digitwin.errors import InvalidInputError
 from digitwin.kernel import dsn

@@ -8,8 +8,7 @@ from enum import IntEnum
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from digitwin.kernel.jsonb import MAX_BYTES, MAX_DEPTH, complaint, dumps
 

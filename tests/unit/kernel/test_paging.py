@@ -6,8 +6,7 @@ from contextlib import suppress
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.paging import decode_cursor, encode_cursor
