@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     """How long a call waits for a free connection."""
     idle_timeout: Annotated[Seconds, Field(ge=0, le=30 * DAY)] = 600.0
     """After this long unused a connection is closed; 0 keeps it."""
+    max_lifetime: Annotated[Seconds, Field(ge=0, le=30 * DAY)] = 3600.0
+    """After this long a connection is replaced, give or take a tenth; 0 keeps it."""
     statement_timeout: Timeout = 30.0
     """How long one statement may run."""
     lock_timeout: Timeout = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Hashable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -27,7 +27,10 @@ _work: ContextVar[_Work | None] = ContextVar("digitwin_work", default=None)
 class _Work:
     """One accepted call; what it calls in turn is part of it, also while the handle closes."""
 
-    __slots__ = ("core", "live")
+    __slots__ = ("client_token", "core", "live", "work_token")
+
+    work_token: Token[_Work | None]
+    client_token: Token[active.Client | None]
 
     def __init__(self, core: Core) -> None:
         self.core = core
@@ -47,7 +50,6 @@ class Core:
         self.closing = False
         self._under_way = 0
         self._quiet = asyncio.Event()
-        self._quiet.set()
         active.join(self.client)
 
     @contextmanager
@@ -58,32 +60,51 @@ class Core:
             ClosedError: the handle is closed or closing.
             InvalidStateError: it was opened on another event loop.
         """
-        if self._within():
+        if self.within():
             yield
             return
-        with self.counted():
-            work = _Work(self)
-            work_token, client_token = _work.set(work), active.activate(self.client)
-            try:
-                yield
-            finally:
-                work.live = False
-                active.deactivate(client_token)
-                _work.reset(work_token)
+        work = self.begin()
+        try:
+            yield
+        finally:
+            self.end(work)
+
+    def within(self) -> bool:
+        """Whether the caller is part of work that was accepted."""
+        work = _work.get()
+        return work is not None and work.core is self and work.live
+
+    def begin(self) -> _Work:
+        """Accept a piece of work; :meth:`end` must follow. Errors as :meth:`working`."""
+        self._admit()
+        self._under_way += 1
+        work = _Work(self)
+        work.work_token = _work.set(work)
+        work.client_token = active.activate(self.client)
+        return work
+
+    def end(self, work: _Work) -> None:
+        """End a piece of work."""
+        work.live = False
+        active.deactivate(work.client_token)
+        _work.reset(work.work_token)
+        self._finished()
 
     @contextmanager
     def counted(self) -> Iterator[None]:
         """As :meth:`working`, for generators: what they set would leak to their consumer."""
-        if not self._within():
+        if not self.within():
             self._admit()
         self._under_way += 1
-        self._quiet.clear()
         try:
             yield
         finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._quiet.set()
+            self._finished()
+
+    def _finished(self) -> None:
+        self._under_way -= 1
+        if not self._under_way and self.closing:
+            self._quiet.set()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -112,16 +133,14 @@ class Core:
     async def drained(self, timeout: float) -> bool:
         """Refuse new work and wait for what is under way; False when ``timeout`` passed first."""
         self.closing = True
+        if not self._under_way:
+            return True
         try:
             async with asyncio.timeout(timeout):
                 await self._quiet.wait()
         except TimeoutError:
             return False
         return True
-
-    def _within(self) -> bool:
-        work = _work.get()
-        return work is not None and work.core is self and work.live
 
     def _admit(self) -> None:
         if self.closing:
@@ -143,8 +162,14 @@ def operation(
 
     @wraps(method)
     async def run(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._core.working():
+        core = self._core
+        if core.within():
             return await method(self, *args, **kwargs)
+        work = core.begin()
+        try:
+            return await method(self, *args, **kwargs)
+        finally:
+            core.end(work)
 
     return run
 

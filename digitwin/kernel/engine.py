@@ -158,14 +158,15 @@ async def _lend(pool: Pool) -> Any:
     if frame is not None:
         yield frame.connection
         return
-    connection = await pool.acquire()
+    connection, well = await pool.acquire(), False
     try:
         yield connection
+        well = True
     except faults.OUT_OF_STEP:
         cut(connection)
         raise
     finally:
-        await pool.release(connection)
+        await pool.release(connection, well=well)
 
 
 def _reads(query: str) -> bool:

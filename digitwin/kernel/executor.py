@@ -69,21 +69,32 @@ class Aside(Executor):
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
+    def _frame(self) -> Transaction | None:
+        """The transaction that statements belong to."""
+        return None
+
     async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
+        frame = self._frame()
+        if frame is not None:
+            return await OnConnection(frame.connection)._run(method, sql, args, write)
         connection = await self._pool.acquire()
         try:
-            return await getattr(connection, method)(sql, *args)
+            answer = await getattr(connection, method)(sql, *args)
         except faults.DRIVER as fault:
             if isinstance(fault, faults.OUT_OF_STEP):
                 cut(connection)
-            raise faults.translate(fault, write=write) or fault from fault
-        finally:
             await self._pool.release(connection)
+            raise faults.translate(fault, write=write) or fault from fault
+        except BaseException:
+            await self._pool.release(connection)
+            raise
+        await self._pool.release(connection, well=True)
+        return answer
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Executor]:
         """A few statements that stand or fall together, with nothing awaited between them."""
-        connection = await self._pool.acquire()
+        connection, well = await self._pool.acquire(), False
         try:
             await begin(connection)
             try:
@@ -92,44 +103,44 @@ class Aside(Executor):
                 await end(connection, failed=True)
                 raise
             await end(connection, failed=False)
+            well = True
         finally:
-            await self._pool.release(connection)
+            await self._pool.release(connection, well=well)
 
     async def stream(self, sql: str, *args: Any, batch: int = 500) -> AsyncGenerator[Record, None]:
         """Rows through a cursor on the server, ``batch`` at a time, in constant memory."""
-        connection = await self._pool.acquire_long()
-        try:
-            await begin(connection)
-            try:
-                async with aclosing(_cursor(connection, sql, args, batch)) as rows:
-                    async for row in rows:
-                        yield row
-            finally:
-                await end(connection, failed=True)
-        finally:
-            await self._pool.release_long(connection)
-
-
-class Joining(Aside):
-    """Statements that belong to the task's open transaction, or stand alone without one."""
-
-    async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
-        frame = Transaction.of(self._pool)
-        if frame is None:
-            return await super()._run(method, sql, args, write)
-        return await OnConnection(frame.connection)._run(method, sql, args, write)
-
-    async def stream(self, sql: str, *args: Any, batch: int = 500) -> AsyncGenerator[Record, None]:
-        """As :meth:`Aside.stream`; inside a transaction, its own changes are seen too."""
-        frame = Transaction.of(self._pool)
+        frame = self._frame()
         rows = (
-            super().stream(sql, *args, batch=batch)
+            self._stream_alone(sql, args, batch)
             if frame is None
             else _cursor(frame.connection, sql, args, batch)
         )
         async with aclosing(rows):
             async for row in rows:
                 yield row
+
+    async def _stream_alone(
+        self, sql: str, args: tuple[Any, ...], batch: int
+    ) -> AsyncGenerator[Record, None]:
+        connection, well = await self._pool.acquire_long(), False
+        try:
+            await begin(connection)
+            try:
+                async with aclosing(_cursor(connection, sql, args, batch)) as rows:
+                    async for row in rows:
+                        yield row
+                well = True
+            finally:
+                await end(connection, failed=True)
+        finally:
+            await self._pool.release_long(connection, well=well)
+
+
+class Joining(Aside):
+    """Statements that belong to the task's open transaction, or stand alone without one."""
+
+    def _frame(self) -> Transaction | None:
+        return Transaction.of(self._pool)
 
 
 async def _cursor(

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
+from pydantic_core import from_json
+
 MAX_DEPTH = 64
 """Levels of nesting: Python's own encoder gives up near 1,000, readers elsewhere sooner."""
 
@@ -17,9 +19,21 @@ MAX_BYTES = 1_048_576
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
 
-def dumps(value: Any) -> str:
-    """Compact JSON for a jsonb parameter."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+"""Compact JSON for a jsonb parameter; one encoder for all, where ``json.dumps`` makes one each."""
+
+
+def loads(text: str | None) -> Any:
+    """What a jsonb column holds; pydantic's parser takes a quarter of the time of Python's.
+
+    It gives up on nesting that Python's still reads; only others than digitwin write that.
+    """
+    if text is None:
+        return None
+    try:
+        return from_json(text)
+    except ValueError:
+        return json.loads(text)
 
 
 def complaint(value: Any) -> str | None:

@@ -38,7 +38,15 @@ async def open_core(settings: Settings, target: Target) -> Core:
             pool = await _open_pool(settings, target)
     except TimeoutError as fault:
         raise faults.of_connecting(fault, target.display) or fault from fault
-    return Core(settings, Pool(pool, settings.pool_max, settings.acquire_timeout, target.display))
+    lent = Pool(
+        pool,
+        settings.pool_max,
+        settings.acquire_timeout,
+        target.display,
+        idle_timeout=settings.idle_timeout,
+        max_lifetime=settings.max_lifetime,
+    )
+    return Core(settings, lent)
 
 
 @cache

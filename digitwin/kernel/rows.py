@@ -16,6 +16,7 @@ from tortoise.fields.relational import ReverseRelation
 
 from digitwin.kernel import active
 from digitwin.kernel.base import Model
+from digitwin.kernel.jsonb import loads
 
 M = TypeVar("M", bound=Model)
 
@@ -43,11 +44,21 @@ def fill(relation: ReverseRelation[M], rows: list[M]) -> None:
     relation._set_result_for_query(rows)
 
 
+def _converter(field: fields.Field[Any]) -> Callable[[Any], Any] | None:
+    """What makes a field's value of what the driver gives; None when that is it already."""
+    if isinstance(field, _READY):
+        return None
+    if type(field) is fields.JSONField:
+        return loads
+    convert: Callable[[Any], Any] = field.to_python_value
+    return convert
+
+
 @cache
 def _hydrator(model: type[Model]) -> Callable[[Mapping[str, Any], str], Any]:
     """Compile the reader of one model's rows."""
     meta = model._meta
-    names: dict[str, Any] = {"model": model, "new": object.__new__}
+    names: dict[str, Any] = {"model": model, "new": object.__new__, "put": object.__setattr__}
     items = [
         "'_partial': False",
         "'_saved_in_db': True",
@@ -59,14 +70,15 @@ def _hydrator(model: type[Model]) -> Callable[[Mapping[str, Any], str], Any]:
     for name, column in meta.fields_db_projection.items():
         field = meta.fields_map[name]
         value = f"record[{column!r}]"
-        if name not in native and not isinstance(field, _READY):
-            names[f"to_{name}"] = field.to_python_value
+        convert = _converter(field)
+        if name not in native and convert is not None:
+            names[f"to_{name}"] = convert
             value = f"to_{name}({value})"
         items.append(f"{name!r}: {value}")
     source = (
         "def hydrate(record, origin):\n"
         "    row = new(model)\n"
-        f"    row.__dict__ = {{{', '.join(items)}}}\n"
+        f"    put(row, '__dict__', {{{', '.join(items)}}})\n"
         "    return row\n"
     )
     exec(compile(source, f"<rows of {model.__name__}>", "exec"), names)  # noqa: S102

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from digitwin.errors import ConnectionFailedError, InvalidStateError
 from digitwin.kernel import faults
-from digitwin.kernel.pool import RELEASE_TIMEOUT, Pool, cut, is_gone
+from digitwin.kernel.pool import RELEASE_TIMEOUT, Pool, cut
 
 _current: ContextVar[Transaction | None] = ContextVar("digitwin_transaction", default=None)
 
@@ -99,13 +99,14 @@ class Transaction:
             await act(items)
 
     async def _leave(self, failed: bool) -> None:
-        connection, self.connection = self.connection, None
+        connection, self.connection, well = self.connection, None, False
         assert self._token is not None
         _current.reset(self._token)
         try:
             await end(connection, failed=failed)
+            well = not failed
         finally:
-            await self._pool.release_long(connection)
+            await self._pool.release_long(connection, well=well)
 
     def savepoint(self) -> Savepoint:
         """A transaction inside this one."""
@@ -183,7 +184,7 @@ async def _commit(connection: Any) -> None:
 
 
 async def _roll_back(connection: Any, statement: str) -> None:
-    if is_gone(connection):
+    if connection.is_closed():
         return
     try:
         async with asyncio.timeout(RELEASE_TIMEOUT):
