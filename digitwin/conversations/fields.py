@@ -9,7 +9,7 @@ from pydantic import InstanceOf, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from digitwin.conversations.participant import Participant
-from digitwin.kernel.inputs import STRICT, Count, JsonObject, line, text
+from digitwin.kernel.inputs import STRICT, Count, Id, JsonObject, line, text
 
 MAX_TEXT = 100_000
 """Characters of one text of a turn: two hours of speech; what is longer is a document."""
@@ -86,8 +86,8 @@ class SessionFields(TypedDict, total=False):
 
     external_id: ExternalId | None
     participant: InstanceOf[Participant] | None
-    voice_model_id: UUID | str | None
-    face_model_id: UUID | str | None
+    voice_model_id: Id | None
+    face_model_id: Id | None
     metadata: JsonObject | None
 
 
@@ -112,9 +112,9 @@ class SessionFilters(TypedDict, total=False):
 
     user_id: UUID | str
     external_id: ExternalId | None
-    participant_id: UUID | str | None
-    voice_model_id: UUID | str | None
-    face_model_id: UUID | str | None
+    participant_id: Id | None
+    voice_model_id: Id | None
+    face_model_id: Id | None
     status: Status
 
 

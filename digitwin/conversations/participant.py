@@ -48,6 +48,6 @@ class Participant:
     traits: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        traits = self.traits if isinstance(self.traits, str) else list(self.traits)
+        traits = list(self.traits) if isinstance(self.traits, tuple) else self.traits
         fields = {"kind": self.kind, "ref": self.ref, "name": self.name, "traits": traits}
         object.__setattr__(self, "traits", tuple(validate(_FIELDS, fields)["traits"]))

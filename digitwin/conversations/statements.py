@@ -8,6 +8,7 @@ from digitwin.conversations.models import ConversationSession, ConversationTurn
 from digitwin.conversations.statistics import MEASURES
 from digitwin.kernel.rows import columns
 from digitwin.kernel.sql import load
+from digitwin.kernel.statements import nulls
 
 queries = load(__package__)
 
@@ -22,18 +23,10 @@ def statement(name: str, *, owner_known: bool) -> str:
     for mark, text in (
         ("{session}", columns(ConversationSession)),
         ("{turn}", columns(ConversationTurn)),
-        ("{aliased_session}", _aliased()),
+        ("{no_session}", nulls(ConversationSession)),
+        ("{no_turn}", nulls(ConversationTurn)),
         ("{stages}", MEASURES),
         ("{owner}", KNOWN if owner_known else LOOKED_UP),
     ):
         filled = filled.replace(mark, text)
     return filled
-
-
-ALIAS = "s.{}"
-"""How a session's columns are called beside a turn's."""
-
-
-def _aliased() -> str:
-    names = ConversationSession._meta.fields_db_projection.values()
-    return ", ".join(f's."{name}" AS "{ALIAS.format(name)}"' for name in names)

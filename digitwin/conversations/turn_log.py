@@ -8,7 +8,7 @@ look-up; under ``for_user`` it is known by itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from typing_extensions import Unpack
 from digitwin.conversations import turns
 from digitwin.conversations.fields import TURN, TURN_CHANGES, TURNS, NewTurn, TurnChanges
 from digitwin.conversations.models import ConversationSession, ConversationTurn
-from digitwin.conversations.statements import ALIAS, statement
+from digitwin.conversations.statements import statement
 from digitwin.errors import (
     AlreadyExistsError,
     DigiTwinError,
@@ -32,7 +32,7 @@ from digitwin.kernel.ids import parse_id
 from digitwin.kernel.inputs import bounded, validate
 from digitwin.kernel.paging import Page, decode_cursor, encode_cursor
 from digitwin.kernel.repository import MAX_ROWS, EntityRepository
-from digitwin.kernel.rows import fill, hydrate
+from digitwin.kernel.rows import fill, hydrate, hydrator
 from digitwin.kernel.transactions import Transaction
 
 Id = UUID | str
@@ -78,18 +78,18 @@ class TurnLog(EntityRepository[ConversationSession]):
         refuses them all.
 
         Raises:
-            InvalidInputError: names the turn and the field that do not fit.
+            InvalidInputError: ``new_turns``; its message names the turn and what does not fit.
             NotFoundError: there is no such session for this caller.
             InvalidStateError: the session has ended.
             AlreadyExistsError: an ``idempotency_key`` is taken.
         """
-        given = validate(TURNS, list(new_turns))
-        bounded(len(given), "turns", at_least=0, at_most=MAX_ROWS)
+        given = validate(TURNS, list(new_turns), "new_turns")
+        bounded(len(given), "new_turns", at_least=0, at_most=MAX_ROWS)
         if not given:
             return []
         target = self._target(session_id, user_id)
         records = await self._core.db.fetch(
-            _sql("add_turns", target), *target, *turns.columns_of(given), write=True
+            _sql("add_turns", target), *target, *turns.columns_of(given, "new_turns"), write=True
         )
         if not records:
             raise await self._refusal(target)
@@ -176,15 +176,16 @@ class TurnLog(EntityRepository[ConversationSession]):
         db, sql = self._core.db, _sql("add_turn", target)
         if values[-1] is None:
             return await db.fetchrow(sql, *target, *values, write=True)
+        record = None
         try:
             async with self._undoable():
-                return await db.fetchrow(sql, *target, *values, write=True)
+                record = await db.fetchrow(sql, *target, *values, write=True)
         except AlreadyExistsError as error:
             if error.details.get("field") != "idempotency_key":
                 raise
-            # The first one committed while this one waited for the session's row with an older
-            # view of the turns; a new statement sees it.
-            return await db.fetchrow(sql, *target, *values, write=True)
+        # While this one waited for the session's row with an older view of the turns, the first
+        # one may have committed, the session's end behind it: a new statement sees both.
+        return record or await db.fetchrow(sql, *target, *values, write=True)
 
     def _undoable(self) -> AbstractAsyncContextManager[None]:
         """Keeps a failed statement from failing the transaction around it, if there is one."""
@@ -198,9 +199,9 @@ class TurnLog(EntityRepository[ConversationSession]):
         records = await self._core.db.fetch(_sql("with_turns", target), *target, before, limit)
         if not records:
             raise self._missing(target[1])
-        names = ConversationSession._meta.fields_db_projection.values()
-        session = self._row({name: records[0][ALIAS.format(name)] for name in names})
-        return session, [self._turn(r) for r in records if r["position"] is not None]
+        places = len(ConversationSession._meta.fields_db_projection)
+        turn, origin = hydrator(ConversationTurn, places), self._core.client.origin
+        return self._row(records[0]), [turn(record, origin) for record in records[1:]]
 
     async def _refusal(self, target: tuple[Any, ...]) -> DigiTwinError:
         """Why a session took no turn, or did not end."""
@@ -225,7 +226,7 @@ class TurnLog(EntityRepository[ConversationSession]):
     def _target(self, session_id: object, user_id: object) -> tuple[UUID | None, UUID]:
         return self._owner(user_id), parse_id(session_id, "session_id")
 
-    def _turn(self, record: Mapping[str, Any]) -> ConversationTurn:
+    def _turn(self, record: Sequence[Any]) -> ConversationTurn:
         return hydrate(ConversationTurn, record, self._core.client)
 
 

@@ -25,34 +25,36 @@ def written(turn: TurnChanges) -> list[Any]:
     ]
 
 
-def row(turn: NewTurn, place: str = "") -> list[Any]:
+def row(turn: NewTurn) -> list[Any]:
     """A new turn's parameters, its id first and its idempotency key last.
 
     Raises:
-        InvalidInputError: nobody said anything, or something was heard that nobody said;
-            ``place`` is put before the field's name.
+        InvalidInputError: nobody said anything, or something was heard that nobody said.
     """
     user_text, twin_text, heard_text, status, *figures = written(turn)
     if user_text is None and twin_text is None:
-        raise InvalidInputError(
-            "A turn has a user_text, a twin_text or both", field=f"{place}user_text"
-        )
+        raise InvalidInputError("user_text, twin_text or both must be there", field="user_text")
     if heard_text is not None and twin_text is None:
-        raise unsaid(place)
+        raise unsaid()
     key = turn.get("idempotency_key")
     return [uuid7(), user_text, twin_text, heard_text, status or "completed", *figures, key]
 
 
-def unsaid(place: str = "") -> InvalidInputError:
+def unsaid() -> InvalidInputError:
     """Something was heard that the twin did not say."""
     return InvalidInputError(
-        "heard_text is what was heard of twin_text, and there is none", field=f"{place}heard_text"
+        "heard_text is what was heard of twin_text, and there is none", field="heard_text"
     )
 
 
-def columns_of(turns: list[NewTurn]) -> list[list[Any]]:
-    """Turns as one array for each parameter, for ``unnest``."""
-    rows = [row(turn, f"turns.{n}.") for n, turn in enumerate(turns)]
+def columns_of(turns: list[NewTurn], field: str) -> list[list[Any]]:
+    """Turns as one array for each parameter, for ``unnest``; ``field`` is what a refusal names."""
+    rows = []
+    for n, turn in enumerate(turns):
+        try:
+            rows.append(row(turn))
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{field}[{n}]: {error.message}", field=field) from None
     return [list(column) for column in zip(*rows, strict=True)]
 
 

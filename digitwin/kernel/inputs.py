@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, with_config
@@ -18,6 +19,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from typing_extensions import TypedDict
 
 from digitwin.errors import InvalidInputError
+from digitwin.kernel.ids import parse_id
 from digitwin.kernel.jsonb import complaint, dumps
 from digitwin.kernel.refusals import refusal
 
@@ -28,6 +30,7 @@ __all__ = [
     "Count",
     "FiniteFloat",
     "Flag",
+    "Id",
     "JsonObject",
     "JsonValue",
     "Line",
@@ -93,6 +96,13 @@ def _utc(value: datetime) -> datetime:
         raise PydanticCustomError("moment", "must be a moment that UTC can tell") from None
 
 
+def _id(value: Any) -> UUID:
+    try:
+        return parse_id(value)
+    except InvalidInputError:
+        raise PydanticCustomError("id", "must be a UUID or its string") from None
+
+
 def _json(value: Any) -> Any:
     found = complaint(value)
     if found is not None:
@@ -109,6 +119,8 @@ def _json_object(value: Any) -> Any:
 JsonValue = Annotated[Any, AfterValidator(_json)]
 JsonObject = Annotated[dict[str, Any], BeforeValidator(_json_object)]
 Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+Id = Annotated[UUID | str, BeforeValidator(_id)]
+"""Given back as a UUID."""
 Flag = Annotated[bool, Field(strict=True)]
 FiniteFloat = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 AwareDatetime = Annotated[pydantic.AwareDatetime, Field(strict=True), AfterValidator(_utc)]

@@ -49,7 +49,7 @@ def refusal(error: ValidationError, unnamed: str) -> InvalidInputError:
         place = (unnamed, *place)
     field = str(place[0])[:100]
     if first["type"] == "extra_forbidden":
-        return InvalidInputError(f"unknown field {field!r}", field=field)
+        return InvalidInputError(f"unknown field {_spelt(place)!r}", field=field)
     refused = InvalidInputError(f"{_spelt(place)} {_phrase(first)}", field=field)
     refused.details |= _limit(first.get("ctx", {}))
     return refused
@@ -61,11 +61,14 @@ def _limit(context: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _spelt(place: tuple[int | str, ...]) -> str:
-    """The field, with the item of a list that does not fit and the field within that."""
-    field, item, inner = (*place[:3], None, None)[:3]
-    if not isinstance(item, int):
-        return str(field)[:100]
-    return f"{field}[{item}].{inner}" if isinstance(inner, str) else f"{field}[{item}]"
+    """The field, with the item of a list or the field of a dict within it that does not fit."""
+    # a name with a bracket is pydantic's own: which type of a union it tried
+    inner = [part for part in place[1:4] if isinstance(part, int) or "[" not in part]
+    return (str(place[0]) + "".join(map(_step, inner)))[:100]
+
+
+def _step(part: int | str) -> str:
+    return f"[{part}]" if isinstance(part, int) else f".{part}"
 
 
 def _phrase(detail: ErrorDetails) -> str:

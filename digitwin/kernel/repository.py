@@ -7,7 +7,7 @@ carries the owner whenever the caller or the scope names one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, ClassVar, Generic, TypeVar, cast
 from uuid import UUID
@@ -15,6 +15,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from digitwin.errors import (
+    AlreadyExistsError,
     InvalidInputError,
     InvalidStateError,
     NotFoundError,
@@ -111,11 +112,9 @@ class EntityRepository(Repository, Generic[M]):
         return self._row(record)
 
     async def _create_many(self, rows: Iterable[Mapping[str, Any]]) -> list[M]:
-        given = [self._new_row(row.get("id"), _without_id(row)) for row in rows]
-        if len(given) > MAX_ROWS:
-            raise InvalidInputError(
-                f"rows: at most {MAX_ROWS:,} at once", field="rows", limit=MAX_ROWS
-            )
+        given = [self._new_row(row.pop("id", None), row) for row in listed(rows)]
+        if len({row["id"] for row in given}) < len(given):
+            raise AlreadyExistsError("id is given twice", field="id")
         shapes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for row in given:
             shapes.setdefault(tuple(row), []).append(row)
@@ -237,7 +236,7 @@ class EntityRepository(Repository, Generic[M]):
         key = {"id": parse_id(id)}
         return key if owner is None else {"user_id": owner, **key}
 
-    def _row(self, record: Mapping[str, Any]) -> M:
+    def _row(self, record: Sequence[Any]) -> M:
         return cast(M, hydrate(self.model, record, self._core.client))
 
     def _hides(self, include_deleted: bool) -> bool:
@@ -326,8 +325,18 @@ class SoftDeleteRepository(EntityRepository[M]):
         raise InvalidStateError(f"{self.noun} belongs to a deleted user", id=str(id))
 
 
-def _without_id(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "id"}
+def listed(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a ``create_many``, copied.
+
+    Raises:
+        InvalidInputError: they are too many, or one is no dict of fields.
+    """
+    given = list(rows) if isinstance(rows, Iterable) else [rows]
+    bounded(len(given), "rows", at_least=0, at_most=MAX_ROWS)
+    for n, row in enumerate(given):
+        if not isinstance(row, Mapping):
+            raise InvalidInputError(f"rows[{n}] must be a dict of fields", field="rows")
+    return [dict(row) for row in given]
 
 
 def _no_owner(user_id: UUID) -> NotFoundError:

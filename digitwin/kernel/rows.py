@@ -1,13 +1,15 @@
 """Rows turned into models by a function generated once for each model.
 
 Tortoise asks every field how to convert itself, for every row. Here that question is asked
-once: the answer is compiled into one dictionary display, in which only the columns that
-need a converter pay for one. The instances equal Tortoise's own in every field.
+once, and the answer compiled: a copy of a dictionary that has every key already, filled from
+the record in one assignment (a third less than building the dictionary anew, and half of
+looking values up by name); only the columns that need a converter pay for one. The instances
+equal Tortoise's own in every field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -30,12 +32,12 @@ def columns(model: type[Model], prefix: str = "") -> str:
     return ", ".join(f'{prefix}"{name}"' for name in model._meta.fields_db_projection.values())
 
 
-def hydrate(model: type[M], record: Mapping[str, Any], client: active.Client | None = None) -> M:
-    """An instance as if Tortoise had read it, from a record with all the model's columns.
+def hydrate(model: type[M], record: Sequence[Any], client: active.Client | None = None) -> M:
+    """An instance as if Tortoise had read it, from a record that begins with :func:`columns`.
 
     ``client`` is where it came from; left out, the handle that is active.
     """
-    row: M = _hydrator(model)(record, (client or active.client()).origin)
+    row: M = hydrator(model)(record, (client or active.client()).origin)
     return row
 
 
@@ -55,31 +57,38 @@ def _converter(field: fields.Field[Any]) -> Callable[[Any], Any] | None:
 
 
 @cache
-def _hydrator(model: type[Model]) -> Callable[[Mapping[str, Any], str], Any]:
-    """Compile the reader of one model's rows."""
+def hydrator(model: type[M], first: int = 0) -> Callable[[Sequence[Any], str], M]:
+    """The compiled reader of one model's rows; it takes a record and the origin of its handle.
+
+    ``first`` is the place in the record at which the model's columns begin.
+    """
     meta = model._meta
-    names: dict[str, Any] = {"model": model, "new": object.__new__, "put": object.__setattr__}
-    items = [
-        "'_partial': False",
-        "'_saved_in_db': True",
-        f"'_custom_generated_pk': {meta.db_pk_column not in meta.generated_db_fields}",
-        "'_await_when_save': {}",
-        "'_origin': origin",
-    ]
+    fixed = {
+        "_partial": False,
+        "_saved_in_db": True,
+        "_custom_generated_pk": meta.db_pk_column not in meta.generated_db_fields,
+    }
+    fields_ = list(meta.fields_db_projection)
+    blank = dict.fromkeys([*fixed, "_await_when_save", "_origin", *fields_]) | fixed
     native = {name for _, name, _ in meta.db_native_fields}
-    for name, column in meta.fields_db_projection.items():
-        field = meta.fields_map[name]
-        value = f"record[{column!r}]"
-        convert = _converter(field)
-        if name not in native and convert is not None:
-            names[f"to_{name}"] = convert
-            value = f"to_{name}({value})"
-        items.append(f"{name!r}: {value}")
-    source = (
-        "def hydrate(record, origin):\n"
-        "    row = new(model)\n"
-        f"    put(row, '__dict__', {{{', '.join(items)}}})\n"
-        "    return row\n"
-    )
-    exec(compile(source, f"<rows of {model.__name__}>", "exec"), names)  # noqa: S102
-    return names["hydrate"]  # type: ignore[no-any-return]
+    converters = {
+        f"to_{name}": convert
+        for name in fields_
+        if name not in native and (convert := _converter(meta.fields_map[name])) is not None
+    }
+    lines = [
+        "def hydrate(record, origin):",
+        "    values = blank()",
+        "    values['_await_when_save'] = {}",
+        "    values['_origin'] = origin",
+        f"    {', '.join(f'values[{name!r}]' for name in fields_)}"
+        f" = record[{first}:{first + len(fields_)}]",
+        *(f"    values[{n[3:]!r}] = {n}(values[{n[3:]!r}])" for n in converters),
+        "    row = new(model)",
+        "    put(row, '__dict__', values)",
+        "    return row",
+    ]
+    names = {"model": model, "new": object.__new__, "put": object.__setattr__, "blank": blank.copy}
+    names |= converters
+    exec(compile("\n".join(lines), f"<rows of {model.__name__}>", "exec"), names)  # noqa: S102
+    return names["hydrate"]  # type: ignore[return-value]

@@ -149,6 +149,11 @@ def remove(model: type[Model], equal: tuple[str, ...]) -> str:
     return f'DELETE FROM "{model._meta.db_table}"{where(model, equal, (), hidden=True)}'
 
 
+def nulls(model: type[Model]) -> str:
+    """A null for each of :func:`~digitwin.kernel.rows.columns`, of its type."""
+    return ", ".join(f"NULL::{_type(model, name)}" for name in model._meta.fields_db_projection)
+
+
 def _list(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
