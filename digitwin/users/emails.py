@@ -10,9 +10,9 @@ import re
 import unicodedata
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, TypeAdapter
 
-from digitwin.kernel.inputs import line
+from digitwin.kernel.inputs import line, validate
 
 MAX_LENGTH = 320
 """Characters of an address: 64 of the local part, the @, 255 of the domain (RFC 5321)."""
@@ -40,3 +40,26 @@ def _shaped(address: str) -> str:
 
 Email = Annotated[str, line(MAX_LENGTH), AfterValidator(_shaped)]
 """An address as a person wrote it, trimmed."""
+
+_EMAIL = TypeAdapter(Email)
+_ORDINARY = re.compile(
+    r"(?!.*\.\.)[a-z0-9_+-](?:[a-z0-9._+-]{0,62}[a-z0-9_+-])?@"
+    r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?",
+    re.ASCII | re.IGNORECASE,
+)
+_ORDINARY_LENGTH = 254
+
+
+def unique_form(address: object) -> str:
+    """The form by which an address is unique, checked; most need one look only.
+
+    Raises:
+        InvalidInputError: it is no e-mail address.
+    """
+    if (
+        isinstance(address, str)
+        and len(address) <= _ORDINARY_LENGTH
+        and _ORDINARY.fullmatch(address)
+    ):
+        return address.lower()
+    return normalised(validate(_EMAIL, address, "email"))

@@ -52,11 +52,6 @@ class UserFilters(TypedDict, total=False):
     subscription_tier: Tier
 
 
-class _ByEmail(TypedDict):
-    email: Email
-
-
-EMAIL = TypeAdapter(_ByEmail)
 NEW = TypeAdapter(NewUser)
 CHANGES = TypeAdapter(UserChanges)
 FILTERS = TypeAdapter(UserFilters)

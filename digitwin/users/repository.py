@@ -18,10 +18,9 @@ from digitwin.kernel.ports import CacheForgetter
 from digitwin.kernel.repository import SoftDeleteRepository
 from digitwin.kernel.rows import columns
 from digitwin.kernel.sql import load
-from digitwin.users.emails import normalised
+from digitwin.users.emails import normalised, unique_form
 from digitwin.users.fields import (
     CHANGES,
-    EMAIL,
     FILTERS,
     NEW,
     NewUser,
@@ -228,8 +227,7 @@ class UserRepository(SoftDeleteRepository[User]):
         return self._row(record)
 
     async def _by_email(self, email: str) -> User | None:
-        address = normalised(validate(EMAIL, {"email": email})["email"])
-        record = await self._core.db.fetchrow(_compiled("by_email"), address)
+        record = await self._core.db.fetchrow(_compiled("by_email"), unique_form(email))
         if record is None or self._scope not in (None, record["id"]):
             return None
         return self._row(record)
