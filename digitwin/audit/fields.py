@@ -6,23 +6,14 @@ import ipaddress
 from typing import Annotated, Any, Literal, Required, TypeAlias
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, TypeAdapter, with_config
+from pydantic import BeforeValidator, TypeAdapter, with_config
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from digitwin.errors import InvalidInputError
-from digitwin.kernel.ids import parse_id
-from digitwin.kernel.inputs import STRICT, JsonObject, Line, Period, Text
+from digitwin.kernel.inputs import STRICT, Id, JsonObject, Line, Period, Text
 
 Result = Literal["success", "failure", "denied"]
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def _id(value: object) -> UUID:
-    try:
-        return parse_id(value)
-    except InvalidInputError:
-        raise PydanticCustomError("id", "must be a UUID or its string") from None
 
 
 def _address(value: object) -> str:
@@ -39,7 +30,6 @@ def _name(value: object) -> object:
     return str(value) if isinstance(value, UUID) else value
 
 
-Id = Annotated[UUID | str, AfterValidator(_id)]
 Name = Annotated[str, Line(100)]
 RowName = Annotated[UUID | str, Line(200), BeforeValidator(_name)]
 IpAddress = Annotated[str | Address, Line(45), BeforeValidator(_address)]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from typing_extensions import Unpack
 
@@ -29,9 +28,9 @@ from digitwin.conversations.turn_log import Id, TurnLog
 from digitwin.errors import NotFoundError
 from digitwin.kernel.core import operation, streaming
 from digitwin.kernel.ids import parse_id, uuid7
-from digitwin.kernel.inputs import PERIOD, bounded, dumps, validate
+from digitwin.kernel.inputs import PERIOD, dumps, validate
 from digitwin.kernel.paging import Page
-from digitwin.kernel.repository import MAX_ROWS
+from digitwin.kernel.repository import listed
 
 if TYPE_CHECKING:
     from digitwin.conversations.protocols import ConversationSessions
@@ -65,7 +64,7 @@ class ConversationSessionRepository(TurnLog):
                 or deleted.
             AlreadyExistsError: the owner has a session of this ``external_id``, or of this id.
         """
-        return await self._start({"user_id": user_id, "id": id, **fields})
+        return await self._start(self._laid_out({"user_id": user_id, "id": id, **fields}))
 
     create = start
 
@@ -76,9 +75,12 @@ class ConversationSessionRepository(TurnLog):
         Raises:
             As ``start``.
         """
-        bounded(len(rows), "rows", at_least=0, at_most=MAX_ROWS)
+        laid_out = [self._laid_out(row) for row in listed(rows)]
+        sessions: dict[int, ConversationSession] = {}
         async with self._core.transaction():
-            return [await self._start(row) for row in rows]
+            for n in sorted(range(len(laid_out)), key=lambda n: _participant_of(laid_out[n])):
+                sessions[n] = await self._start(laid_out[n])
+        return [sessions[n] for n in range(len(laid_out))]
 
     @operation
     async def list(
@@ -176,14 +178,27 @@ class ConversationSessionRepository(TurnLog):
         assert record is not None
         return statistics.of(record)
 
-    async def _start(self, given: Mapping[str, Any]) -> ConversationSession:
-        row = _laid_out(given, self._require_owner(given.get("user_id")))
+    async def _start(self, row: tuple[Any, ...]) -> ConversationSession:
         record = await self._core.db.fetchrow(
             statement("start", owner_known=True), *row, write=True
         )
         if record is None:
             raise await self._missing_part(row)
         return self._row(record)
+
+    def _laid_out(self, given: dict[str, Any]) -> tuple[Any, ...]:
+        """A new session as the parameters of the statement ``start``."""
+        owner, id = self._require_owner(given.pop("user_id", None)), given.pop("id", None)
+        fields = validate(SESSION, given)
+        return (
+            owner,
+            uuid7() if id is None else parse_id(id),
+            fields.get("external_id"),
+            fields.get("voice_model_id"),
+            fields.get("face_model_id"),
+            dumps(fields.get("metadata") or {}),
+            *_participant(fields.get("participant")),
+        )
 
     async def _missing_part(self, row: tuple[Any, ...]) -> NotFoundError:
         """Which of the rows that a session names is not there."""
@@ -197,20 +212,6 @@ class ConversationSessionRepository(TurnLog):
         return NotFoundError(f"{_NAMED[field]} not found", field=field, id=str(named[field]))
 
 
-def _laid_out(given: Mapping[str, Any], owner: UUID) -> tuple[Any, ...]:
-    """A new session as the parameters of the statement ``start``."""
-    fields = validate(SESSION, {n: v for n, v in given.items() if n not in ("user_id", "id")})
-    id, participant = given.get("id"), fields.get("participant")
-    return (
-        owner,
-        uuid7() if id is None else parse_id(id),
-        fields.get("external_id"),
-        *(_optional_id(fields.get(name), name) for name in ("voice_model_id", "face_model_id")),
-        dumps(fields.get("metadata") or {}),
-        *_participant(participant),
-    )
-
-
 def _participant(participant: Participant | None) -> tuple[Any, ...]:
     if participant is None:
         return None, None, None, None, None
@@ -218,8 +219,10 @@ def _participant(participant: Participant | None) -> tuple[Any, ...]:
     return uuid7(), participant.kind, participant.ref, participant.name, traits
 
 
-def _optional_id(value: object, field: str) -> UUID | None:
-    return None if value is None else parse_id(value, field)
+def _participant_of(row: tuple[Any, ...]) -> tuple[str, ...]:
+    """An order in which nobody waits for somebody who waits for them: one for all callers."""
+    owner, kind, ref = row[0], *row[7:9]
+    return str(owner), kind or "", ref or ""
 
 
 if TYPE_CHECKING:

@@ -62,13 +62,17 @@ def _limit(context: Mapping[str, Any]) -> dict[str, Any]:
 
 def _spelt(place: tuple[int | str, ...]) -> str:
     """The field, with the item of a list or the field of a dict within it that does not fit."""
-    # a name with a bracket is pydantic's own: which type of a union it tried
-    inner = [part for part in place[1:4] if isinstance(part, int) or "[" not in part]
-    return (str(place[0]) + "".join(map(_step, inner)))[:100]
+    return (str(place[0]) + "".join(map(_step, place[1:4])))[:100]
 
 
 def _step(part: int | str) -> str:
-    return f"[{part}]" if isinstance(part, int) else f".{part}"
+    if isinstance(part, int):
+        return f"[{part}]"
+    return "" if part in _UNION or "[" in part else f".{part}"
+
+
+_UNION = {"uuid", "str"}
+"""Not names: which type of a union pydantic tried; the others' have brackets."""
 
 
 def _phrase(detail: ErrorDetails) -> str:

@@ -2,11 +2,15 @@
 
 -- name: one_at_a_time
 -- Activations of one person wait for each other: a unique index alone would fail one of them.
-SELECT pg_advisory_xact_lock(hashtextextended('{table}:' || $1::uuid::text, 0))
+-- With a deletion of the person they take turns too: each locks several models, in any order.
+WITH turn AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock(hashtextextended('{table}:' || $1::uuid::text, 0))
+)
+SELECT id FROM users, turn WHERE id = $1 FOR SHARE OF users
 
 -- name: locked_state
 -- A change of status is judged by what the row says now, not by what a caller read.
-SELECT status, is_active FROM {table}
+SELECT status, is_active, version FROM {table}
 WHERE user_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE
 
 -- name: retire

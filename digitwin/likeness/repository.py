@@ -15,8 +15,9 @@ from typing_extensions import Unpack
 
 from digitwin.errors import InvalidInputError, InvalidStateError
 from digitwin.kernel.core import operation, streaming
+from digitwin.kernel.inputs import validate
 from digitwin.kernel.paging import Page
-from digitwin.kernel.repository import SoftDeleteRepository
+from digitwin.kernel.repository import SoftDeleteRepository, listed
 from digitwin.kernel.rows import columns
 from digitwin.kernel.sql import load
 from digitwin.likeness.fields import (
@@ -75,14 +76,20 @@ class LikenessRepository(SoftDeleteRepository[M]):
         Raises:
             As ``create``; also InvalidInputError when two rows of one person are active.
         """
+        given = listed(rows)
+        wanted = {
+            n: self._require_owner(row.get("user_id"))
+            for n, row in enumerate(given)
+            if row.get("is_active") is True
+        }
+        if len(set(wanted.values())) < len(wanted):
+            raise InvalidInputError("one active model for each person", field="is_active")
         async with self._core.transaction():
-            models = await self._create_many([{**row, "is_active": False} for row in rows])
-            wanted = [n for n, row in enumerate(rows) if row.get("is_active")]
-            owners = {models[n].user_id for n in wanted}
-            if len(owners) < len(wanted):
-                raise InvalidInputError("one active model for each person", field="is_active")
-            for n in sorted(wanted, key=lambda n: models[n].user_id):
-                models[n] = await self._activate(models[n].user_id, models[n].id)
+            models = await self._create_many(
+                {**row, "is_active": False} if n in wanted else row for n, row in enumerate(given)
+            )
+            for n in sorted(wanted, key=wanted.__getitem__):
+                models[n] = await self._activate(wanted[n], models[n].id)
             return models
 
     @operation
@@ -143,11 +150,12 @@ class LikenessRepository(SoftDeleteRepository[M]):
             InvalidStateError: an impossible change of status.
             InvalidInputError: names the field that does not fit.
         """
-        if changes.get("status") not in STEPS:
-            return await self._update(id, changes, expected_version)
+        given = validate(CHANGES, dict(changes))
+        if "status" not in given:
+            return await self._update(id, given, expected_version)
         async with self._core.transaction():
-            await self._check_step(id, changes["status"])
-            return await self._update(id, changes, expected_version)
+            await self._check_step(id, given["status"], expected_version)
+            return await self._update(id, given, expected_version)
 
     @operation
     async def activate(self, id: UUID | str) -> M:
@@ -216,11 +224,13 @@ class LikenessRepository(SoftDeleteRepository[M]):
     async def _wait_turn(self, user_id: UUID) -> None:
         await self._core.db.execute(self._sql("one_at_a_time"), user_id)
 
-    async def _check_step(self, id: object, status: str) -> None:
+    async def _check_step(self, id: object, status: str, expected_version: object) -> None:
         model = await self._get(id, None)
         row = await self._core.db.fetchrow(self._sql("locked_state"), model.user_id, model.id)
         if row is None:
             raise self._missing(id)
+        if expected_version not in (None, row["version"]):
+            return  # the update will refuse it: whoever asked knows another status
         now = row["status"]
         if status != now and status not in STEPS[now]:
             raise InvalidStateError(
