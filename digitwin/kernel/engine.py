@@ -154,19 +154,35 @@ class HandleClient(active.Client):
 
 @asynccontextmanager
 async def _lend(pool: Pool) -> Any:
+    """A connection for one statement of Tortoise's, in the task's transaction if one is open."""
     frame = Transaction.of(pool)
     if frame is not None:
-        yield frame.connection
+        async with _watched(frame.connection):
+            yield frame.connection
         return
     connection, well = await pool.acquire(), False
     try:
-        yield connection
+        async with _watched(connection):
+            yield connection
         well = True
     except faults.OUT_OF_STEP:
         cut(connection)
         raise
     finally:
         await pool.release(connection, well=well)
+
+
+@asynccontextmanager
+async def _watched(connection: Any) -> Any:
+    connection.watch.begin(connection)
+    try:
+        yield
+    except faults.DRIVER as fault:
+        if not connection.watch.end(connection):
+            raise TimeoutError from fault
+        raise
+    finally:
+        connection.watch.end(connection)
 
 
 def _reads(query: str) -> bool:

@@ -58,7 +58,7 @@ class OnConnection(Executor):
 
     async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
         try:
-            return await getattr(self.connection, method)(sql, *args)
+            return await self.connection.ask(method, sql, *args)
         except faults.DRIVER as fault:
             raise faults.translate(fault) or fault from fault
 
@@ -79,7 +79,7 @@ class Aside(Executor):
             return await OnConnection(frame.connection)._run(method, sql, args, write)
         connection = await self._pool.acquire()
         try:
-            answer = await getattr(connection, method)(sql, *args)
+            answer = await connection.ask(method, sql, *args)
         except faults.DRIVER as fault:
             if isinstance(fault, faults.OUT_OF_STEP):
                 cut(connection)
@@ -147,7 +147,9 @@ async def _cursor(
     connection: Any, sql: str, args: tuple[Any, ...], batch: int
 ) -> AsyncGenerator[Record, None]:
     try:
-        async for row in connection.cursor(sql, *args, prefetch=batch):
+        async for row in connection.cursor(
+            sql, *args, prefetch=batch, timeout=connection.watch.limit
+        ):
             yield row
     except faults.DRIVER as fault:
         raise faults.translate(fault) or fault from fault

@@ -43,6 +43,7 @@ async def open_core(settings: Settings, target: Target) -> Core:
         settings.pool_max,
         settings.acquire_timeout,
         target.display,
+        answer_timeout=settings.statement_timeout + ANSWER_MARGIN,
         idle_timeout=settings.idle_timeout,
         max_lifetime=settings.max_lifetime,
     )
@@ -63,18 +64,20 @@ async def connect_once(settings: Settings, target: Target) -> asyncpg.Connection
     """
     try:
         async with asyncio.timeout(settings.connect_timeout):
-            return await asyncpg.connect(**connect_arguments(settings, target))
+            return await asyncpg.connect(
+                **connect_arguments(settings, target),
+                command_timeout=settings.statement_timeout + ANSWER_MARGIN,
+            )
     except faults.DRIVER as fault:
         raise faults.of_connecting(fault, target.display) or fault from fault
 
 
 def connect_arguments(settings: Settings, target: Target) -> dict[str, Any]:
-    """What asyncpg needs; every bound that keeps a call from waiting for ever is among it."""
+    """What asyncpg needs; the bound for statements comes on top."""
     given = target.connect_args()
     return {
         **given,
         "timeout": settings.connect_timeout,
-        "command_timeout": settings.statement_timeout + ANSWER_MARGIN,
         "server_settings": {**given.get("server_settings", {}), **session_settings(settings)},
     }
 

@@ -22,6 +22,7 @@ import asyncpg
 
 from digitwin.errors import PoolTimeoutError
 from digitwin.kernel import faults
+from digitwin.kernel.watch import Watch
 
 RELEASE_TIMEOUT = 1.0
 """Seconds a release may wait for a cancelled statement to end; then the connection goes."""
@@ -34,9 +35,27 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
     """When it is to be replaced, by the event loop's clock."""
     place: Any = None
     """Asyncpg's proxy for it: its place in asyncpg's pool, to which it is given back."""
+    watch: Watch
 
     def get_reset_query(self) -> str:
         return ""
+
+    async def ask(self, method: str, sql: str, *args: Any) -> Any:
+        """Send one statement by asyncpg's ``method``.
+
+        Raises:
+            TimeoutError: it was not answered in time; the connection is cut.
+        """
+        watch = self.watch
+        watch.begin(self)
+        try:
+            answer = await getattr(self, method)(sql, *args)
+        except BaseException as fault:
+            if not watch.end(self) and isinstance(fault, faults.DRIVER):
+                raise TimeoutError from fault
+            raise
+        watch.end(self)
+        return answer
 
 
 def cut(connection: Any) -> None:
@@ -116,6 +135,7 @@ class Pool:
         size: connections at most.
         acquire_timeout: seconds to wait for a free one.
         where: the address, for errors.
+        answer_timeout: seconds within which every statement is answered.
         idle_timeout, max_lifetime: as for :class:`AtHand`.
     """
 
@@ -126,6 +146,7 @@ class Pool:
         acquire_timeout: float,
         where: str,
         *,
+        answer_timeout: float,
         idle_timeout: float = 0,
         max_lifetime: float = 0,
     ) -> None:
@@ -136,6 +157,7 @@ class Pool:
         self._free = asyncio.Semaphore(size)
         self._long = asyncio.Semaphore(size - 1)
         self._at_hand = AtHand(idle_timeout, max_lifetime)
+        self.watch = Watch(answer_timeout)
         self.waiting = 0
         self.in_use = 0
 
@@ -206,6 +228,7 @@ class Pool:
 
     async def close(self, timeout: float) -> None:
         """Close every connection; after ``timeout`` seconds without ceremony."""
+        self.watch.stop()
         try:
             async with asyncio.timeout(timeout):
                 for connection in self._at_hand.empty():
@@ -216,6 +239,7 @@ class Pool:
 
     def terminate(self) -> None:
         """Cut every connection at once."""
+        self.watch.stop()
         self._at_hand.empty()
         self._pool.terminate()
 
@@ -247,7 +271,7 @@ class Pool:
             self._free.release()
             raise
         connection = place._con
-        connection.place = place
+        connection.place, connection.watch = place, self.watch
         if connection.ends == math.inf:
             self._at_hand.date(connection)
         return connection

@@ -135,7 +135,7 @@ class Savepoint:
 
     async def _run(self, statement: str) -> None:
         try:
-            await self._outer.connection.execute(statement)
+            await self._outer.connection.ask("execute", statement)
         except faults.DRIVER as fault:
             raise faults.translate(fault) or fault from fault
 
@@ -143,7 +143,7 @@ class Savepoint:
 async def begin(connection: Any) -> None:
     """Open a transaction, or give the connection up."""
     try:
-        await connection.execute("BEGIN")
+        await connection.ask("execute", "BEGIN")
     except faults.DRIVER as fault:
         cut(connection)
         raise faults.translate(fault) or fault from fault
@@ -167,7 +167,7 @@ async def end(connection: Any, *, failed: bool) -> None:
 
 async def _commit(connection: Any) -> None:
     try:
-        tag = await connection.execute("COMMIT")
+        tag = await connection.ask("execute", "COMMIT")
     except asyncio.CancelledError:
         cut(connection)
         raise
@@ -188,7 +188,7 @@ async def _roll_back(connection: Any, statement: str) -> None:
         return
     try:
         async with asyncio.timeout(RELEASE_TIMEOUT):
-            await connection.execute(statement)
+            await connection.ask("execute", statement)
     except faults.DRIVER:
         cut(connection)
     except BaseException:
