@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check snapshot clean
+.PHONY: setup demo test test-15 check snapshot clean
 
 setup: $(STAMP)
 
@@ -23,13 +23,21 @@ $(READY): pyproject.toml
 		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
 	@touch $(READY)
 
+# Up to four processes, each with a server template of its own
+PYTEST_ARGS ?= -n auto --maxprocesses 4
+
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The same on a throw-away server of Debian's PostgreSQL 15, where it is installed
+test-15: $(STAMP)
+	$(BIN)/python -m tests.on_debian_15 $(PYTEST_ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # After a change of the schema: review the difference, then commit it with the migration.
 snapshot: $(STAMP)
