@@ -32,6 +32,7 @@ class Likeness(SoftDeleteEntity):
 class VoiceModel(Likeness):
     """A trained voice of a user."""
 
+    create_through: ClassVar[str] = "db.voices.create(user_id=…, name=…)"
     change_through: ClassVar[dict[str, str]] = {
         "status": "db.voices.update(id, status=…)",
         "is_active": "db.voices.activate(id) or db.voices.deactivate(id)",
@@ -49,6 +50,7 @@ class VoiceModel(Likeness):
 class FaceModel(Likeness):
     """A trained face of a user."""
 
+    create_through: ClassVar[str] = "db.faces.create(user_id=…, name=…)"
     change_through: ClassVar[dict[str, str]] = {
         "status": "db.faces.update(id, status=…)",
         "is_active": "db.faces.activate(id) or db.faces.deactivate(id)",
