@@ -3,8 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 READY := $(VENV)/.ready
+RIVALS := $(VENV)/.rivals
 
-.PHONY: setup demo test test-15 check snapshot clean
+.PHONY: setup demo test test-15 check snapshot bench bench-growth clean
 
 setup: $(STAMP)
 
@@ -42,6 +43,19 @@ check: $(STAMP)
 # After a change of the schema: review the difference, then commit it with the migration.
 snapshot: $(STAMP)
 	$(BIN)/python -m tests.migrations.catalog
+
+# Beside what one would take instead, in some four minutes; BENCH_ARGS="--quick" in one half
+bench: $(RIVALS)
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+# From ten thousand rows to a million; BENCH_ARGS="--ten-million" goes on
+bench-growth: $(RIVALS)
+	@$(BIN)/python -m benchmarks.growth $(BENCH_ARGS)
+
+$(RIVALS): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $(RIVALS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""The contestants: one module each, with a method for each operation that it offers."""

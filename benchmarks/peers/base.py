@@ -1,0 +1,53 @@
+"""What a peer is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from digitwin.kernel import dsn
+
+POOL = 10
+"""Connections of every peer; digitwin's own default."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a peer connects to.
+
+    Args:
+        url: of PostgreSQL.
+        durable: whether commits wait for the disk.
+        redis: of Redis, where it runs.
+    """
+
+    url: str = field(repr=False)
+    durable: bool = True
+    redis: str | None = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a session of PostgreSQL begins with: the same for all."""
+        return {"synchronous_commit": "on" if self.durable else "off", "timezone": "UTC"}
+
+    def asyncpg_arguments(self) -> dict[str, Any]:
+        """For ``asyncpg.connect`` and ``asyncpg.create_pool``."""
+        return {**dsn.parse(self.url).connect_args(), "server_settings": self.settings}
+
+
+class Peer:
+    """A contestant. What it cannot do it has no method for."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]] = ()
+    """The distributions whose versions are told."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    async def open(self) -> None:
+        """Connect."""
+
+    async def close(self) -> None:
+        """Leave nothing open."""

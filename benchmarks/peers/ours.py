@@ -1,0 +1,71 @@
+"""Digitwin itself, as its documentation has it; unscoped, and bound to one person."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import digitwin
+from benchmarks.operations import ENDPOINT, LIMIT, WINDOW
+from benchmarks.peers.base import POOL, Peer
+
+
+class Digitwin(Peer):
+    """One handle with its defaults."""
+
+    name, title, packages = "digitwin", "digitwin", ("digitwin", "tortoise-orm", "asyncpg")
+
+    async def open(self) -> None:
+        self.db = await digitwin.connect(
+            self.place.url, pool_min=POOL, pool_max=POOL, migrate="skip"
+        )
+
+    async def close(self) -> None:
+        await self.db.close()
+
+    async def user_by_email(self, user_id: UUID, email: str) -> Any:
+        return await self.db.users.get_by_email(email)
+
+    async def session_with_turns(self, user_id: UUID, session_id: UUID) -> Any:
+        return await self.db.sessions.with_turns(session_id)
+
+    async def add_turn(self, user_id: UUID, session_id: UUID, turn: Any) -> Any:
+        return await self.db.sessions.add_turn(session_id, **turn)
+
+    async def embedding_get(self, key: str) -> Any:
+        return await self.db.cache.embeddings.get(key)
+
+    async def embedding_set(self, key: str, vector: list[float]) -> Any:
+        return await self.db.cache.embeddings.set(key, vector)
+
+    async def response_get(self, key: str) -> Any:
+        return await self.db.cache.responses.get(key)
+
+    async def response_set(self, key: str, response: Any) -> Any:
+        return await self.db.cache.responses.set(key, response)
+
+    async def consume(self, subject: str) -> Any:
+        return await self.db.limits.consume(subject, ENDPOINT, limit=LIMIT, window=WINDOW)
+
+
+class Scoped(Peer):
+    """The same for one person, as a request would: the scope is made anew for each call."""
+
+    name, title, packages = "scoped", "digitwin, for_user", ()
+
+    async def open(self) -> None:
+        self.db = await digitwin.connect(
+            self.place.url, pool_min=POOL, pool_max=POOL, migrate="skip"
+        )
+
+    async def close(self) -> None:
+        await self.db.close()
+
+    async def user_by_email(self, user_id: UUID, email: str) -> Any:
+        return await self.db.for_user(user_id).users.get_by_email(email)
+
+    async def session_with_turns(self, user_id: UUID, session_id: UUID) -> Any:
+        return await self.db.for_user(user_id).sessions.with_turns(session_id)
+
+    async def add_turn(self, user_id: UUID, session_id: UUID, turn: Any) -> Any:
+        return await self.db.for_user(user_id).sessions.add_turn(session_id, **turn)

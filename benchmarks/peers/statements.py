@@ -1,0 +1,89 @@
+"""The statements that digitwin sends, for the peers that send the same.
+
+Whoever sends them prepares the parameters as the driver wants them, and checks nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+from uuid import UUID
+
+from benchmarks.operations import ENDPOINT, LIMIT, TTL, WINDOW
+from benchmarks.packing import pack
+from digitwin.conversations.fields import STAGES, TOKENS
+from digitwin.conversations.statements import statement
+from digitwin.conversations.turn_log import LAST
+from digitwin.kernel.ids import NOBODY, uuid7
+from digitwin.kernel.jsonb import dumps
+from digitwin.kernel.rows import columns
+from digitwin.kernel.sql import load
+from digitwin.users.models import User
+
+CACHE: Final = (NOBODY, "owner")
+"""Whose entries the cache is asked for."""
+
+
+@cache
+def sql(operation: str) -> str:
+    """The statement of an operation; known once a handle was opened."""
+    return {
+        "user_by_email": _user_by_email,
+        "session_with_turns": lambda: statement("with_turns", owner_known=False),
+        "add_turn": lambda: statement("add_turn", owner_known=False),
+        "embedding_get": lambda: _cache("get", "embedding_cache"),
+        "embedding_set": lambda: _cache("set", "embedding_cache"),
+        "response_get": lambda: _cache("get", "llm_response_cache"),
+        "response_set": lambda: _cache("set", "llm_response_cache", ", hit_count = 0"),
+        "consume": lambda: load("digitwin.limits")["consume"],
+    }[operation]()
+
+
+def _user_by_email() -> str:
+    return load("digitwin.users")["by_email"].format(u_columns=columns(User, "u."))
+
+
+def _cache(name: str, table: str, no_hits: str = "") -> str:
+    queries = load("digitwin.cache")
+    return queries[name].format(
+        table=table, or_replace=queries["or_replace"].format(no_hits=no_hits)
+    )
+
+
+def turn_row(session_id: UUID, turn: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The parameters of ``add_turn``."""
+    return (
+        None,
+        session_id,
+        uuid7(),
+        turn["user_text"],
+        turn["twin_text"],
+        None,
+        "completed",
+        *map(turn["timings"].get, STAGES),
+        *map(turn["usage"].get, TOKENS),
+        None,
+    )
+
+
+def session_key(session_id: UUID) -> tuple[Any, ...]:
+    """The parameters of ``session_with_turns``."""
+    return None, session_id, LAST, None
+
+
+def embedding_row(key: str, vector: list[float]) -> tuple[Any, ...]:
+    """The parameters of ``embedding_set``."""
+    packed = pack(vector)
+    return *CACHE, key, packed, [], len(packed), TTL
+
+
+def response_row(key: str, response: Any) -> tuple[Any, ...]:
+    """The parameters of ``response_set``."""
+    text = dumps(response)
+    return *CACHE, key, text, [], len(text.encode()), TTL
+
+
+def bucket(subject: str) -> tuple[Any, ...]:
+    """The parameters of ``consume``."""
+    return subject, ENDPOINT, WINDOW * 1000, float(LIMIT), 1.0
