@@ -171,6 +171,19 @@ class EntityRepository(Repository, Generic[M]):
                 yield self._row(record)
 
     async def _update(self, id: object, changes: Mapping[str, Any], expected_version: object) -> M:
+        values, key = self._change(id, changes, expected_version)
+        sql = statements.update(self.model, tuple(values), tuple(key))
+        record = await self._core.db.fetchrow(
+            sql, *statements.encode(self.model, values), *key.values(), write=True
+        )
+        if record is None:
+            raise await self._not_updated(id, expected_version)
+        return self._row(record)
+
+    def _change(
+        self, id: object, changes: Mapping[str, Any], expected_version: object
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What to set, and what finds the row that is to be changed."""
         values = validate(self.changes, dict(changes))
         if not values:
             raise InvalidInputError("nothing to change was given", field="changes")
@@ -179,13 +192,7 @@ class EntityRepository(Repository, Generic[M]):
             key["version"] = bounded(
                 expected_version, "expected_version", at_least=1, at_most=2**31 - 1
             )
-        sql = statements.update(self.model, tuple(values), tuple(key))
-        record = await self._core.db.fetchrow(
-            sql, *statements.encode(self.model, values), *key.values(), write=True
-        )
-        if record is None:
-            raise await self._not_updated(id, expected_version)
-        return self._row(record)
+        return values, key
 
     async def _not_updated(self, id: object, expected: object) -> Exception:
         row = await self._find(id, None)

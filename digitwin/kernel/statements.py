@@ -102,11 +102,17 @@ def where(
     model: type[Model], equal: Sequence[str], null: Sequence[str], *, hidden: bool, first: int = 1
 ) -> str:
     """The conditions; parameters are numbered from ``first`` in the order of ``equal``."""
-    terms = [f'"{name}" = ${n}' for n, name in enumerate(equal, first)]
+    terms = [_equals(model, name, n) for n, name in enumerate(equal, first)]
     terms += [f'"{name}" IS NULL' for name in null]
     if can_hide(model) and not hidden:
         terms.append(ALIVE)
     return f" WHERE {' AND '.join(terms)}" if terms else ""
+
+
+def _equals(model: type[Model], name: str, n: int) -> str:
+    """A filter on one field; a model may say that it is answered by another table."""
+    looked_up: str | None = getattr(model, "looked_up", {}).get(name)
+    return f'"{name}" = ${n}' if looked_up is None else looked_up.format(f"${n}")
 
 
 @cache

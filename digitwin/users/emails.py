@@ -24,18 +24,33 @@ _SHAPE = re.compile(
 
 
 def normalised(address: str) -> str:
-    """The form by which an address is unique: trimmed, compatibility characters folded, no case."""
-    return unicodedata.normalize("NFKC", address.strip()).casefold()
+    """The form by which an address is unique: trimmed, compatibility characters folded, no case.
+
+    Folding the case can leave characters that compose: they are folded once more, so that the
+    form of a form is itself.
+    """
+    folded = unicodedata.normalize("NFKC", address).casefold()
+    return unicodedata.normalize("NFKC", folded).strip()
 
 
 def _shaped(address: str) -> str:
     address = address.strip()
-    if not _SHAPE.fullmatch(address) or len(normalised(address)) > MAX_LENGTH:
-        raise ValueError("is not an e-mail address")
-    local = address.partition("@")[0]
-    if local.startswith(".") or local.endswith(".") or ".." in local:
+    form = normalised(address)
+    local = form.partition("@")[0]
+    if (
+        len(form) > MAX_LENGTH
+        or not _SHAPE.fullmatch(_visible(form))
+        or ".." in local
+        or local != local.strip(".")
+    ):
         raise ValueError("is not an e-mail address")
     return address
+
+
+def _visible(form: str) -> str:
+    """Without the marks that letters of many scripts carry; a space for what nobody can see."""
+    kinds = ((char, unicodedata.category(char)) for char in form)
+    return "".join(" " if kind[0] == "C" else char for char, kind in kinds if kind[0] != "M")
 
 
 Email = Annotated[str, line(MAX_LENGTH), AfterValidator(_shaped)]

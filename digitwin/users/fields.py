@@ -46,8 +46,12 @@ class UserChanges(TypedDict, total=False):
 
 @with_config(STRICT)
 class UserFilters(TypedDict, total=False):
-    """Fields that ``list``, ``stream``, ``count`` and ``exists`` can ask for."""
+    """Fields that ``list``, ``stream``, ``count`` and ``exists`` can ask for.
 
+    ``email`` asks for the living user who has it, whatever its case.
+    """
+
+    email: Email
     name: Name
     subscription_tier: Tier
 

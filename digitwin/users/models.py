@@ -24,6 +24,11 @@ class User(SoftDeleteEntity):
     change_through: ClassVar[dict[str, str]] = {"email": "db.users.update(id, email=…)"}
     delete_through: ClassVar[str | None] = "db.users.delete(id)"
 
+    looked_up: ClassVar[dict[str, str]] = {
+        "email": "id = (SELECT user_id FROM user_emails WHERE address = {})"
+    }
+    """Filters that ask another table: who has an address is known by its unique form."""
+
     email = fields.CharField(max_length=320)
     name = fields.CharField(max_length=200)
     personality_traits: fields.Field[list[str]] = fields.JSONField(default=list)

@@ -7,15 +7,31 @@ INSERT INTO users (id, email, name, personality_traits, settings, subscription_t
 VALUES ($2::uuid, $3, $4, $5::jsonb, $6::jsonb, $7)
 RETURNING {columns};
 
+-- name: create_many
+-- As create, for one array a column; addresses in order, so that no two callers deadlock.
+WITH given AS (
+    SELECT * FROM unnest(
+        $1::text[], $2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::text[]
+    ) WITH ORDINALITY AS row (address, id, email, name, traits, settings, tier, n)
+), taken AS (
+    INSERT INTO user_emails (address, user_id) SELECT address, id FROM given ORDER BY address
+)
+INSERT INTO users (id, email, name, personality_traits, settings, subscription_tier)
+SELECT id, email, name, traits, settings, tier FROM given ORDER BY n
+RETURNING {columns};
+
 -- name: by_email
 -- One index look-up for the address, one for the user.
 SELECT {u_columns}
 FROM user_emails e JOIN users u ON u.id = e.user_id
 WHERE e.address = $1 AND u.deleted_at IS NULL;
 
--- name: move_email
--- After the user's row is locked by its update; the key refuses an address that is taken.
-UPDATE user_emails SET address = $2 WHERE user_id = $1;
+-- name: update_with_email
+-- The address moves with the user's row, which is locked first; its key refuses one that is taken.
+WITH changed AS ({update}), moved AS (
+    UPDATE user_emails SET address = {address} FROM changed WHERE user_id = changed.id
+)
+SELECT * FROM changed;
 
 -- name: delete
 -- First: it waits for whoever is creating a child under this user, and stops all that come later.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -10,12 +10,13 @@ from uuid import UUID
 from typing_extensions import Unpack
 
 from digitwin.errors import AlreadyExistsError, NotFoundError
+from digitwin.kernel import statements
 from digitwin.kernel.core import Core, operation, streaming
 from digitwin.kernel.ids import parse_id, uuid7
 from digitwin.kernel.inputs import dumps, validate
 from digitwin.kernel.paging import Page
 from digitwin.kernel.ports import CacheForgetter
-from digitwin.kernel.repository import SoftDeleteRepository
+from digitwin.kernel.repository import SoftDeleteRepository, listed
 from digitwin.kernel.rows import columns
 from digitwin.kernel.sql import load
 from digitwin.users.emails import normalised, unique_form
@@ -62,16 +63,28 @@ class UserRepository(SoftDeleteRepository[User]):
             AlreadyExistsError: ``email`` belongs to a living user, or ``id`` is taken.
             InvalidInputError: a field is missing, unknown or out of bounds.
         """
-        return await self._insert(id, fields)
+        user = self._new_user(id, fields)
+        record = await self._core.db.fetchrow(_compiled("create"), *user.values(), write=True)
+        assert record is not None
+        return self._row(record)
 
     @operation
     async def create_many(self, rows: Iterable[NewUserRow]) -> list[User]:
-        """Create users, all or none, in the order given; errors as :meth:`create`."""
-        async with self._core.transaction():
-            return [
-                await self._insert(row.get("id"), {k: v for k, v in row.items() if k != "id"})
-                for row in list(rows)
-            ]
+        """Create users, all or none, in the order given; errors as :meth:`create`.
+
+        At most 10,000 at once.
+        """
+        made = [self._new_user(row.pop("id", None), row) for row in listed(rows)]
+        if len({user["id"] for user in made}) < len(made):
+            raise AlreadyExistsError("id is given twice", field="id")
+        if not made:
+            return []
+        columns = zip(*(user.values() for user in made), strict=True)
+        records = await self._core.db.fetch(
+            _compiled("create_many"), *map(list, columns), write=True
+        )
+        users = {record["id"]: self._row(record) for record in records}
+        return [users[user["id"]] for user in made]
 
     @operation
     async def get_by_email(self, email: str) -> User:
@@ -137,13 +150,19 @@ class UserRepository(SoftDeleteRepository[User]):
             AlreadyExistsError: the new ``email`` belongs to another living user.
             InvalidInputError: a field is unknown or out of bounds, or none is given.
         """
-        email = changes.get("email")
-        if email is None:
+        if "email" not in changes:
             return await self._update(id, changes, expected_version)
-        async with self._core.transaction():
-            user = await self._update(id, changes, expected_version)
-            await self._core.db.execute(_SQL["move_email"], user.id, normalised(user.email))
-        return user
+        values, key = self._change(id, changes, expected_version)
+        record = await self._core.db.fetchrow(
+            _moving_email(tuple(values), tuple(key)),
+            *statements.encode(User, values),
+            *key.values(),
+            normalised(values["email"]),
+            write=True,
+        )
+        if record is None:
+            raise await self._not_updated(id, expected_version)
+        return self._row(record)
 
     @operation
     async def count(self, *, include_deleted: bool = False, **filters: Unpack[UserFilters]) -> int:
@@ -209,22 +228,24 @@ class UserRepository(SoftDeleteRepository[User]):
             await self._core.db.execute(_SQL["free_email"], user_id)
             await self._cache.forget_user(user_id)
 
-    async def _insert(self, id: object, fields: Any) -> User:
-        user_id = uuid7() if id is None else parse_id(id)
+    def _new_user(self, id: object, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """A row as the statements take it, complete."""
         given = validate(NEW, dict(fields))
-        record = await self._core.db.fetchrow(
-            _compiled("create"),
-            normalised(given["email"]),
-            user_id,
-            given["email"],
-            given["name"],
-            dumps(given.get("personality_traits", [])),
-            dumps(given.get("settings", {})),
-            given.get("subscription_tier", "free"),
-            write=True,
-        )
-        assert record is not None
-        return self._row(record)
+        return {
+            "address": normalised(given["email"]),
+            "id": self._new_id(id),
+            "email": given["email"],
+            "name": given["name"],
+            "personality_traits": dumps(given.get("personality_traits", [])),
+            "settings": dumps(given.get("settings", {})),
+            "subscription_tier": given.get("subscription_tier", "free"),
+        }
+
+    def _new_id(self, id: object) -> UUID:
+        """Under a scope, its person is the only one who can be created."""
+        if id is None:
+            return self._scope or uuid7()
+        return self._id(id)
 
     async def _by_email(self, email: str) -> User | None:
         record = await self._core.db.fetchrow(_compiled("by_email"), unique_form(email))
@@ -243,6 +264,20 @@ class UserRepository(SoftDeleteRepository[User]):
                 f"{user.email} belongs to another user by now", field="email", user_id=str(holder)
             ) from error
 
+    async def _find(
+        self, id: object, user_id: object, *, include_deleted: bool = False
+    ) -> User | None:
+        person = parse_id(id)
+        if self._owner(user_id) not in (None, person):
+            return None
+        return await super()._find(person, None, include_deleted=include_deleted)
+
+    def _conditions(self, filters: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        equal, null = super()._conditions(filters)
+        if "email" in equal:
+            equal["email"] = normalised(equal["email"])
+        return equal, null
+
     def _key(self, id: object, user_id: object) -> dict[str, Any]:
         return {"id": self._id(id)}
 
@@ -256,6 +291,13 @@ class UserRepository(SoftDeleteRepository[User]):
 @cache
 def _compiled(name: str) -> str:
     return _SQL[name].format(columns=columns(User), u_columns=columns(User, "u."))
+
+
+@cache
+def _moving_email(names: tuple[str, ...], equal: tuple[str, ...]) -> str:
+    """The update of these columns, followed by the address as the last parameter."""
+    update, last = statements.update(User, names, equal), len(names) + len(equal) + 1
+    return _SQL["update_with_email"].format(update=update, address=f"${last}")
 
 
 if TYPE_CHECKING:
