@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from typing import Any
 
 import pytest
 
 from digitwin.database import Database
-from digitwin.errors import AlreadyExistsError, DigiTwinError, NotFoundError
+from digitwin.errors import AlreadyExistsError, NotFoundError
 from digitwin.models import User
 from digitwin.testing import DatabaseFactory
 from digitwin.users.repository import UserRepository
+from tests.faults.waiting import until_waiting
 from tests.integration.users.conftest import ROUNDS
 
 
@@ -116,21 +118,27 @@ async def test_of_a_creation_and_a_restore_at_once_one_is_refused(users: UserRep
         assert [holder.id] == [result.id for result in results if isinstance(result, User)]
 
 
-async def test_crowds_that_overlap_are_refused_or_stored_but_never_stuck(
-    digitwin_url: str, digitwin_db_factory: DatabaseFactory
-) -> None:
-    db = await digitwin_db_factory(digitwin_url, pool_max=4)
-    emails = [f"{n}@example.com" for n in range(50)]
+async def test_crowds_that_overlap_never_wait_in_a_circle(digitwin_db: Database) -> None:
+    """Both wait for the address in the middle, with what each has taken before it."""
+    emails = [f"{n}@example.com" for n in range(10, 31)]
 
     async def create(order: list[str]) -> Any:
-        return await db.users.create_many([{"email": email, "name": "N"} for email in order])
+        return await digitwin_db.users.create_many([{"email": e, "name": "N"} for e in order])
 
-    for _ in range(ROUNDS // 2):
-        results = await asyncio.gather(create(emails), create(emails[::-1]), return_exceptions=True)
-        refused = [result for result in results if isinstance(result, DigiTwinError)]
-        assert [type(error) for error in refused] == [AlreadyExistsError]
-        for user in [user async for user in db.users.stream()]:
-            await db.users.hard_delete(user.id)
+    with pytest.raises(ZeroDivisionError):
+        async with digitwin_db.transaction():
+            await digitwin_db.users.create(email="20@example.com", name="N")
+            crowds = [
+                asyncio.create_task(create(order), context=Context())
+                for order in (emails, emails[::-1])
+            ]
+            await until_waiting(digitwin_db, 2)
+            raise ZeroDivisionError
+    results = await asyncio.gather(*crowds, return_exceptions=True)
+    assert [type(result) for result in results if isinstance(result, Exception)] == [
+        AlreadyExistsError
+    ]
+    assert await digitwin_db.users.count() == len(emails)
 
 
 def one_was_stored(results: list[Any]) -> bool:
