@@ -1,0 +1,109 @@
+"""What decisions do to the table: no bloat, no scan, no tie to anybody else's rows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import asyncpg
+import pytest
+
+from digitwin.database import Database
+from digitwin.kernel.sql import load
+from digitwin.limits.repository import RateLimitRepository
+from tests.integration.limits.conftest import MONTH
+
+SQL = load("digitwin.limits")
+
+
+async def test_decisions_rewrite_their_row_in_place(
+    digitwin_db: Database, raw: asyncpg.Connection
+) -> None:
+    """Heap-only updates: no index is touched, and the page is cleaned on the way.
+
+    All but one in a hundred on a quiet server; a transaction that is open anywhere on it, as
+    those of other tests, keeps pages from being cleaned for a while.
+    """
+    for _ in range(40):
+        for subject in range(20):
+            await digitwin_db.limits.consume(f"s{subject}", "/chat", limit=10, window=MONTH)
+    await digitwin_db.close()  # a backend reports its statistics at its end at the latest
+    async with asyncio.timeout(20):
+        while (row := await _statistics(raw))["n_tup_upd"] < 780:
+            pass
+    assert row["n_tup_hot_upd"] >= 0.7 * row["n_tup_upd"]
+
+
+async def _statistics(raw: asyncpg.Connection) -> Any:
+    await raw.execute("SELECT pg_stat_clear_snapshot()")
+    return await raw.fetchrow(
+        "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'rate_limits'"
+    )
+
+
+async def test_the_table_has_no_ties(raw: asyncpg.Connection) -> None:
+    for table in ("rate_limits", "rate_limit_usage"):
+        assert not await raw.fetchval(
+            "SELECT count(*) FROM pg_constraint WHERE contype = 'f'"
+            " AND $1::regclass IN (conrelid, confrelid)",
+            table,
+        )
+
+
+@pytest.fixture
+async def crowd(raw: asyncpg.Connection) -> asyncpg.Connection:
+    """Twenty thousand buckets."""
+    await raw.execute(
+        "INSERT INTO rate_limits (subject, endpoint, window_ms, max_tokens, tokens)"
+        " SELECT 's' || n, '/' || n % 7, 60000, 10, 10 FROM generate_series(1, 20000) AS n"
+    )
+    await raw.execute("ANALYZE rate_limits")
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("peek", ("s5", "/5", 60_000, 10.0)),
+        ("reset", ("s5", None, None)),
+        ("reset", ("s5", "/5", 60_000)),
+    ],
+)
+async def test_no_statement_scans_the_table(
+    crowd: asyncpg.Connection, name: str, arguments: tuple[Any, ...]
+) -> None:
+    plan = json.loads(await crowd.fetchval(f"EXPLAIN (FORMAT JSON) {SQL[name]}", *arguments))
+    assert "Seq Scan" not in scans(plan[0]["Plan"], "rate_limits")
+    assert scans(plan[0]["Plan"], "rate_limits")
+
+
+async def test_a_decision_finds_its_row_by_the_key(crowd: asyncpg.Connection) -> None:
+    arguments = ("s5", "/5", 60_000, 10.0, 1.0)
+    plan = json.loads(await crowd.fetchval(f"EXPLAIN (FORMAT JSON) {SQL['consume']}", *arguments))[
+        0
+    ]["Plan"]
+    insert = next(node for node in walk(plan) if node["Node Type"] == "ModifyTable")
+    assert insert["Conflict Arbiter Indexes"] == ["rate_limits_pkey"]
+    assert not scans(plan, "rate_limits")
+
+
+def walk(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for child in plan.get("Plans", ()) for node in walk(child))]
+
+
+def scans(plan: dict[str, Any], table: str) -> list[str]:
+    return [
+        node["Node Type"]
+        for node in walk(plan)
+        if node["Node Type"].endswith("Scan") and table in str(node.get("Relation Name"))
+    ]
+
+
+async def test_a_decision_does_not_wait_for_the_disk_and_nothing_else_is_hastened(
+    limits: RateLimitRepository, digitwin_db: Database
+) -> None:
+    """The setting ends with the statement's own transaction."""
+    await limits.consume("ada", "/chat", limit=1, window=1)
+    for _ in range(digitwin_db.settings.pool_max):
+        assert await digitwin_db._core.aside.fetchval("SHOW synchronous_commit") == "on"
