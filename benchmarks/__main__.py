@@ -1,63 +1,141 @@
-"""``python -m benchmarks``: see ``--help``."""
+"""Measure digitwin beside what one would take instead.
+
+The table comes at the end, and is kept in benchmarks/results and, as pictures, in docs/images.
+With only some operations or peers chosen, or in a hurry, nothing is kept.
+"""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
 
 import asyncpg
 
 import digitwin
-from benchmarks import filling, runner, servers
-from benchmarks.operations import OPERATIONS
-from benchmarks.peers.base import Place
-from benchmarks.peers.floor import Floor
-from benchmarks.peers.ours import Digitwin, Scoped
-from digitwin.kernel.jsonb import dumps
+from benchmarks import charts, filling, machine, report, results, runner, servers, terminal
+from benchmarks.conditions import CONDITIONS, Condition
+from benchmarks.operations import OPERATIONS, Operation
+from benchmarks.peers import PEERS
+from benchmarks.peers.base import Peer, Place
+from benchmarks.results import Section
+from benchmarks.runner import Contestant, Pace
+from benchmarks.terminal import say
 
-PEERS = [Digitwin, Scoped, Floor]
 
-
-def options(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="some 30 seconds, less exact")
-    parser.add_argument("--only", metavar="OPERATION", action="append", help="as add_turn")
-    parser.add_argument("--peers", metavar="NAME,NAME", help="as digitwin,floor")
+def options(arguments: Sequence[str]) -> argparse.Namespace:
+    names = [operation.name for operation in OPERATIONS]
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="half a minute, less exact")
+    parser.add_argument(
+        "--only", metavar="OPERATION", action="append", choices=names, help=", ".join(names)
+    )
+    parser.add_argument("--peers", metavar="NAME,…", help=", ".join(peer.name for peer in PEERS))
+    parser.add_argument(
+        "--conditions", metavar="NAME,…", help=", ".join(each.name for each in CONDITIONS)
+    )
+    parser.add_argument("--runs", type=int, default=1, help="keep the median of so many runs")
     return parser.parse_args(arguments)
 
 
-async def run(url: str, chosen: argparse.Namespace) -> None:
-    size = filling.Size()
-    async with digitwin.connect(url, migrate="auto"):
-        connection = await asyncpg.connect(**Place(url).asyncpg_arguments())
-        await filling.fill(connection, size, dumps(filling.ANSWER))
+def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
+    chosen = options(arguments)
+    conditions = _conditions(chosen)
+    left_out = [f"{each.title}: {each.missing()}" for each in conditions if each.missing()]
+    runs = [
+        [run(each, chosen) for each in conditions if not each.missing()] for _ in range(chosen.runs)
+    ]
+    sections = [results.middle(each) for each in zip(*runs, strict=True)]
+    for section in sections:
+        say(terminal.table(section))
+    for reason in left_out:
+        say(f"Left out: {reason}")
+    if not (chosen.quick or chosen.only or chosen.peers or chosen.conditions):
+        keep(sections, left_out, chosen.runs)
+    return 0
+
+
+def keep(sections: Sequence[Section], left_out: Sequence[str], runs: int) -> None:
+    """Write everything down."""
+    date = datetime.now(UTC).date().isoformat()
+    made = report.Report(
+        date=date,
+        machine=machine.description(),
+        versions=machine.versions(PEERS),
+        runs=runs,
+        sections=sections,
+        left_out=left_out,
+    )
+    report.write(made)
+    first = sections[0]
+    charts.draw(first, f"{first.title}, PostgreSQL {first.server}; {made.machine}; {date}")
+
+
+def run(condition: Condition, chosen: argparse.Namespace) -> Section:
+    """Everything under one condition, on servers that are there for it alone."""
+    say(f"{condition.title} …")
+    with ExitStack() as stack:
+        url = stack.enter_context(condition.server())
+        redis = stack.enter_context(servers.redis())
+        loop = stack.enter_context(condition.loop())
+        return loop.run(_run(condition, chosen, url, redis))
+
+
+async def _run(
+    condition: Condition, chosen: argparse.Namespace, url: str, redis: str | None
+) -> Section:
+    size, pace = filling.Size(), _pace(condition, chosen)
+    version = await _prepare(url, size)
+    peers = _peers(condition, chosen)
+    if redis is None and any(peer.on_redis for peer in peers):
+        say("  redis-server is not installed: its peers are left out")
+    rows = {}
+    for operation in _operations(chosen):
+        say(f"  {operation.title}")
+        place = Place(url, durable=operation.durable, redis=redis)
+        contestants = [Contestant(peer.name, peer, place, size) for peer in peers]
+        rows[operation.name] = results.row(await runner.measure(operation, contestants, pace))
+    return Section(condition.name, condition.title, version, rows)
+
+
+async def _prepare(url: str, size: filling.Size) -> str:
+    """A migrated, filled database; the server's version."""
+    async with digitwin.connect(url, migrate="auto") as db:
+        version = (await db.health()).server_version
+    connection = await asyncpg.connect(**Place(url).asyncpg_arguments())
+    try:
+        await filling.fill(connection, size)
+    finally:
         await connection.close()
-    pace = runner.QUICK if chosen.quick else runner.THOROUGH
-    names = chosen.peers.split(",") if chosen.peers else [peer.name for peer in PEERS]
-    peers = [peer for peer in PEERS if peer.name in names]
-    for operation in OPERATIONS:
-        if chosen.only and operation.name not in chosen.only:
-            continue
-        place = Place(url, durable=operation.durable)
-        found = await runner.measure(operation, peers, place, size, pace)
-        floor = found["floor"].median
-        for name, measured in found.items():
-            sys.stdout.write(
-                f"{operation.title:26} {name:10} {measured.median:8.0f} µs"
-                f"  p99 {measured.p99:8.0f}  {measured.rate:8.0f}/s"
-                f"  {measured.median / floor:5.2f} (target {operation.target})\n"
-            )
+    return version or ""
 
 
-def main() -> None:
-    chosen = options(sys.argv[1:])
-    with servers.embedded() as url:
-        import uvloop
+def _pace(condition: Condition, chosen: argparse.Namespace) -> Pace:
+    if chosen.quick:
+        return runner.QUICK
+    return runner.THOROUGH if condition.peers is None else runner.BRIEF
 
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
-            loop.run(run(url, chosen))
+
+def _conditions(chosen: argparse.Namespace) -> list[Condition]:
+    if chosen.conditions:
+        return [each for each in CONDITIONS if each.name in chosen.conditions.split(",")]
+    return CONDITIONS[:1] if chosen.quick else CONDITIONS
+
+
+def _operations(chosen: argparse.Namespace) -> list[Operation]:
+    return [each for each in OPERATIONS if not chosen.only or each.name in chosen.only]
+
+
+def _peers(condition: Condition, chosen: argparse.Namespace) -> list[type[Peer]]:
+    names = chosen.peers.split(",") if chosen.peers else condition.peers
+    return [peer for peer in PEERS if names is None or peer.name in names]
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

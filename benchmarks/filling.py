@@ -12,6 +12,7 @@ from uuid import UUID
 import asyncpg
 
 from benchmarks.packing import pack
+from digitwin.kernel.jsonb import dumps
 from digitwin.kernel.sql import load
 
 TURNS: Final = 50
@@ -20,6 +21,8 @@ DIMENSIONS: Final = 1536
 """Of an embedding: what the common models give."""
 BLOCK: Final = 100_000
 """Rows made by one statement."""
+PATIENCE: Final = 3600.0
+"""Seconds a statement may take."""
 USER, SESSION = 1, 2
 
 _SQL = load(__package__)
@@ -27,7 +30,10 @@ _SQL = load(__package__)
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many rows there are; the sessions that are written to are empty at first."""
+    """How many rows there are; the sessions that are written to are empty at first.
+
+    ``small`` makes cached values short ones: what counts then is how many there are.
+    """
 
     users: int = 10_000
     sessions: int = 2_000
@@ -35,6 +41,7 @@ class Size:
     embeddings: int = 5_000
     responses: int = 10_000
     buckets: int = 10_000
+    small: bool = False
 
 
 def identity(kind: int, number: int) -> UUID:
@@ -59,23 +66,31 @@ ANSWER: Final = {
 """A cached response: some 600 bytes of JSON."""
 
 
-async def fill(connection: asyncpg.Connection, size: Size, answer: str) -> None:
+async def fill(connection: asyncpg.Connection, size: Size) -> None:
     """Make all rows, then let the server look at them, as it would have by then."""
-    packed = [pack(vector) for vector in vectors()]
+    # the rows fit together: what checks that, row by row, takes most of the time
+    await connection.execute("SET session_replication_role = replica")
+    packed = [pack(vector[:16] if size.small else vector) for vector in vectors()]
+    answer = dumps("From nine to six." if size.small else ANSWER)
     written = size.sessions + size.written
-    await _in_blocks(connection, "users", 0, size.users)
-    await _in_blocks(connection, "sessions", 0, size.sessions, size.users, TURNS)
-    await _in_blocks(connection, "sessions", size.sessions, written, size.users, 0)
-    await _in_blocks(connection, "turns", 0, size.sessions, size.users, TURNS, step=BLOCK // TURNS)
-    await _in_blocks(connection, "embeddings", 0, size.embeddings, packed)
-    await _in_blocks(connection, "responses", 0, size.responses, answer)
-    await _in_blocks(connection, "buckets", 0, size.buckets)
-    await connection.execute("VACUUM ANALYZE")
-    await connection.execute("CHECKPOINT")
+    for name, first, end, *rest in (
+        ("users", 0, size.users),
+        ("sessions", 0, size.sessions, size.users, TURNS),
+        ("sessions", size.sessions, written, size.users, 0),
+        ("turns", 0, size.sessions, size.users, TURNS),
+        ("embeddings", 0, size.embeddings, packed),
+        ("responses", 0, size.responses, answer),
+        ("buckets", 0, size.buckets),
+    ):
+        await _in_blocks(connection, name, first, end, *rest)
+    await connection.execute("VACUUM ANALYZE", timeout=PATIENCE)
+    await connection.execute("CHECKPOINT", timeout=PATIENCE)
 
 
 async def _in_blocks(
-    connection: asyncpg.Connection, name: str, first: int, end: int, *rest: Any, step: int = BLOCK
+    connection: asyncpg.Connection, name: str, first: int, end: int, *rest: Any
 ) -> None:
+    step = BLOCK // TURNS if name == "turns" else BLOCK
     for start in range(first, end, step):
-        await connection.execute(_SQL[name], start, min(start + step, end) - 1, *rest, timeout=600)
+        last = min(start + step, end) - 1
+        await connection.execute(_SQL[name], start, last, *rest, timeout=PATIENCE)

@@ -8,7 +8,7 @@ work is not compared.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ class Operation:
         name: of the peers' method.
         title: for people.
         target: how often the floor's time it may take with one caller.
+        ahead: how many times our median a peer must take.
         draw: the arguments for one call.
         proof: what of an answer shows that the work was done, given the arguments too.
         durable: whether the commit waits for the disk; a decision of the limiter does not.
@@ -40,6 +41,7 @@ class Operation:
     name: str
     title: str
     target: float
+    ahead: Mapping[str, float]
     draw: Callable[[random.Random, Size], Arguments]
     proof: Callable[[Any, Arguments], bool] = lambda answer, arguments: True
     durable: bool = True
@@ -90,6 +92,7 @@ OPERATIONS: Final = [
         "user_by_email",
         "user by e-mail",
         1.5,
+        {"psycopg": 2, "tortoise": 3, "sqlalchemy": 5},
         _user,
         lambda user, given: field(user, "email") == given[1],
     ),
@@ -97,6 +100,7 @@ OPERATIONS: Final = [
         "session_with_turns",
         f"session with {TURNS} turns",
         1.8,
+        {"psycopg": 1.4, "tortoise": 3, "sqlalchemy": 4},
         _session,
         lambda session, given: _turns(session) == TURNS,
     ),
@@ -104,6 +108,7 @@ OPERATIONS: Final = [
         "add_turn",
         "add_turn",
         1.25,
+        {"tortoise": 3.5, "sqlalchemy": 4},
         _turn,
         lambda turn, given: field(turn, "position") >= 1,
     ),
@@ -111,6 +116,7 @@ OPERATIONS: Final = [
         "embedding_get",
         "cache: get an embedding",
         1.3,
+        {"psycopg": 1.7},
         lambda chance, size: (f"query-{chance.randrange(size.embeddings)}",),
         lambda vector, given: vector is not None,
     ),
@@ -118,6 +124,7 @@ OPERATIONS: Final = [
         "embedding_set",
         "cache: set an embedding",
         1.3,
+        {"psycopg": 1.7},
         lambda chance, size: (
             f"query-{chance.randrange(size.embeddings)}",
             chance.choice(vectors()),
@@ -127,6 +134,7 @@ OPERATIONS: Final = [
         "response_get",
         "cache: get a response",
         1.3,
+        {"psycopg": 1.7},
         lambda chance, size: (f"prompt-{chance.randrange(size.responses)}",),
         lambda response, given: response is not None,
     ),
@@ -134,12 +142,14 @@ OPERATIONS: Final = [
         "response_set",
         "cache: set a response",
         1.3,
+        {"psycopg": 1.7},
         lambda chance, size: (f"prompt-{chance.randrange(size.responses)}", ANSWER),
     ),
     Operation(
         "consume",
         "limits.consume",
         1.3,
+        {"throttled": 1},
         lambda chance, size: (str(identity(USER, chance.randrange(size.buckets))),),
         lambda allowed, given: bool(allowed),
         durable=False,

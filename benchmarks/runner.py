@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -14,6 +13,7 @@ from typing import Any
 
 from benchmarks.filling import Size
 from benchmarks.operations import Arguments, Operation
+from benchmarks.peers import statements
 from benchmarks.peers.base import Peer, Place
 
 Call = Callable[..., Awaitable[Any]]
@@ -29,7 +29,7 @@ class Pace:
     Args:
         rounds: turns of each peer.
         alone: seconds of a turn with one caller.
-        together: seconds of a turn with many.
+        together: seconds of a turn with many; with 0 there is none.
         warm: seconds before the first turn.
     """
 
@@ -39,8 +39,9 @@ class Pace:
     warm: float
 
 
-THOROUGH = Pace(rounds=6, alone=0.1, together=0.12, warm=0.1)
-QUICK = Pace(rounds=3, alone=0.06, together=0.06, warm=0.05)
+THOROUGH = Pace(rounds=10, alone=0.06, together=0.09, warm=0.08)
+BRIEF = Pace(rounds=5, alone=0.05, together=0.05, warm=0.05)
+QUICK = Pace(rounds=4, alone=0.04, together=0.04, warm=0.04)
 
 
 @dataclass
@@ -52,70 +53,89 @@ class Measured:
     rates: list[float] = field(default_factory=list)
     """Calls a second with many, one figure a round."""
 
-    @property
-    def median(self) -> float:
-        """Microseconds."""
-        return statistics.median(self.latencies) / 1000
 
-    @property
-    def p99(self) -> float:
-        """Microseconds."""
-        return sorted(self.latencies)[int(len(self.latencies) * 0.99)] / 1000
+@dataclass(frozen=True)
+class Contestant:
+    """A peer at a place, under the name by which it is told apart."""
 
-    @property
-    def rate(self) -> float:
-        """Calls a second."""
-        return statistics.median(self.rates)
+    name: str
+    kind: type[Peer]
+    place: Place
+    size: Size
+
+    def takes_part(self, operation: Operation) -> bool:
+        """Whether it offers the operation here."""
+        reachable = self.place.redis is not None or not self.kind.on_redis
+        return reachable and hasattr(self.kind, operation.name)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A peer that is connected, checked and warm."""
+
+    name: str
+    call: Call
+    arguments: Sequence[Arguments]
 
 
 async def measure(
-    operation: Operation, peers: Sequence[type[Peer]], place: Place, size: Size, pace: Pace
+    operation: Operation, contestants: Sequence[Contestant], pace: Pace
 ) -> dict[str, Measured]:
-    """One operation by every peer that offers it, in interleaved rounds."""
-    arguments = operation.arguments(size)
+    """One operation by everybody who offers it, in interleaved rounds."""
     async with AsyncExitStack() as stack:
-        calls = [
-            (kind.name, await _ready(stack, kind, operation, place, arguments, pace))
-            for kind in peers
-            if hasattr(kind, operation.name)
+        ready = [
+            await _ready(stack, each, operation, pace)
+            for each in contestants
+            if each.takes_part(operation)
         ]
-        measured = {name: Measured() for name, _ in calls}
+        await _check_the_floor(operation, contestants)
+        measured = {each.name: Measured() for each in ready}
         gc.collect()
         gc.freeze()
         for n in range(pace.rounds):
-            for name, call in _rotated(calls, n):
-                gc.collect()
-                measured[name].latencies += await alone(call, arguments, pace.alone)
-            for name, call in _rotated(calls, n):
-                gc.collect()
-                measured[name].rates.append(await together(call, arguments, pace.together))
+            await _round(_rotated(ready, n), measured, pace)
         gc.unfreeze()
     return measured
 
 
+async def _round(turns: Sequence[Ready], measured: Mapping[str, Measured], pace: Pace) -> None:
+    """Everybody alone, then everybody with many callers; no one sweeps another's garbage."""
+    for each in turns:
+        gc.collect()
+        measured[each.name].latencies += await alone(each.call, each.arguments, pace.alone)
+    if not pace.together:
+        return
+    for each in turns:
+        gc.collect()
+        measured[each.name].rates.append(await together(each.call, each.arguments, pace.together))
+
+
 async def _ready(
-    stack: AsyncExitStack,
-    kind: type[Peer],
-    operation: Operation,
-    place: Place,
-    arguments: Sequence[Arguments],
-    pace: Pace,
-) -> Call:
-    """A peer, connected, checked and warm."""
-    peer = kind(place)
+    stack: AsyncExitStack, contestant: Contestant, operation: Operation, pace: Pace
+) -> Ready:
+    peer = contestant.kind(contestant.place)
     stack.push_async_callback(peer.close)
     await peer.open()
+    arguments = operation.arguments(contestant.size)
+    await peer.prepare(operation.name, arguments)
     call: Call = getattr(peer, operation.name)
     if not operation.proof(await call(*arguments[0]), arguments[0]):
-        raise AssertionError(f"{kind.title} does not do the work of {operation.title}")
+        raise AssertionError(f"{contestant.name} does not do the work of {operation.title}")
     await alone(call, arguments, pace.warm)
     await together(call, arguments, pace.warm)
-    return call
+    return Ready(contestant.name, call, arguments)
 
 
-def _rotated(calls: list[tuple[str, Call]], n: int) -> list[tuple[str, Call]]:
+async def _check_the_floor(operation: Operation, contestants: Sequence[Contestant]) -> None:
+    """Where both are there, the floor sends what digitwin has sent."""
+    if {"digitwin", "floor"} <= {each.name for each in contestants}:
+        await statements.check(contestants[0].place, operation.name)
+
+
+def _rotated(ready: list[Ready], n: int) -> list[Ready]:
     """Another one goes first each time."""
-    return calls[n % len(calls) :] + calls[: n % len(calls)]
+    first = n % len(ready)
+    return ready[first:] + ready[:first]
 
 
 async def alone(call: Call, arguments: Sequence[Arguments], seconds: float) -> list[int]:

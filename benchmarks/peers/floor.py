@@ -1,18 +1,21 @@
 """The floor: raw asyncpg, prepared statements, connections that are held.
 
-It sends what digitwin sends and gives back the records as they come. One caller has one
+It sends what digitwin sends and gives back rows as the records they come in; what was cached,
+a list of numbers or a JSON value, it gives back as that, like everybody. One caller has one
 connection; many share ten, each for as long as a statement takes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
+from benchmarks.packing import unpack
 from benchmarks.peers import statements
 from benchmarks.peers.base import POOL, Peer
 
@@ -47,13 +50,15 @@ class Floor(Peer):
         return await self._row("add_turn", *statements.turn_row(session_id, turn))
 
     async def embedding_get(self, key: str) -> Any:
-        return await self._row("embedding_get", *statements.CACHE, key)
+        record = await self._row("embedding_get", *statements.CACHE, key)
+        return unpack(record["value"])
 
     async def embedding_set(self, key: str, vector: list[float]) -> Any:
         return await self._row("embedding_set", *statements.embedding_row(key, vector))
 
     async def response_get(self, key: str) -> Any:
-        return await self._row("response_get", *statements.CACHE, key)
+        record = await self._row("response_get", *statements.CACHE, key)
+        return json.loads(record["value"])
 
     async def response_set(self, key: str, response: Any) -> Any:
         return await self._row("response_set", *statements.response_row(key, response))

@@ -5,13 +5,16 @@ Whoever sends them prepares the parameters as the driver wants them, and checks 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
+
 from benchmarks.operations import ENDPOINT, LIMIT, TTL, WINDOW
 from benchmarks.packing import pack
+from benchmarks.peers.base import Place
 from digitwin.conversations.fields import STAGES, TOKENS
 from digitwin.conversations.statements import statement
 from digitwin.conversations.turn_log import LAST
@@ -28,7 +31,7 @@ CACHE: Final = (NOBODY, "owner")
 @cache
 def sql(operation: str) -> str:
     """The statement of an operation; known once a handle was opened."""
-    return {
+    builders: dict[str, Callable[[], str]] = {
         "user_by_email": _user_by_email,
         "session_with_turns": lambda: statement("with_turns", owner_known=False),
         "add_turn": lambda: statement("add_turn", owner_known=False),
@@ -37,7 +40,8 @@ def sql(operation: str) -> str:
         "response_get": lambda: _cache("get", "llm_response_cache"),
         "response_set": lambda: _cache("set", "llm_response_cache", ", hit_count = 0"),
         "consume": lambda: load("digitwin.limits")["consume"],
-    }[operation]()
+    }
+    return builders[operation]()
 
 
 def _user_by_email() -> str:
@@ -87,3 +91,27 @@ def response_row(key: str, response: Any) -> tuple[Any, ...]:
 def bucket(subject: str) -> tuple[Any, ...]:
     """The parameters of ``consume``."""
     return subject, ENDPOINT, WINDOW * 1000, float(LIMIT), 1.0
+
+
+async def check(place: Place, operation: str) -> None:
+    """Make sure that this is what digitwin has just sent.
+
+    Raises:
+        AssertionError: the package has moved on, and this module has not.
+    """
+    connection = await asyncpg.connect(**place.asyncpg_arguments())
+    try:
+        seen = await connection.fetch(_SENT)
+    finally:
+        await connection.close()
+    shown = min(len(sql(operation)), _SHOWN)
+    if not any(row["query"][:shown] == sql(operation)[:shown] for row in seen):
+        raise AssertionError(f"digitwin sends something else for {operation} by now")
+
+
+_SHOWN = 1000
+"""Characters of a statement that the server shows; it shows 1,023 bytes."""
+_SENT = (
+    "SELECT query FROM pg_stat_activity"
+    " WHERE application_name = 'digitwin' AND datname = current_database()"
+)
