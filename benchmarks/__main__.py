@@ -1,7 +1,7 @@
 """Measure digitwin beside what one would take instead.
 
 The table comes at the end, and is kept in benchmarks/results and, as pictures, in docs/images.
-With only some operations or peers chosen, or in a hurry, nothing is kept.
+With only some of it chosen, in a hurry or on shared cores, nothing is kept.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import asyncpg
 
 import digitwin
-from benchmarks import charts, filling, machine, report, results, runner, servers, terminal
+from benchmarks import charts, cores, filling, machine, report, results, runner, servers, terminal
 from benchmarks.conditions import CONDITIONS, Condition
 from benchmarks.operations import OPERATIONS, Operation
 from benchmarks.peers import PEERS
@@ -40,6 +40,12 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--conditions", metavar="NAME,…", help=", ".join(each.name for each in CONDITIONS)
     )
+    parser.add_argument(
+        "--cores",
+        choices=cores.WAYS,
+        default="apart",
+        help="caller and servers on cores of their own, all on one, or anywhere",
+    )
     parser.add_argument("--runs", type=int, default=1, help="keep the median of so many runs")
     return parser.parse_args(arguments)
 
@@ -56,9 +62,15 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
         say(terminal.table(section))
     for reason in left_out:
         say(f"Left out: {reason}")
-    if not (chosen.quick or chosen.only or chosen.peers or chosen.conditions):
+    if _is_whole(chosen):
         keep(sections, left_out, chosen.runs)
     return 0
+
+
+def _is_whole(chosen: argparse.Namespace) -> bool:
+    """Whether it is a run to keep: everything, under the terms that the report names."""
+    partly = chosen.quick or chosen.only or chosen.peers or chosen.conditions
+    return not partly and chosen.cores == "apart"
 
 
 def keep(sections: Sequence[Section], left_out: Sequence[str], runs: int) -> None:
@@ -81,8 +93,10 @@ def run(condition: Condition, chosen: argparse.Namespace) -> Section:
     """Everything under one condition, on servers that are there for it alone."""
     say(f"{condition.title} …")
     with ExitStack() as stack:
-        url = stack.enter_context(condition.server())
-        redis = stack.enter_context(servers.redis())
+        stack.enter_context(cores.given_back())
+        with cores.for_servers(chosen.cores):
+            url = stack.enter_context(condition.server())
+            redis = stack.enter_context(servers.redis())
         loop = stack.enter_context(condition.loop())
         return loop.run(_run(condition, chosen, url, redis))
 

@@ -12,6 +12,7 @@ import json
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -19,7 +20,7 @@ from typing import Final
 import asyncpg
 
 import digitwin
-from benchmarks import filling, growth_chart, machine, runner, servers
+from benchmarks import cores, filling, growth_chart, machine, runner, servers
 from benchmarks.conditions import CONDITIONS
 from benchmarks.filling import TURNS, Size
 from benchmarks.operations import OPERATIONS, Operation
@@ -68,7 +69,11 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
 def run(steps: Sequence[int]) -> dict[str, Medians]:
     """By the operation's name."""
     on_disk = steps[-1] >= FURTHER
-    with servers.embedded(on_disk=on_disk) as url, CONDITIONS[0].loop() as loop:
+    with ExitStack() as stack:
+        stack.enter_context(cores.given_back())
+        with cores.for_servers("apart"):
+            url = stack.enter_context(servers.embedded(on_disk=on_disk))
+        loop = stack.enter_context(CONDITIONS[0].loop())
         return loop.run(_run(url, steps, on_disk))
 
 
