@@ -78,7 +78,7 @@ class Psycopg(Peer):
         await self._done("response_set", *statements.response_row(key, response))
 
     async def consume(self, subject: str) -> Any:
-        _tokens, allowed = await self._row("consume", *statements.bucket(subject))
+        _tokens, allowed, *_rest = await self._row("consume", *statements.bucket(subject))
         return allowed
 
     async def _row(self, operation: str, *values: Any) -> Any:
