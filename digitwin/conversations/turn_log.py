@@ -8,7 +8,7 @@ look-up; under ``for_user`` it is known by itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 from uuid import UUID
@@ -83,7 +83,8 @@ class TurnLog(EntityRepository[ConversationSession]):
             InvalidStateError: the session has ended.
             AlreadyExistsError: an ``idempotency_key`` is taken.
         """
-        given = validate(TURNS, list(new_turns), "new_turns")
+        several = list(new_turns) if isinstance(new_turns, Iterable) else new_turns
+        given = validate(TURNS, several, "new_turns")
         bounded(len(given), "new_turns", at_least=0, at_most=MAX_ROWS)
         if not given:
             return []

@@ -1,0 +1,72 @@
+"""Two people and their conversations."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from digitwin.conversations.repository import ConversationSessionRepository
+from digitwin.database import Database
+from digitwin.kernel.transactions import Transaction
+from digitwin.models import ConversationSession, User
+from digitwin.testing import DatabaseFactory
+
+WRITERS = 50
+
+
+@pytest.fixture
+async def ada(digitwin_db: Database) -> User:
+    return await digitwin_db.users.create(email="ada@example.com", name="Ada")
+
+
+@pytest.fixture
+async def bob(digitwin_db: Database) -> User:
+    return await digitwin_db.users.create(email="bob@example.com", name="Bob")
+
+
+@pytest.fixture
+def sessions(digitwin_db: Database) -> ConversationSessionRepository:
+    return digitwin_db.sessions
+
+
+@pytest.fixture
+async def session(sessions: ConversationSessionRepository, ada: User) -> ConversationSession:
+    """A session of Ada's, just begun."""
+    return await sessions.start(ada.id)
+
+
+@pytest.fixture
+async def crowd(
+    digitwin_url: str, digitwin_db_factory: DatabaseFactory, ada: User
+) -> ConversationSessionRepository:
+    """The sessions over two dozen connections to the same database."""
+    return (await digitwin_db_factory(digitwin_url, pool_max=24)).sessions
+
+
+async def assert_gapless(sessions: ConversationSessionRepository, id: Any, turns: int) -> None:
+    """There are so many turns, at every position from 1, and the session counts as many."""
+    loaded = await sessions.with_turns(id)
+    assert [turn.position for turn in loaded.turns] == list(range(1, turns + 1))
+    assert loaded.turn_count == turns
+
+
+@asynccontextmanager
+async def statements(db: Database) -> AsyncIterator[list[str]]:
+    """The statements that are sent within, in a transaction of their own.
+
+    Not those by which asyncpg asks a new connection what an array is.
+    """
+    sent: list[str] = []
+
+    def note(record: Any) -> None:
+        if "conversation_" in record.query:
+            sent.append(record.query)
+
+    async with db.transaction():
+        frame = Transaction.of(db._core.pool)
+        assert frame is not None
+        with frame.connection.query_logger(note):
+            yield sent
