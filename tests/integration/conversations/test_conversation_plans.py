@@ -1,0 +1,254 @@
+"""At 20,000 sessions and 200,000 turns every statement reads a range of an index: the planner
+is asked, with the values at hand and, as for a statement used often, without them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from digitwin.conversations.statements import statement
+from digitwin.database import Database, connect
+from digitwin.kernel import statements
+from digitwin.kernel.ids import uuid7
+from digitwin.models import ConversationSession
+from digitwin.testing.databases import Databases
+
+PEOPLE, SESSIONS, TURNS = 200, 20_000, 200_000
+
+FILL = f"""
+INSERT INTO users (id, email, name)
+SELECT gen_random_uuid(), n || '@example.com', 'N' FROM generate_series(1, {PEOPLE}) AS n;
+
+INSERT INTO participants (user_id, id, kind, ref)
+SELECT id, gen_random_uuid(), 'guest', 'web-' || n FROM users, generate_series(1, 10) AS n;
+
+INSERT INTO voice_models (user_id, id, name) SELECT id, gen_random_uuid(), 'V' FROM users;
+INSERT INTO face_models (user_id, id, name) SELECT id, gen_random_uuid(), 'F' FROM users;
+
+WITH owner AS (SELECT id, row_number() OVER () - 1 AS n FROM users),
+guest AS (SELECT user_id, id, row_number() OVER (PARTITION BY user_id) - 1 AS n FROM participants)
+INSERT INTO conversation_sessions (
+    user_id, id, external_id, participant_id, voice_model_id, face_model_id, turn_count,
+    status, ended_at, started_at
+)
+SELECT owner.id, gen_random_uuid(), 'chat-' || s, guest.id, voice.id, face.id, {TURNS // SESSIONS},
+       CASE WHEN s % 100 = 0 THEN 'active' ELSE 'ended' END,
+       CASE WHEN s % 100 = 0 THEN NULL ELSE now() END, now() - s * interval '1 minute'
+FROM generate_series(1, {SESSIONS}) AS s
+JOIN owner ON owner.n = s % {PEOPLE}
+JOIN guest ON guest.user_id = owner.id AND guest.n = s % 10
+JOIN voice_models AS voice ON voice.user_id = owner.id
+JOIN face_models AS face ON face.user_id = owner.id;
+
+INSERT INTO conversation_turns (
+    user_id, session_id, position, id, user_text, asr_ms, idempotency_key
+)
+SELECT user_id, id, position, gen_random_uuid(), 'What was said', position,
+       CASE WHEN position % 2 = 0 THEN 'key-' || position END
+FROM conversation_sessions, generate_series(1, {TURNS // SESSIONS}) AS position;
+
+ANALYZE users, participants, voice_models, face_models, conversation_sessions, conversation_turns;
+"""
+
+TURN_PARAMETERS = ("a0000000-0000-0000-0000-000000000000", "u", "t", None, "completed")
+FIGURES = (None,) * 10
+
+
+@pytest.fixture(scope="module")
+def busy_url(_digitwin_databases: Databases) -> Iterator[str]:
+    """A database that is filled once: it is only read, and explained."""
+    database = _digitwin_databases.create()
+    asyncio.run(_fill(database.url))
+    yield database.url
+    _digitwin_databases.drop(database)
+
+
+async def _fill(url: str) -> None:
+    async with connect(url, migrate="skip") as db:
+        await db._core.db.execute(FILL)
+
+
+@pytest.fixture
+async def db(busy_url: str) -> AsyncIterator[Database]:
+    async with connect(busy_url, migrate="skip") as db:
+        yield db
+
+
+@pytest.fixture
+async def one(db: Database) -> ConversationSession:
+    """A session in the midst of many."""
+    return await ConversationSession.all().offset(SESSIONS // 2).first()  # type: ignore[return-value]
+
+
+@pytest.fixture(params=["values known", "values unknown"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """How PostgreSQL plans: for these values, or for any."""
+    known: bool = request.param == "values known"
+    return "force_custom_plan" if known else "force_generic_plan"
+
+
+async def scans(db: Database, mode: str, sql: str, *args: Any) -> list[dict[str, Any]]:
+    """The nodes of a statement's plan that read sessions or turns."""
+    values = ", ".join("NULL" if arg is None else f"'{arg}'" for arg in args)
+    async with db.transaction():
+        await db._core.db.execute(f"SET LOCAL plan_cache_mode = {mode}")
+        await db._core.db.execute(f"PREPARE asked AS {sql}")
+        execute = f"EXECUTE asked ({values})" if args else "EXECUTE asked"
+        [row] = await db._core.db.fetch(f"EXPLAIN (FORMAT JSON) {execute}")
+        await db._core.db.execute("DEALLOCATE asked")
+    found = list(_scans(json.loads(row[0])[0]["Plan"]))
+    assert found
+    return found
+
+
+def _scans(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    name = node.get("Relation Name") or node.get("Index Name", "")
+    if "conversation_" in name and node["Node Type"].endswith("Scan"):
+        yield node
+    for child in node.get("Plans", ()):
+        yield from _scans(child)
+
+
+def assert_ranges(found: list[dict[str, Any]]) -> None:
+    """Each is a range of an index, with a condition that narrows it, and of few rows."""
+    for node in found:
+        # a bitmap's condition stands with the scan of its index, below
+        if node["Node Type"] != "Bitmap Heap Scan":
+            assert "Index" in node["Node Type"], node
+            assert "Index Cond" in node, node
+        assert node["Plan Rows"] <= 2 * SESSIONS / PEOPLE, node
+
+
+def indexes(found: list[dict[str, Any]]) -> set[str]:
+    return {node["Index Name"] for node in found if "Index Name" in node}
+
+
+async def test_the_fill_is_what_it_says(db: Database) -> None:
+    assert await db.sessions.count() == SESSIONS
+    assert (await db.sessions.statistics()).turns == TURNS
+
+
+@pytest.mark.parametrize("key", [None, "key-2", "key-new"])
+@pytest.mark.parametrize("owner_known", [True, False])
+async def test_add_turn_reads_its_session_alone(
+    db: Database, one: ConversationSession, mode: str, owner_known: bool, key: str | None
+) -> None:
+    args = (one.user_id if owner_known else None, one.id, *TURN_PARAMETERS, *FIGURES, key)
+    found = await scans(db, mode, statement("add_turn", owner_known=owner_known), *args)
+    assert_ranges(found)
+
+
+@pytest.mark.parametrize("owner_known", [True, False])
+async def test_add_turns_reads_its_session_alone(
+    db: Database, one: ConversationSession, mode: str, owner_known: bool
+) -> None:
+    args = (one.user_id if owner_known else None, one.id, *["{}"] * 16)
+    found = await scans(db, mode, statement("add_turns", owner_known=owner_known), *args)
+    assert_ranges(found)
+
+
+@pytest.mark.parametrize("limit", [None, 10])
+@pytest.mark.parametrize("owner_known", [True, False])
+async def test_the_turns_of_a_session_are_one_range_of_the_key(
+    db: Database, one: ConversationSession, mode: str, owner_known: bool, limit: int | None
+) -> None:
+    args = (one.user_id if owner_known else None, one.id, 2**31 - 1, limit)
+    found = await scans(db, mode, statement("with_turns", owner_known=owner_known), *args)
+    assert_ranges(found)
+    assert "conversation_turns_pkey" in indexes(found)
+    assert owner_known or "ix_conversation_sessions__id" in indexes(found)
+
+
+@pytest.mark.parametrize("owner_known", [True, False])
+async def test_amend_turn_reads_its_turn_alone(
+    db: Database, one: ConversationSession, mode: str, owner_known: bool
+) -> None:
+    [turn] = (await db.sessions.with_turns(one.id, limit=1)).turns
+    args = (one.user_id if owner_known else None, one.id, turn.id, "u", *[None] * 13, None)
+    found = await scans(db, mode, statement("amend_turn", owner_known=owner_known), *args)
+    assert_ranges(found)
+
+
+@pytest.mark.parametrize("name", ["status", "end", "turn_version"])
+@pytest.mark.parametrize("owner_known", [True, False])
+async def test_a_look_at_a_session_reads_it_alone(
+    db: Database, one: ConversationSession, mode: str, owner_known: bool, name: str
+) -> None:
+    extra = {"end": ["completed"], "turn_version": [one.id]}.get(name, [])
+    args = (one.user_id if owner_known else None, one.id, *extra)
+    found = await scans(db, mode, statement(name, owner_known=owner_known), *args)
+    assert_ranges(found)
+
+
+async def test_a_session_by_its_id_alone_is_found_by_its_id(
+    db: Database, one: ConversationSession, mode: str
+) -> None:
+    sql = statements.select(ConversationSession, ("id",), (), hidden=False)
+    found = await scans(db, mode, sql, one.id)
+    assert_ranges(found)
+    assert indexes(found) == {"ix_conversation_sessions__id"}
+
+
+async def test_a_start_finds_the_participant_by_its_index(
+    db: Database, one: ConversationSession
+) -> None:
+    [plan] = await db._core.db.fetch(
+        f"EXPLAIN (FORMAT JSON) {statement('start', owner_known=True)}",
+        *(one.user_id, uuid7(), None, None, None, "{}", uuid7(), "guest", "web-1", None, "[]"),
+    )
+    assert '"Conflict Arbiter Indexes": ["uq_participants__ref"]' in plan[0]
+
+
+PAGE = " ORDER BY id LIMIT 51"
+
+
+@pytest.mark.parametrize(
+    ("fields", "tail"),
+    [
+        (("user_id",), PAGE),
+        (("user_id", "status"), PAGE),
+        (("user_id", "external_id"), PAGE),
+        (("external_id",), PAGE),
+        (("participant_id",), PAGE),
+        (("voice_model_id",), PAGE),
+        (("face_model_id",), PAGE),
+        (("user_id", "participant_id"), PAGE),
+    ],
+)
+async def test_a_page_of_sessions_reads_a_range(
+    db: Database, one: ConversationSession, mode: str, fields: tuple[str, ...], tail: str
+) -> None:
+    sql = statements.select(ConversationSession, fields, (), hidden=False, tail=tail)
+    found = await scans(db, mode, sql, *(getattr(one, field) for field in fields))
+    assert_ranges(found)
+
+
+async def test_a_page_of_everybodys_sessions_reads_no_more_than_itself(
+    db: Database, mode: str
+) -> None:
+    for fields, args in (((), ()), (("status",), ("ended",))):
+        sql = statements.select(ConversationSession, fields, (), hidden=False, tail=PAGE)
+        [scan] = await scans(db, mode, sql, *args)
+        assert scan["Node Type"] == "Index Scan"  # in the order of the page, so it stops in time
+
+
+async def test_one_persons_statistics_read_their_sessions_alone(
+    db: Database, one: ConversationSession
+) -> None:
+    """PostgreSQL goes on planning this one for its values: a plan for any would read it all."""
+    args = (one.user_id, None, None)
+    found = await scans(db, "force_custom_plan", statement("statistics", owner_known=True), *args)
+    assert {node["Node Type"] for node in found}.isdisjoint({"Seq Scan"})
+
+
+async def test_the_sessions_of_a_period_are_found_by_their_start(db: Database) -> None:
+    since, until = await db._core.db.fetchrow(  # type: ignore[misc]
+        "SELECT now() - interval '2 hours', now() - interval '1 hour'"
+    )
+    args = (None, since, until)
+    found = await scans(db, "force_custom_plan", statement("statistics", owner_known=True), *args)
+    assert "ix_conversation_sessions__started_at" in indexes(found)
