@@ -6,8 +6,7 @@ transaction, the one thing that could leak, costs its connection. Its pool also 
 and a turn of the event loop for each release (some 45 of a read's 140 µs, measured): a
 connection whose statement went well therefore stays at hand here, and goes back to asyncpg's
 pool only when something went wrong, which is where cancelled statements are waited for.
-Asyncpg has no limit for waiting either: a semaphore in front of it has, and counts who holds
-and who waits.
+Asyncpg has no limit for waiting either: the slots in front of it have, and know who waits.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ import asyncpg
 
 from digitwin.errors import PoolTimeoutError
 from digitwin.kernel import faults
+from digitwin.kernel.slots import Slots
 from digitwin.kernel.watch import Watch
 
 RELEASE_TIMEOUT = 1.0
@@ -154,11 +154,10 @@ class Pool:
         self._timeout = acquire_timeout
         self._size = size
         self._where = where
-        self._free = asyncio.Semaphore(size)
-        self._long = asyncio.Semaphore(size - 1)
+        self._free = Slots(size)
+        self._long = Slots(size - 1)
         self._at_hand = AtHand(idle_timeout, max_lifetime)
         self.watch = Watch(answer_timeout)
-        self.waiting = 0
         self.in_use = 0
 
     @property
@@ -173,6 +172,11 @@ class Pool:
         idle: int = self._pool.get_idle_size()
         return idle + len(self._at_hand)
 
+    @property
+    def waiting(self) -> int:
+        """Callers that wait for one."""
+        return self._free.waiting + self._long.waiting
+
     async def acquire(self) -> Any:
         """Lend a connection for one statement.
 
@@ -180,10 +184,8 @@ class Pool:
             PoolTimeoutError: all stayed in use for ``acquire_timeout``.
             ConnectionFailedError: a new connection could not be made.
         """
-        if self._free.locked():
+        if not self._free.take_now():
             await self._wait(self._free)
-        else:
-            await self._free.acquire()
         connection = self._at_hand.take()
         if connection is None:
             connection = await self._connect()
@@ -196,7 +198,7 @@ class Pool:
         try:
             return await self.acquire()
         except BaseException:
-            self._long.release()
+            self._long.give_back()
             raise
 
     async def release(self, connection: Any, *, well: bool = False) -> None:
@@ -217,14 +219,14 @@ class Pool:
             cut(connection)
         finally:
             self.in_use -= 1
-            self._free.release()
+            self._free.give_back()
 
     async def release_long(self, connection: Any, *, well: bool = False) -> None:
         """As :meth:`release`, what :meth:`acquire_long` lent."""
         try:
             await self.release(connection, well=well)
         finally:
-            self._long.release()
+            self._long.give_back()
 
     async def close(self, timeout: float) -> None:
         """Close every connection; after ``timeout`` seconds without ceremony."""
@@ -243,32 +245,25 @@ class Pool:
         self._at_hand.empty()
         self._pool.terminate()
 
-    async def _wait(self, slots: asyncio.Semaphore) -> None:
-        if not slots.locked():
-            await slots.acquire()
-            return
-        self.waiting += 1
+    async def _wait(self, slots: Slots) -> None:
         try:
-            async with asyncio.timeout(self._timeout):
-                await slots.acquire()
+            await slots.take(self._timeout)
         except TimeoutError:
             raise PoolTimeoutError(
                 f"All {self._size} connections stayed in use for {self._timeout:g} s",
                 pool_max=self._size,
                 acquire_timeout=self._timeout,
             ) from None
-        finally:
-            self.waiting -= 1
 
     async def _connect(self) -> Any:
         """Asyncpg's next one. Its proxy stays here: every call through it costs a microsecond."""
         try:
             place = await self._pool.acquire()
         except faults.DRIVER as fault:
-            self._free.release()
+            self._free.give_back()
             raise faults.of_connecting(fault, self._where) or fault from fault
         except BaseException:
-            self._free.release()
+            self._free.give_back()
             raise
         connection = place._con
         connection.place, connection.watch = place, self.watch
