@@ -13,7 +13,7 @@ from digitwin.kernel.slots import Slots
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the others run until this holds."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - no event tells it
         await asyncio.sleep(0)
 
 
