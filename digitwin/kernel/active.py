@@ -9,12 +9,17 @@ how to choose. It never guesses, so it never reads the wrong database.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any
 from uuid import uuid4
 
+from pypika_tortoise.terms import Criterion, Term
 from tortoise.backends.asyncpg.client import AsyncpgDBClient
 from tortoise.backends.asyncpg.executor import AsyncpgExecutor
+from tortoise.contrib.postgres.json_functions import postgres_json_filter
+from tortoise.filters import json_filter
 
 from digitwin.errors import InvalidStateError
 
@@ -30,11 +35,29 @@ class Client(AsyncpgDBClient):
         self.origin = uuid4().hex
         self.loop: asyncio.AbstractEventLoop | None = None
 
+    async def delete_instance(self, instance: Any) -> None:
+        """Delete a row as its repository does."""
+        raise NotImplementedError
+
+
+def _json_filter(field: Term, value: dict[str, Any]) -> Criterion:
+    """Tortoise writes the keys of a JSON filter into the statement as they are."""
+    return postgres_json_filter(field, {k.replace("'", "''"): v for k, v in value.items()})
+
+
+class Executor(AsyncpgExecutor):
+    """Tortoise's executor, without its way in for foreign SQL."""
+
+    FILTER_FUNC_OVERRIDE = AsyncpgExecutor.FILTER_FUNC_OVERRIDE | {json_filter: _json_filter}
+
 
 class _Nobody(Client):
     """Stands in while models are built and where no handle can be chosen: it refuses queries."""
 
-    executor_class = AsyncpgExecutor
+    executor_class = Executor
+
+    async def delete_instance(self, instance: Any) -> None:
+        raise _cannot_choose()
 
     def acquire_connection(self) -> Any:
         raise _cannot_choose()
@@ -68,6 +91,16 @@ def activate(client: Client) -> Token[Client | None]:
 def deactivate(token: Token[Client | None]) -> None:
     """Undo :func:`activate`."""
     _active.reset(token)
+
+
+@contextmanager
+def at(client: Client) -> Iterator[None]:
+    """Speak to this handle within."""
+    token = activate(client)
+    try:
+        yield
+    finally:
+        deactivate(token)
 
 
 def client() -> Client:

@@ -1,8 +1,9 @@
 """The base of every model: bound to its handle, soft-deleted rows out of sight.
 
-This is the one place that reaches into Tortoise's private parts, and only for models of
-our own: ``MetaInfo.db`` (which connection), ``Model._choose_db`` (a foreign router has no
-say here) and the getters of relations (an instance's relations stay in its database).
+What reaches into Tortoise's private parts reaches into models of our own alone: here
+``MetaInfo.db`` (which connection), ``Model._choose_db`` (a foreign router has no say) and
+``Model._init_from_db`` (an instance knows where it came from); in ``engine`` the getters of
+relations (an instance's relations stay in its database).
 """
 
 from __future__ import annotations
@@ -10,19 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
-from pypika_tortoise.functions import Now as SqlNow
 from tortoise import fields, models
 from tortoise.backends.base.client import BaseDBAsyncClient
-from tortoise.exceptions import IntegrityError
-from tortoise.expressions import Expression, F, ResolveContext, ResolveResult
 from tortoise.fields.db_defaults import Now
 from tortoise.fields.relational import ReverseRelation
 from tortoise.manager import Manager
-from tortoise.queryset import DeleteQuery, QuerySet, UpdateQuery
+from tortoise.queryset import QuerySet
 
-from digitwin.errors import InvalidStateError
+from digitwin.errors import AlreadyExistsError
 from digitwin.kernel import active
 from digitwin.kernel.ids import uuid7
+from digitwin.kernel.queries import Everything, Living
+from digitwin.kernel.relations import of_their_owners
+from digitwin.kernel.wording import our_words
 
 
 class BoundMeta(models.MetaInfo):
@@ -35,63 +36,22 @@ class BoundMeta(models.MetaInfo):
         return active.client()
 
 
-class _Now(Expression):
-    """The database's clock."""
-
-    def resolve(self, resolve_context: ResolveContext) -> ResolveResult:
-        return ResolveResult(term=SqlNow())
-
-
-class Rows(QuerySet[Any]):
-    """A queryset that keeps the book: ``updated_at`` and ``version`` move with every update,
-    an owner never changes, and a deletion only hides."""
-
-    def update(self, **kwargs: Any) -> UpdateQuery:
-        known = self.model._meta.fields_map
-        for owner in ("user", "user_id"):
-            if owner in kwargs:
-                raise InvalidStateError(f"{owner} never changes", field=owner)
-        if "updated_at" in known:
-            kwargs.setdefault("updated_at", _Now())
-        if "version" in known:
-            kwargs["version"] = F("version") + 1
-        return super().update(**kwargs)
-
-    def delete(self) -> DeleteQuery:
-        if not issubclass(self.model, SoftDelete):
-            return super().delete()
-        if self.model.delete_through is not None:
-            raise InvalidStateError(
-                f"Delete through the repository: {self.model.delete_through} takes along"
-                " what belongs to the row"
-            )
-        alive = self.filter(deleted_at__isnull=True)
-        return alive.update(deleted_at=_Now(), deletion_id=uuid7())  # type: ignore[return-value]
-
-
-class Everything(Manager):
-    """Sees every row, the deleted too."""
-
-    def get_queryset(self) -> QuerySet[Any]:
-        return Rows(self._model)
-
-
-class Living(Everything):
-    """Sees what is not deleted."""
-
-    def get_queryset(self) -> QuerySet[Any]:
-        return super().get_queryset().filter(deleted_at__isnull=True)
-
-
 class BoundRelation(ReverseRelation[Any]):
     """A reverse relation that asks the database its instance came from."""
 
     @property
     def _query(self) -> QuerySet[Any]:
-        return super()._query.using_db(active.client_of(self.instance))
+        with our_words():
+            rows = super()._query.using_db(active.client_of(self.instance))
+        return of_their_owners(rows, [self.instance])
 
     async def create(self, using_db: BaseDBAsyncClient | None = None, **kwargs: Any) -> Any:
-        return await super().create(using_db or active.client_of(self.instance), **kwargs)
+        with our_words():
+            return await super().create(using_db or active.client_of(self.instance), **kwargs)
+
+    def _raise_if_not_fetched(self) -> None:
+        with our_words():
+            super()._raise_if_not_fetched()
 
 
 class ModelType(models.ModelMeta):
@@ -117,6 +77,25 @@ class Model(models.Model, metaclass=ModelType):
     def _choose_db(cls, for_write: bool = False) -> BaseDBAsyncClient:
         return cls._meta.db
 
+    @classmethod
+    def _init_from_db(cls, **kwargs: Any) -> Self:
+        row = super()._init_from_db(**kwargs)
+        row.__dict__["_origin"] = active.client().origin
+        return row
+
+    def _set_kwargs(self, kwargs: dict[str, Any]) -> set[str]:
+        with our_words():
+            return super()._set_kwargs(kwargs)
+
+    @classmethod
+    def _validate_relation_type(cls, field_key: str, value: models.Model | None) -> None:
+        with our_words():
+            super()._validate_relation_type(field_key, value)
+
+    @classmethod
+    async def _getbypk(cls, key: Any) -> Self:
+        return await cls.get(pk=key)
+
     async def save(
         self,
         using_db: BaseDBAsyncClient | None = None,
@@ -128,26 +107,75 @@ class Model(models.Model, metaclass=ModelType):
 
         Raises:
             StaleVersionError: the row has changed, moved or gone since.
+            InvalidStateError: only a repository can make this change; it is named.
+            InvalidInputError: a field does not fit.
         """
         client = using_db or active.client_of(self)
-        await super().save(client, update_fields, force_create, force_update)
+        with our_words():
+            await super().save(client, update_fields, force_create, force_update)
 
     async def fetch_related(self, *args: Any, using_db: BaseDBAsyncClient | None = None) -> None:
         """Load these relations, from the database this instance came from."""
-        await super().fetch_related(*args, using_db=using_db or active.client_of(self))
+        with our_words():
+            await super().fetch_related(*args, using_db=using_db or active.client_of(self))
+
+    @classmethod
+    async def fetch_for_list(
+        cls,
+        instance_list: Iterable[Any],
+        *args: Any,
+        using_db: BaseDBAsyncClient | None = None,
+    ) -> None:
+        """Load these relations of each instance, from the database it came from."""
+        homes: dict[Any, list[Any]] = {}
+        for instance in instance_list:
+            homes.setdefault(using_db or active.client_of(instance), []).append(instance)
+        with our_words():
+            for home, instances in homes.items():
+                await super().fetch_for_list(instances, *args, using_db=home)
 
     async def refresh_from_db(
         self, fields: Iterable[str] | None = None, using_db: BaseDBAsyncClient | None = None
     ) -> None:
         """Load the row again; a deleted one is not found."""
         client = using_db or active.client_of(self)
+        names = list(fields or self._meta.db_fields)
         row = await type(self)._meta.manager.get_queryset().using_db(client).get(pk=self.pk)
-        for field in fields or self._meta.db_fields:
-            setattr(self, field, getattr(row, field))
+        for name in names:
+            setattr(self, name, getattr(row, name))
 
     async def delete(self, using_db: BaseDBAsyncClient | None = None) -> None:
         """Delete the row for real; the database refuses it for a person's data."""
-        await super().delete(using_db or active.client_of(self))
+        with our_words():
+            await super().delete(using_db or active.client_of(self))
+
+    @classmethod
+    async def bulk_update(  # type: ignore[override]
+        cls,
+        objects: Iterable[Any],
+        fields: Iterable[str],
+        batch_size: int | None = None,
+        using_db: BaseDBAsyncClient | None = None,
+    ) -> int:
+        """Save these fields of each object, all or none; errors as :meth:`save`."""
+        names, count = list(fields), 0
+        async with (using_db or cls._choose_db(True))._in_transaction():
+            for instance in objects:
+                await instance.save(using_db, names)
+                count += 1
+        return count
+
+    @classmethod
+    async def get_or_create(
+        cls,
+        defaults: dict[str, Any] | None = None,
+        using_db: BaseDBAsyncClient | None = None,
+        **kwargs: Any,
+    ) -> tuple[Self, bool]:
+        """The row that matches, or a new one; of several callers at once one creates it."""
+        db = using_db or cls._choose_db(True)
+        row = await cls.filter(**kwargs).using_db(db).get_or_none()
+        return (row, False) if row else await cls._create_or_get(db, defaults or {}, **kwargs)
 
     @classmethod
     async def _create_or_get(
@@ -156,7 +184,7 @@ class Model(models.Model, metaclass=ModelType):
         try:
             async with db._in_transaction():
                 return await cls.create(db, **{**kwargs, **defaults}), True
-        except IntegrityError:
+        except AlreadyExistsError:
             row = await cls.filter(**kwargs).using_db(db).get_or_none()
             if row is None:
                 raise
@@ -206,8 +234,7 @@ class SoftDelete(Model):
 
     async def delete(self, using_db: BaseDBAsyncClient | None = None) -> None:
         """Delete as the repository does; ``restore`` brings it back."""
-        client = using_db or active.client_of(self)
-        await client.delete_instance(self)  # type: ignore[attr-defined]
+        await active.client_of(self).delete_instance(self)
 
 
 class SoftDeleteEntity(Entity, SoftDelete):

@@ -12,47 +12,64 @@ from typing import Any, cast
 from uuid import UUID
 
 from tortoise.apps import Apps
-from tortoise.backends.asyncpg.executor import AsyncpgExecutor
 from tortoise.connection import ConnectionHandler
 from tortoise.expressions import Expression
+from tortoise.fields.base import DatabaseDefault
 from tortoise.models import Model
 from tortoise.queryset import QuerySet
 
 from digitwin.errors import InvalidStateError, StaleVersionError
-from digitwin.kernel import active, faults
+from digitwin.kernel import active, faults, writes
+from digitwin.kernel.active import Executor
 from digitwin.kernel.pool import Pool, cut
+from digitwin.kernel.relations import of_their_owners
 from digitwin.kernel.transactions import Transaction
 
 APP = "digitwin"
-_FIXED = {"id", "user_id", "created_at", "updated_at", "version", "deleted_at", "deletion_id"}
 
 
-class Keeper(AsyncpgExecutor):
-    """Writes instances back without losing anybody's update."""
+class Keeper(Executor):
+    """Reads from one handle alone, and writes back without losing anybody's update."""
 
     async def execute_select(self, *args: Any, **kwargs: Any) -> list[Any]:
-        rows = await super().execute_select(*args, **kwargs)
-        for row in rows:
-            stamp(row, self.db)
-        return rows
+        with active.at(self._home):
+            return await super().execute_select(*args, **kwargs)
+
+    async def execute_union(self, *args: Any, **kwargs: Any) -> list[Any]:
+        with active.at(self._home):
+            return await super().execute_union(*args, **kwargs)
+
+    async def _execute_prefetch_queries(self, instance_list: Any) -> Any:
+        """One after the other: a transaction belongs to the task that opened it."""
+        if instance_list and (self.prefetch_map or self._prefetch_queries):
+            with active.at(self._home):
+                self._make_prefetch_queries()
+                for name, queries in self._prefetch_queries.items():
+                    for query in queries:
+                        await self._do_prefetch(instance_list, name, query)
+        return instance_list
+
+    async def _prefetch_reverse_relation(
+        self, instance_list: Any, field: str, related_query: Any
+    ) -> Any:
+        name, rows = related_query
+        rows = of_their_owners(rows, instance_list)
+        return await super()._prefetch_reverse_relation(instance_list, field, (name, rows))
 
     async def execute_insert(self, instance: Model) -> None:
-        method = getattr(self.model, "create_through", None)
-        if method is not None:
-            raise InvalidStateError(f"Create through the repository: {method}")
+        writes.refuse_creation(self.model)
+        for name in self.model._meta.fields_db_projection:
+            value = getattr(instance, name)
+            if not isinstance(value, DatabaseDefault):
+                writes.stored(self.model, name, value, instance)
         await super().execute_insert(instance)
         stamp(instance, self.db)
 
     async def execute_update(
         self, instance: type[Model] | Model, update_fields: Iterable[str] | None
     ) -> int:
-        meta = self.model._meta
-        names = [n for n in update_fields or meta.fields_db_projection if n not in _FIXED]
-        if update_fields is not None and len(names) < len(list(update_fields)):
-            fixed = sorted(_FIXED.intersection(update_fields))
-            raise InvalidStateError(f"{', '.join(fixed)} cannot be saved", field=fixed[0])
-        statement, values = self._update(instance, names)
-        rows = await cast(HandleClient, self.db).execute_query_dict(statement, values)
+        statement, values = self._update(instance, writes.columns(self.model, update_fields))
+        rows = await self._home.execute_query_dict(statement, values)
         if not rows:
             raise await self._refusal(instance)
         for name, value in rows[0].items():
@@ -60,48 +77,59 @@ class Keeper(AsyncpgExecutor):
         return 1
 
     def _update(self, instance: Any, names: list[str]) -> tuple[str, list[Any]]:
-        meta = self.model._meta
+        meta, guarded = self.model._meta, writes.guarded(self.model)
         values: list[Any] = []
 
-        def bind(name: str) -> str:
-            value = getattr(instance, name)
-            if isinstance(value, Expression):
-                raise InvalidStateError(f"{name} is an expression: use a queryset's update()")
-            values.append(meta.fields_map[name].to_db_value(value, instance))
-            return f'"{meta.fields_db_projection[name]}" = ${len(values)}'
+        def bind(name: str, sign: str = "=") -> str:
+            values.append(self._value(instance, name))
+            return f'"{meta.fields_db_projection[name]}" {sign} ${len(values)}'
 
-        guarded = _guarded(self.model)
         changes = [bind(name) for name in names if name not in guarded]
-        moving = [name for name in _MOVES if name in meta.fields_map]
-        changes += [_MOVES[name] for name in moving]
-        fixed = [name for name in (meta.pk_attr, "user_id", "version") if name in meta.fields_map]
-        where = [bind(name) for name in (*fixed, *guarded)]
+        changes += [move for name, move in _MOVES.items() if name in meta.fields_map]
+        where = [bind(name) for name in self._identity()]
+        seen = [name for name in guarded if name in instance.__dict__]
+        where += [bind(name, "IS NOT DISTINCT FROM") for name in seen]
         if "deleted_at" in meta.fields_map:
             where.append('"deleted_at" IS NULL')
-        returning = ", ".join(f'"{name}"' for name in moving or [meta.db_pk_column])
+        told = [name for name in _TOLD if name in meta.fields_map] or [meta.db_pk_column]
         return (
             f'WITH saved AS (UPDATE "{meta.db_table}" SET {", ".join(changes)}'
-            f" WHERE {' AND '.join(where)} RETURNING {returning}) SELECT * FROM saved",
+            f" WHERE {' AND '.join(where)} RETURNING {', '.join(told)}) SELECT * FROM saved",
             values,
         )
 
+    def _identity(self) -> list[str]:
+        """What a row is found by: it must be the one that was read, as it was read."""
+        meta = self.model._meta
+        return [name for name in (meta.pk_attr, "user_id", "version") if name in meta.fields_map]
+
+    def _value(self, instance: Any, name: str) -> Any:
+        if name not in instance.__dict__:
+            raise InvalidStateError(f"{name} was not loaded: `refresh_from_db()` first", field=name)
+        value = instance.__dict__[name]
+        if isinstance(value, Expression):
+            raise InvalidStateError(f"{name} is an expression: use a queryset's update()")
+        return writes.stored(self.model, name, value, instance)
+
     async def _refusal(self, instance: Any) -> InvalidStateError | StaleVersionError:
-        for name, method in _guarded(self.model).items():
-            row = (
-                await self.model._meta.manager.get_queryset()
-                .using_db(self.db)
-                .get_or_none(pk=instance.pk)
-            )
-            if row is not None and getattr(row, name) != getattr(instance, name):
-                return InvalidStateError(f"Change {name} through the repository: {method}")
+        rows = self.model._meta.manager.get_queryset().using_db(self.db)
+        row = await rows.filter(pk=instance.pk).first()
+        if row is not None and getattr(row, "version", None) == instance.__dict__.get("version"):
+            if getattr(row, "user_id", None) != instance.__dict__.get("user_id"):
+                return InvalidStateError("user_id never changes", field="user_id")
+            for name in writes.guarded(self.model):
+                if getattr(row, name) != instance.__dict__.get(name, getattr(row, name)):
+                    return writes.through_repository(self.model, name)
         return StaleVersionError(table=self.model._meta.db_table, id=str(instance.pk))
+
+    @property
+    def _home(self) -> active.Client:
+        return cast(active.Client, self.db)
 
 
 _MOVES = {"updated_at": '"updated_at" = now()', "version": '"version" = "version" + 1'}
-
-
-def _guarded(model: type[Model]) -> dict[str, str]:
-    return getattr(model, "change_through", {})
+_TOLD = ("created_at", "updated_at", "version")
+"""What a save tells the instance, whatever stood there."""
 
 
 class HandleClient(active.Client):
@@ -114,8 +142,7 @@ class HandleClient(active.Client):
         self.pool = pool
         self.deleters: dict[type[Model], Callable[[UUID], Awaitable[Any]]] = {}
 
-    async def delete_instance(self, instance: Model) -> None:
-        """Delete a row as its repository does."""
+    async def delete_instance(self, instance: Any) -> None:
         await self.deleters[type(instance)](instance.pk)
 
     def acquire_connection(self) -> Any:

@@ -84,7 +84,7 @@ def _complaint_about(item: Any) -> str | None:
     if item is None or isinstance(item, (bool, dict, list, tuple)):
         return None
     if isinstance(item, str):
-        return _complaint_about_text(item)
+        return complaint_about_text(item)
     if isinstance(item, int):
         return None if _INT_MIN <= item <= _INT_MAX else "must not hold an integer beyond 64 bits"
     if isinstance(item, float):
@@ -94,7 +94,8 @@ def _complaint_about(item: Any) -> str | None:
     return f"must not hold a value of type {type(item).__name__}: JSON has none"
 
 
-def _complaint_about_text(item: str) -> str | None:
+def complaint_about_text(item: str) -> str | None:
+    """Why no text column can hold this, or None when one can."""
     if "\0" in item:
         return "must not hold a NUL character"
     try:
