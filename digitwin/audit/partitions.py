@@ -156,7 +156,8 @@ async def _when_free(core: Core, change: Callable[[Executor, Layout], Awaitable[
 
 
 async def _layout(tx: Executor, now: datetime) -> Layout:
-    rows = await tx.fetch(_SQL["partitions"])
+    # one that another instance has dropped meanwhile may still be listed, without its bounds
+    rows = [row for row in await tx.fetch(_SQL["partitions"]) if row["bounds"] is not None]
     ranges = [(row["name"], _BOUNDS.fullmatch(row["bounds"])) for row in rows]
     return Layout(
         now,
