@@ -54,16 +54,16 @@ async def assert_gapless(sessions: ConversationSessionRepository, id: Any, turns
 
 
 @asynccontextmanager
-async def statements(db: Database) -> AsyncIterator[list[str]]:
-    """The statements that are sent within, in a transaction of their own.
+async def statements(db: Database) -> AsyncIterator[list[tuple[Any, ...]]]:
+    """What is sent within, in a transaction of its own: each statement and its parameters.
 
     Not those by which asyncpg asks a new connection what an array is.
     """
-    sent: list[str] = []
+    sent: list[tuple[Any, ...]] = []
 
     def note(record: Any) -> None:
         if "conversation_" in record.query:
-            sent.append(record.query)
+            sent.append((record.query, *record.args))
 
     async with db.transaction():
         frame = Transaction.of(db._core.pool)

@@ -17,6 +17,7 @@ from digitwin.kernel import statements
 from digitwin.kernel.ids import uuid7
 from digitwin.models import ConversationSession
 from digitwin.testing.databases import Databases
+from tests.integration.conversations.conftest import statements as sent_statements
 
 PEOPLE, SESSIONS, TURNS = 200, 20_000, 200_000
 
@@ -199,6 +200,22 @@ async def test_a_session_by_its_id_alone_is_found_by_its_id(
     found = await scans(db, mode, sql, one.id)
     assert_ranges(found)
     assert indexes(found) == {"ix_conversation_sessions__id"}
+
+
+@pytest.mark.parametrize("way", ["relation", "prefetch", "fetch"])
+async def test_a_model_reads_its_turns_as_one_range_of_the_key(
+    db: Database, one: ConversationSession, mode: str, way: str
+) -> None:
+    ways: Any = {
+        "relation": lambda: one.turns.all(),
+        "prefetch": lambda: ConversationSession.filter(id=one.id).prefetch_related("turns"),
+        "fetch": lambda: one.fetch_related("turns"),
+    }
+    async with sent_statements(db) as sent:
+        await ways[way]()
+    found = await scans(db, mode, *sent[-1])
+    assert_ranges(found)
+    assert indexes(found) == {"conversation_turns_pkey"}
 
 
 async def test_a_start_finds_the_participant_by_its_index(
