@@ -103,8 +103,13 @@ def at(client: Client) -> Iterator[None]:
         deactivate(token)
 
 
+def chosen() -> Client | None:
+    """The client that was activated in this task."""
+    return _active.get()
+
+
 def client() -> Client:
-    """The client that a query built here and now belongs to; it may be one that refuses."""
+    """The client that a query awaited here and now belongs to; it may be one that refuses."""
     active = _active.get()
     if active is not None:
         return active

@@ -18,7 +18,7 @@ from tortoise.fields.relational import ReverseRelation
 from tortoise.manager import Manager
 from tortoise.queryset import QuerySet
 
-from digitwin.errors import AlreadyExistsError
+from digitwin.errors import AlreadyExistsError, InvalidInputError
 from digitwin.kernel import active
 from digitwin.kernel.ids import uuid7
 from digitwin.kernel.queries import Everything, Living
@@ -78,18 +78,32 @@ class Model(models.Model, metaclass=ModelType):
         return cls._meta.db
 
     @classmethod
+    def _db_queryset(
+        cls, using_db: BaseDBAsyncClient | None = None, for_write: bool = False
+    ) -> QuerySet[Self]:
+        rows = cls._meta.manager.get_queryset()
+        return rows if using_db is None else rows.using_db(using_db)
+
+    @classmethod
     def _init_from_db(cls, **kwargs: Any) -> Self:
         row = super()._init_from_db(**kwargs)
         row.__dict__["_origin"] = active.client().origin
         return row
 
     def _set_kwargs(self, kwargs: dict[str, Any]) -> set[str]:
-        with our_words():
-            return super()._set_kwargs(kwargs)
+        """One field after the other, so that one that does not fit can be named."""
+        passed: set[str] = super()._set_kwargs({})
+        for name, value in kwargs.items():
+            try:
+                with our_words(name):
+                    passed |= super()._set_kwargs({name: value})
+            except (TypeError, ValueError) as error:
+                raise InvalidInputError(f"{name} does not fit", field=name) from error
+        return passed
 
     @classmethod
     def _validate_relation_type(cls, field_key: str, value: models.Model | None) -> None:
-        with our_words():
+        with our_words(field_key):
             super()._validate_relation_type(field_key, value)
 
     @classmethod

@@ -45,8 +45,8 @@ class Keeper(Executor):
             with active.at(self._home):
                 self._make_prefetch_queries()
                 for name, queries in self._prefetch_queries.items():
-                    for query in queries:
-                        await self._do_prefetch(instance_list, name, query)
+                    for to, query in queries:
+                        await self._do_prefetch(instance_list, name, (to, query.using_db(self.db)))
         return instance_list
 
     async def _prefetch_reverse_relation(

@@ -19,7 +19,7 @@ from tortoise.queryset import (
 )
 
 from digitwin.errors import InvalidInputError, InvalidStateError
-from digitwin.kernel import writes
+from digitwin.kernel import active, writes
 from digitwin.kernel.ids import uuid7
 from digitwin.kernel.wording import in_our_words
 
@@ -106,7 +106,8 @@ class Everything(Manager):
     _model: type[Model]
 
     def get_queryset(self) -> QuerySet[Any]:
-        return Rows(self._model)
+        """Bound to the handle that is activated here; without one, chosen when it is awaited."""
+        return Rows(self._model).using_db(active.chosen())
 
 
 class Living(Everything):

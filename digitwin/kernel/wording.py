@@ -28,22 +28,21 @@ _MISSPELT = (exceptions.FieldError, exceptions.ParamsError)
 
 
 @contextmanager
-def our_words() -> Iterator[None]:
-    """Turn what Tortoise raises within into an error of ours."""
+def our_words(field: str = "query") -> Iterator[None]:
+    """Turn what Tortoise raises within into an error of ours; ``field`` is what it is about."""
     try:
         yield
     except exceptions.BaseORMException as error:
-        raise _of(error) from error
+        raise _of(error, field) from error
 
 
-def _of(error: exceptions.BaseORMException) -> DigiTwinError:
+def _of(error: exceptions.BaseORMException, field: str) -> DigiTwinError:
     if isinstance(error, _MISSING):
         return NotFoundError(str(error))
-    if isinstance(error, exceptions.ValidationError):
-        field = str(error).partition(":")[0]
-        return InvalidInputError(f"{field} does not fit", field=field)
+    if isinstance(error, exceptions.ValidationError):  # its text repeats the value
+        return InvalidInputError(f"{field} holds a value that does not fit", field=field)
     if isinstance(error, _MISSPELT):
-        return InvalidInputError(str(error), field="query")
+        return InvalidInputError(str(error), field=field)
     return InvalidStateError(str(error))
 
 
