@@ -32,6 +32,7 @@ _SQL = load(__package__)
 class Size:
     """How many rows there are; the sessions that are written to are empty at first.
 
+    ``drawn`` of each kind are asked for, from the whole table, round and round.
     ``small`` makes cached values short ones: what counts then is how many there are.
     """
 
@@ -42,6 +43,7 @@ class Size:
     responses: int = 10_000
     buckets: int = 10_000
     small: bool = False
+    drawn: int = 1000
 
 
 def identity(kind: int, number: int) -> UUID:

@@ -35,6 +35,9 @@ STEPS: Final = (10_000, 1_000_000)
 FURTHER: Final = 10_000_000
 BOUND: Final = 1.5
 """How much more a call may cost at the last step than at the first."""
+DRAWN: Final = 200
+"""Rows that are asked for at every step: as many sessions as the smallest has. What differs is how
+large the table around them is, not how many of its pages are in use."""
 PACE: Final = Pace(rounds=8, alone=0.15, together=0, warm=0.2)
 
 Medians = dict[int, float]
@@ -54,7 +57,7 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
     parser.add_argument(
         "--ten-million",
         action="store_true",
-        help="go on; takes half an hour and 20 GB of disk, which commits then do not wait for",
+        help="go on; takes ten minutes and 20 GB of disk, for which commits then do not wait",
     )
     parser.add_argument("--quick", action="store_true", help="try it out: to 100,000, unwritten")
     chosen = parser.parse_args(arguments)
@@ -109,7 +112,7 @@ async def _fill(url: str, rows: Size) -> None:
 def size(rows: int) -> Size:
     """So many rows in each table that an operation reads or writes."""
     sessions = rows // TURNS
-    return Size(rows, sessions, sessions, rows, rows, rows, small=True)
+    return Size(rows, sessions, sessions, rows, rows, rows, small=True, drawn=DRAWN)
 
 
 async def _medians(operation: Operation, urls: Mapping[int, str]) -> Medians:

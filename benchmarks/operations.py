@@ -14,8 +14,6 @@ from typing import Any, Final
 
 from benchmarks.filling import ANSWER, SESSION, TURNS, USER, Size, identity, vectors
 
-DRAWN: Final = 1000
-"""Different arguments of an operation; they come round and round."""
 ENDPOINT: Final = "/api/conversations"
 LIMIT: Final = 1_000_000
 WINDOW: Final = 3600
@@ -49,7 +47,7 @@ class Operation:
     def arguments(self, size: Size) -> list[Arguments]:
         """Those of a run, in an order that is the same for everybody."""
         chance = random.Random(self.name)
-        return [self.draw(chance, size) for _ in range(DRAWN)]
+        return [self.draw(chance, size) for _ in range(size.drawn)]
 
 
 def field(row: Any, name: str) -> Any:
