@@ -19,7 +19,7 @@ from tortoise.manager import Manager
 from tortoise.queryset import QuerySet
 
 from digitwin.errors import AlreadyExistsError, InvalidInputError
-from digitwin.kernel import active
+from digitwin.kernel import active, writes
 from digitwin.kernel.ids import uuid7
 from digitwin.kernel.queries import Everything, Living
 from digitwin.kernel.relations import of_their_owners
@@ -94,10 +94,11 @@ class Model(models.Model, metaclass=ModelType):
         """One field after the other, so that one that does not fit can be named."""
         passed: set[str] = super()._set_kwargs({})
         for name, value in kwargs.items():
+            writes.refuse_naive(name, value)
             try:
                 with our_words(name):
                     passed |= super()._set_kwargs({name: value})
-            except (TypeError, ValueError) as error:
+            except writes.UNFIT as error:
                 raise InvalidInputError(f"{name} does not fit", field=name) from error
         return passed
 

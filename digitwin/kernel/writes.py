@@ -8,6 +8,7 @@ anything is sent.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from tortoise import fields
@@ -22,6 +23,9 @@ FIXED = frozenset(
     {"id", "user_id", "created_at", "updated_at", "version", "deleted_at", "deletion_id"}
 )
 """What no model writes: it is set once, or moves with every change."""
+
+UNFIT = (BaseORMException, AttributeError, OverflowError, TypeError, ValueError)
+"""What a conversion raises for a value that it cannot convert."""
 
 
 def guarded(model: type[Model]) -> Mapping[str, str]:
@@ -77,14 +81,21 @@ def stored(model: type[Model], name: str, value: Any, instance: Any = None) -> A
     field = model._meta.fields_map[name]
     if isinstance(field, fields.JSONField):
         return None if value is None and field.null else _json(name, value)
+    refuse_naive(name, value)
     try:
         converted = field.to_db_value(value, instance)
-    except (BaseORMException, TypeError, ValueError, OverflowError) as error:
+    except UNFIT as error:
         raise InvalidInputError(f"{name} does not fit into its column", field=name) from error
     found = complaint_about_text(converted) if isinstance(converted, str) else None
     if found is not None:
         raise InvalidInputError(f"{name} {found}", field=name)
     return converted
+
+
+def refuse_naive(name: str, value: Any) -> None:
+    """Refuse a moment that does not say its zone: Tortoise would guess one."""
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise InvalidInputError(f"{name} must carry a time zone", field=name)
 
 
 def _json(name: str, value: Any) -> str:
