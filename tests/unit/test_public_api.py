@@ -1,0 +1,109 @@
+"""What ``import digitwin`` offers, and what it costs."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import digitwin
+from digitwin import models
+
+
+def run(code: str) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def members(kind: type[Any]) -> list[tuple[str, Any]]:
+    """A class's own public methods and properties."""
+    return [
+        (name, member)
+        for name, member in vars(kind).items()
+        if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, property))
+    ]
+
+
+@pytest.mark.parametrize("module", [digitwin, models])
+def test_the_list_of_names_is_sorted_and_has_no_name_twice(module: Any) -> None:
+    assert module.__all__ == sorted(set(module.__all__))
+
+
+@pytest.mark.parametrize("name", digitwin.__all__)
+def test_every_name_can_be_imported_and_is_explained(name: str) -> None:
+    offered = getattr(digitwin, name)
+    assert inspect.getdoc(offered)
+    assert callable(offered)
+
+
+@pytest.mark.parametrize("name", models.__all__)
+def test_every_model_can_be_imported_and_is_explained(name: str) -> None:
+    assert vars(getattr(models, name))["__doc__"]
+
+
+@pytest.mark.parametrize("name", [n for n in digitwin.__all__ if n[0].isupper()])
+def test_every_public_method_is_explained(name: str) -> None:
+    assert [n for n, member in members(getattr(digitwin, name)) if not inspect.getdoc(member)] == []
+
+
+@pytest.mark.parametrize(
+    "name", ["users", "voices", "faces", "sessions", "documents", "cache", "limits", "audit"]
+)
+def test_every_method_of_a_repository_is_explained(name: str) -> None:
+    module = sys.modules[digitwin.Database.__module__]
+    repository = vars(module)[digitwin.Database.__annotations__[name]]
+    for kind in repository.__mro__[:-1]:
+        if kind.__module__.startswith("digitwin"):
+            assert [n for n, member in members(kind) if not inspect.getdoc(member)] == []
+
+
+def test_a_star_imports_exactly_what_is_offered() -> None:
+    there: dict[str, Any] = {}
+    exec("from digitwin import *", there)
+    assert sorted(there.keys() - {"__builtins__"}) == digitwin.__all__
+
+
+def test_what_is_not_offered_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        digitwin.nonsense  # noqa: B018
+    with pytest.raises(ImportError):
+        exec("from digitwin import nonsense")
+
+
+def test_a_shell_completes_what_is_offered() -> None:
+    assert set(digitwin.__all__) <= set(dir(digitwin))
+
+
+def test_what_is_offered_comes_with_its_types() -> None:
+    """A checker reads the names where they are loaded from: both lists are one."""
+    from digitwin import _public
+
+    assert sorted(name for name in vars(_public) if not name.startswith("_")) == digitwin.__all__
+
+
+@pytest.mark.parametrize("heavy", ["tortoise", "asyncpg", "pydantic", "typer", "rich", "asyncio"])
+def test_the_import_alone_loads_nothing_heavy(heavy: str) -> None:
+    assert run(f"import sys, digitwin; print({heavy!r} in sys.modules)") == "False"
+
+
+def test_the_errors_load_nothing_heavy() -> None:
+    loaded = run(
+        "import sys, digitwin.errors; print(sorted({'tortoise', 'asyncpg'} & {*sys.modules}))"
+    )
+    assert loaded == "[]"
+
+
+def test_a_name_is_loaded_at_its_first_use() -> None:
+    assert run("import digitwin; print(digitwin.uuid7().version)") == "7"
+
+
+def test_the_models_can_be_imported_first() -> None:
+    assert run("from digitwin.models import User; print(User.__name__)") == "User"
+
+
+def test_nothing_is_logged_or_printed_by_importing_everything() -> None:
+    assert run("from digitwin import *; import digitwin.models") == ""
