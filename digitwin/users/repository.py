@@ -261,7 +261,9 @@ class UserRepository(SoftDeleteRepository[User]):
         except AlreadyExistsError as error:
             holder = await self._core.db.fetchval(_SQL["holder_of_email"], address)
             raise AlreadyExistsError(
-                f"{user.email} belongs to another user by now", field="email", user_id=str(holder)
+                "email belongs to another user by now",
+                field="email",
+                user_id=holder and str(holder),
             ) from error
 
     async def _find(
