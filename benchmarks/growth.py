@@ -71,20 +71,16 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
 
 def run(steps: Sequence[int]) -> dict[str, Medians]:
     """By the operation's name."""
-    on_disk = steps[-1] >= FURTHER
     with ExitStack() as stack:
         stack.enter_context(cores.given_back())
         with cores.for_servers("apart"):
-            url = stack.enter_context(servers.embedded(on_disk=on_disk))
+            url = stack.enter_context(servers.embedded(on_disk=steps[-1] >= FURTHER))
         loop = stack.enter_context(CONDITIONS[0].loop())
-        return loop.run(_run(url, steps, on_disk))
+        return loop.run(_run(url, steps))
 
 
-async def _run(url: str, steps: Sequence[int], on_disk: bool) -> dict[str, Medians]:
+async def _run(url: str, steps: Sequence[int]) -> dict[str, Medians]:
     connection = await asyncpg.connect(**Place(url).asyncpg_arguments())
-    if on_disk:
-        await connection.execute("ALTER SYSTEM SET fsync = off")
-        await connection.execute("SELECT pg_reload_conf()")
     urls = {}
     for rows in steps:
         say(f"{rows:,} rows …")

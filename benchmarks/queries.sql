@@ -26,7 +26,8 @@ FROM generate_series($1::bigint, $2::bigint) AS n;
 
 -- name: turns
 -- Of the sessions $1 to $2 over $3 users, $4 each: a question of 20 to 140 characters, an
--- answer of 60 to 400.
+-- answer of 60 to 400. Twenty sessions go on at once, so that each turn of one lies on a page of
+-- its own, as in life.
 INSERT INTO conversation_turns (
     user_id, session_id, position, id, user_text, twin_text, asr_ms, retrieval_ms,
     llm_first_token_ms, llm_ms, tts_ms, first_audio_ms, total_ms, input_tokens, output_tokens
@@ -39,7 +40,8 @@ SELECT ('01990000-0000-7000-8001-' || lpad(to_hex(n % $3::bigint), 12, '0'))::uu
        left(repeat('From nine to six, Tuesday to Saturday; the oven rests on Mondays. ', 7),
             (60 + (n * 53 + position * 29) % 341)::int),
        80 + position, 3, 210, 480, 90, 390, 700, 320, 60
-FROM generate_series($1::bigint, $2::bigint) AS n, generate_series(1, $4::int) AS position;
+FROM generate_series($1::bigint, $2::bigint) AS n, generate_series(1, $4::int) AS position
+ORDER BY n / 20, position, n;
 
 -- name: embeddings
 -- Keys $1 to $2, with one of the vectors $3.

@@ -18,6 +18,8 @@ from digitwin import cluster
 from digitwin.testing.databases import fast_folder
 
 OLDEST = 15
+BUFFERS = "512MB"
+"""What a server keeps of its tables: enough for the pages in use, which the default is not."""
 DEBIAN = Path("/usr/lib/postgresql")
 
 
@@ -37,8 +39,16 @@ def folder(*, on_disk: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def embedded(*, on_disk: bool = False) -> Iterator[str]:
-    """The URL of the PostgreSQL that comes along, over its unix socket."""
+    """The URL of the PostgreSQL that comes along, over its unix socket.
+
+    On a disk its commits do not wait.
+    """
     with folder(on_disk=on_disk) as path:
+        cluster.start(path / "data")
+        with (path / "data" / "postgresql.conf").open("a") as settings:
+            settings.write(f"shared_buffers = {BUFFERS}\n")
+            settings.write("fsync = off\n" if on_disk else "")
+        cluster.stop(path / "data")
         target = cluster.start(path / "data")
         try:
             yield target.url
@@ -75,7 +85,8 @@ def with_tls() -> Iterator[str]:
 
 
 _TLS = (
-    "-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c max_connections=200 -c ssl=on"
+    f"-c shared_buffers={BUFFERS}"
+    " -p {port} -c listen_addresses=127.0.0.1 -k {folder} -c max_connections=200 -c ssl=on"
     " -c ssl_cert_file={folder}/server.crt -c ssl_key_file={folder}/server.key"
 )
 
