@@ -38,6 +38,13 @@ from digitwin.knowledge.results import (
     DocumentStatistics as DocumentStatistics,
     SearchHit as SearchHit,
 )
-from digitwin.limits.decision import Decision as Decision, EndpointUsage as EndpointUsage
+from digitwin.limits.decision import (
+    Ask as Ask,
+    Decision as Decision,
+    EndpointUsage as EndpointUsage,
+    JointDecision as JointDecision,
+)
+from digitwin.limits.reservation import Reservation as Reservation
+from digitwin.policies import Policy as Policy
 from digitwin.settings import Settings as Settings
 from digitwin.upkeep import MaintenanceReport as MaintenanceReport

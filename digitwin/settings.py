@@ -22,9 +22,10 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from digitwin.errors import ConfigurationError
+from digitwin.policies import Policy, policies_of
 
 DAY = 86_400.0
 
@@ -120,6 +121,14 @@ class Settings(BaseSettings):
     limiter_retention: Retention = 366 * DAY
     """``maintain()`` removes rate limits that nobody has used for this long."""
 
+    policies: Annotated[tuple[Policy, ...], BeforeValidator(policies_of)] = ()
+    """Who may ask for how much, for ``db.limits.check``; in the environment a list in JSON."""
+    decision_timeout: Timeout | None = None
+    """How long a decision of the limiter waits for the database, after which, or when it
+    cannot be reached, ``limiter_on_timeout`` decides; None: such a call raises, as all do."""
+    limiter_on_timeout: Literal["deny", "allow"] = "deny"
+    """What the limiter answers in place of a database that does not."""
+
     def __init__(self, **values: Any) -> None:
         if "schema" in values:
             values["schema_name"] = values.pop("schema")
@@ -131,6 +140,10 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             raise _explained(error) from None
+        except SettingsError:  # of the fields, these alone are read as JSON
+            raise ConfigurationError(
+                "Setting `policies`: must be a list in JSON", field="policies"
+            ) from None
         except UnicodeDecodeError:
             raise ConfigurationError("The file .env is not text in UTF-8") from None
 

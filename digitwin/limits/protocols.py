@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Iterable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from digitwin.limits.decision import Decision, EndpointUsage
+from digitwin.limits.decision import Ask, Decision, EndpointUsage, JointDecision
+
+
+class Reserved(Protocol):
+    """See :class:`~digitwin.Reservation`."""
+
+    @property
+    def allowed(self) -> bool: ...
+
+    async def settle(self, actual: int) -> Decision: ...
+
+    async def cancel(self) -> Decision: ...
+
+
+class Reserves(Awaitable[Reserved], AbstractAsyncContextManager[Reserved], Protocol):
+    """A reservation to be awaited or entered."""
 
 
 class RateLimits(Protocol):
@@ -20,6 +37,7 @@ class RateLimits(Protocol):
         limit: int,
         window: float | timedelta,
         cost: int = 1,
+        lease: int | None = None,
     ) -> Decision: ...
 
     async def peek(
@@ -40,7 +58,22 @@ class RateLimits(Protocol):
         limit: int,
         window: float | timedelta,
         cost: int = 1,
+        lease: int | None = None,
     ) -> Decision: ...
+
+    def reserve(
+        self,
+        subject: UUID | str,
+        endpoint: str,
+        *,
+        limit: int,
+        window: float | timedelta,
+        cost: int,
+    ) -> Reserves: ...
+
+    async def consume_all(self, asks: Iterable[Ask]) -> JointDecision: ...
+
+    async def check(self, user_id: UUID | str, endpoint: str, cost: int = 1) -> JointDecision: ...
 
     async def reset(
         self,

@@ -2,7 +2,8 @@
 -- One statement, so that no two callers take the same token. Its clock is read once and passed
 -- along in `excluded`: a clock that went back, or a caller that waited, grants nothing. `quiet`
 -- makes this one commit not wait for the disk, which a decision is not worth. A bucket that is
--- called with another limit stays as full, in parts of the whole, as it was.
+-- called with another limit stays as full, in parts of the whole, as it was. One in debt has an
+-- `updated_at` to come, until which nothing comes back.
 WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true))
 INSERT INTO rate_limits AS bucket
        (subject, endpoint, window_ms, max_tokens, tokens, allowed, updated_at)
@@ -16,13 +17,98 @@ SET (tokens, allowed, updated_at, max_tokens) = (
                            + $4 / $3 * 1000 * greatest(0, extract(
                                epoch FROM excluded.updated_at - bucket.updated_at)::float8)
           ) AS held) AS refilled)
-RETURNING tokens, allowed
+RETURNING tokens, allowed,
+          greatest(0, extract(epoch FROM updated_at - clock_timestamp()))::float8 AS behind
+
+-- name: consume_all
+-- All or none, in one statement. The buckets that are there are locked in the order of their key,
+-- and those that are not are made in it, so that no two callers wait for each other; a bucket
+-- that another caller makes meanwhile breaks the key, which undoes everything: ask again. Between
+-- `cost` and `most` as many whole tokens are taken as there are. `who` says whose asks apply.
+WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true), clock_timestamp() AS now),
+     who AS ({who}),
+     asked AS (SELECT ask.* FROM who JOIN unnest(
+                   $1::text[], $2::text[], $3::bigint[], $4::float8[], $5::float8[], $6::float8[],
+                   $7::text[]) WITH ORDINALITY
+                   AS ask (subject, endpoint, window_ms, full_at, cost, most, tier, place)
+               ON who.tier = ask.tier),
+     locked AS (SELECT place, tokens, max_tokens, updated_at
+                FROM asked JOIN rate_limits USING (subject, endpoint, window_ms)
+                ORDER BY subject, endpoint, window_ms FOR UPDATE OF rate_limits),
+     held AS (SELECT asked.*, locked.place IS NULL AS cold, now,
+                     greatest(now, locked.updated_at) AS updated_at,
+                     CASE WHEN locked.place IS NULL THEN full_at ELSE least(
+                         full_at, CASE WHEN max_tokens = full_at THEN tokens
+                                       ELSE tokens / max_tokens * full_at END
+                                  + full_at / window_ms * 1000 * greatest(0, extract(
+                                      epoch FROM now - locked.updated_at)::float8)) END AS tokens
+              FROM quiet CROSS JOIN asked LEFT JOIN locked USING (place)),
+     passed AS (SELECT bool_and(tokens >= cost) AS yes FROM held),
+     taken AS (SELECT held.*, CASE WHEN yes THEN greatest(cost, least(most, floor(tokens)))
+                                   ELSE 0 END AS take
+               FROM held CROSS JOIN passed),
+     moved AS (UPDATE rate_limits AS bucket
+               SET tokens = taken.tokens - take, max_tokens = full_at, allowed = true,
+                   updated_at = taken.updated_at
+               FROM taken
+               WHERE take > 0 AND NOT cold AND bucket.subject = taken.subject
+                     AND bucket.endpoint = taken.endpoint AND bucket.window_ms = taken.window_ms),
+     made AS (INSERT INTO rate_limits
+                     (subject, endpoint, window_ms, max_tokens, tokens, updated_at)
+              SELECT subject, endpoint, window_ms, full_at, tokens - take, updated_at FROM taken
+              WHERE take > 0 AND cold ORDER BY subject, endpoint, window_ms)
+SELECT place, take, tokens - take AS tokens, tokens >= cost AS allowed,
+       extract(epoch FROM updated_at - now)::float8 AS behind
+FROM who LEFT JOIN taken ON true ORDER BY place
+
+-- name: whoever
+-- For `consume_all`: every ask applies.
+SELECT '' AS tier
+
+-- name: of_tier
+-- For `consume_all`: those asks apply that name the person's tier, else those that name none.
+SELECT coalesce((SELECT named FROM unnest($8::text[]) AS named
+                 WHERE named = users.subscription_tier LIMIT 1), '') AS tier
+FROM users WHERE id = $9::uuid AND deleted_at IS NULL
+
+-- name: settle
+-- Gives back or takes, by the clock read at the start. What is given back pays the debt first and
+-- fills no bucket over; what is not there is owed: `updated_at` moves ahead by the time in which
+-- that many tokens come back, at most by one window. A bucket that is gone is full and stays so.
+WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true), clock_timestamp() AS now),
+     locked AS (SELECT given.*, tokens, max_tokens, updated_at
+                FROM unnest($1::text[], $2::text[], $3::bigint[], $4::float8[], $5::float8[])
+                     AS given (subject, endpoint, window_ms, full_at, change)
+                     JOIN rate_limits USING (subject, endpoint, window_ms)
+                ORDER BY subject, endpoint, window_ms FOR UPDATE OF rate_limits),
+     timed AS (SELECT locked.*, now, full_at / window_ms * 1000 AS rate,
+                      extract(epoch FROM updated_at - now)::float8 AS ahead
+               FROM quiet CROSS JOIN locked),
+     held AS (SELECT timed.*,
+                     least(full_at, CASE WHEN max_tokens = full_at THEN tokens
+                                         ELSE tokens / max_tokens * full_at END
+                                    + rate * greatest(0, -ahead)) AS held
+              FROM timed),
+     owed AS (SELECT held.*, held = 0 AND ahead BETWEEN 0 AND window_ms / 1000.0 AS owing FROM held),
+     net AS (SELECT owed.*,
+                    CASE WHEN owing THEN change - rate * ahead ELSE held + change END AS net,
+                    CASE WHEN owing THEN now ELSE greatest(now, updated_at) END AS since
+             FROM owed)
+UPDATE rate_limits AS bucket
+SET tokens = least(full_at, greatest(0, net)), max_tokens = full_at,
+    updated_at = since + make_interval(
+        secs => least(greatest(0, -net / rate), net.window_ms / 1000.0))
+FROM net
+WHERE bucket.subject = net.subject AND bucket.endpoint = net.endpoint
+      AND bucket.window_ms = net.window_ms
+RETURNING bucket.tokens, extract(epoch FROM bucket.updated_at - now)::float8 AS behind
 
 -- name: peek
 -- What `consume` would find, without taking or writing anything.
 SELECT least($4::float8, CASE WHEN max_tokens = $4 THEN tokens ELSE tokens / max_tokens * $4 END
                          + $4 / $3::bigint * 1000 * greatest(0, extract(
-                             epoch FROM clock_timestamp() - updated_at)::float8)) AS tokens
+                             epoch FROM clock_timestamp() - updated_at)::float8)) AS tokens,
+       greatest(0, extract(epoch FROM updated_at - clock_timestamp()))::float8 AS behind
 FROM rate_limits WHERE subject = $1 AND endpoint = $2 AND window_ms = $3
 
 -- name: reset

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import builtins
-import logging
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from digitwin.errors import DigiTwinError, RateLimitedError
+from digitwin.errors import RateLimitedError
 from digitwin.kernel.core import Core, operation
+from digitwin.kernel.ids import parse_id
 from digitwin.kernel.repository import Repository
-from digitwin.kernel.sql import load
-from digitwin.kernel.usage import Batch, Buffer
 from digitwin.limits import fields
-from digitwin.limits.decision import Decision, EndpointUsage
+from digitwin.limits.buckets import Buckets, Taking
+from digitwin.limits.decision import Ask, Decision, EndpointUsage, JointDecision
+from digitwin.limits.fields import Call
+from digitwin.limits.leases import Leases
+from digitwin.limits.patience import RETRY_AFTER, Patience
+from digitwin.limits.reservation import Reservation, Reserving
+from digitwin.limits.rules import Rules
+from digitwin.limits.usage import Usage
 
 if TYPE_CHECKING:
     from digitwin.limits.protocols import RateLimits
 
-_logger = logging.getLogger(__name__)
-
-BATCH: Final = 1000
-"""Rows looked at by one statement of ``purge``: some 10 ms, after which every lock is free."""
-
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-_SQL = load(__package__)
+T = TypeVar("T")
 
 
 class RateLimitRepository(Repository):
@@ -36,14 +35,20 @@ class RateLimitRepository(Repository):
     side by side. A decision is one statement and commits by itself, within a transaction too:
     a rollback refunds nothing, and no lock lasts until the commit. The database clock decides.
     Decisions do not wait for the disk: a crash of the server may forget the last few.
+
+    With ``decision_timeout`` set, a decision never raises because of the database: when there
+    is no answer in time, or no connection, ``limiter_on_timeout`` decides, and the decision
+    says that it is ``degraded``. The tokens may have been taken all the same.
     """
 
     def __init__(self, core: Core) -> None:
         super().__init__(core)
-        self._usage = Buffer(self._count, interval=core.settings.flush_interval)
-        self._usage.start()
+        self._buckets = Buckets(core)
+        self._leases = Leases(self._buckets)
+        self._rules = Rules(core.settings.policies)
+        self._usage = Usage(core)
+        self._patience = Patience.of(core.settings)
 
-    @operation
     async def consume(
         self,
         subject: UUID | str,
@@ -52,8 +57,18 @@ class RateLimitRepository(Repository):
         limit: int,
         window: float | timedelta,
         cost: int = 1,
+        lease: int | None = None,
     ) -> Decision:
         """Take tokens atomically, or none; the answer is true when they were there.
+
+        With ``lease`` the process takes that many tokens at once, or as many as there are, and
+        answers from memory until they are spent. All processes together never admit more than
+        the bucket holds; the tokens of a quiet one are missing to the others until they are
+        given back: five seconds after they were taken (or the window, if it is shorter) they
+        can no longer be spent, one more second and they are back. A closing handle gives back
+        at once; a killed process only ever makes fewer calls pass. A refusal is remembered
+        for as long as it says, at most a second. ``remaining`` and ``reset_after`` then are
+        what this process knows.
 
         Args:
             subject: whose bucket it is: a user's id, or any name such as an address, at most
@@ -63,13 +78,20 @@ class RateLimitRepository(Repository):
                 limit than before stays as full, in parts of the whole, as it was.
             window: seconds in which an empty bucket becomes full, 1 ms to 366 days.
             cost: tokens to take, 1 to ``limit``.
+            lease: tokens to take at once for a bucket asked very often, 1 to ``limit``.
 
         Raises:
             InvalidInputError: names the field that does not fit.
             OutcomeUnknownError: the answer was lost; the tokens may be gone.
         """
         call = fields.call(subject, endpoint, limit, window, cost)
-        return await self._decide(call)
+        if lease is not None:
+            fields.tokens(lease, "lease", 1, call.limit)
+            decision = self._leases.answer(call) if self._may_remember() else None
+            if decision is not None:
+                self._usage.count(call.bucket, decision.allowed)
+                return decision
+        return await self._decide(call, lease)
 
     @operation
     async def peek(
@@ -83,14 +105,12 @@ class RateLimitRepository(Repository):
     ) -> Decision:
         """What :meth:`consume` would answer now; takes nothing and counts nowhere.
 
-        ``remaining`` and ``reset_after`` speak of the bucket as it is.
+        ``remaining`` and ``reset_after`` speak of the bucket as it is, without what is leased.
         """
         call = fields.call(subject, endpoint, limit, window, cost)
-        held = await self._core.aside.fetchval(_SQL["peek"], *call.bucket, float(call.limit))
-        tokens = float(call.limit) if held is None else held
-        return _decision(call, tokens, tokens >= call.cost)
+        decision = await self._answer(self._buckets.peek(call))
+        return self._without_database(call) if decision is None else decision
 
-    @operation
     async def require(
         self,
         subject: UUID | str,
@@ -99,21 +119,85 @@ class RateLimitRepository(Repository):
         limit: int,
         window: float | timedelta,
         cost: int = 1,
+        lease: int | None = None,
     ) -> Decision:
         """As :meth:`consume`, for callers who cannot go on without.
 
         Raises:
             RateLimitedError: the tokens are not there; ``.decision`` says when to come back.
         """
-        call = fields.call(subject, endpoint, limit, window, cost)
-        decision = await self._decide(call)
+        decision = await self.consume(
+            subject, endpoint, limit=limit, window=window, cost=cost, lease=lease
+        )
         if not decision:
             raise RateLimitedError(
-                f"The budget for {call.bucket.endpoint} is spent:"
-                f" try again in {decision.retry_after:g} s",
+                f"The budget for {endpoint} is spent: try again in {decision.retry_after:g} s",
                 decision=decision,
             )
         return decision
+
+    def reserve(
+        self,
+        subject: UUID | str,
+        endpoint: str,
+        *,
+        limit: int,
+        window: float | timedelta,
+        cost: int,
+    ) -> Reserving:
+        """Take an estimate now and settle it when the number is known, as for LLM tokens.
+
+        Await it, or enter it: an ``async with`` block cancels it when it raises::
+
+            async with db.limits.reserve(user.id, "llm", limit=9000, window=60, cost=800) as budget:
+                if budget:
+                    answer = await ask_the_model()
+                    await budget.settle(answer.usage.total_tokens)
+
+        Args and Raises as :meth:`consume`; ``cost`` is the estimate.
+        """
+
+        async def make() -> Reservation:
+            call = fields.call(subject, endpoint, limit, window, cost)
+            decision = await self._decide(call, None)
+            return Reservation(self._core, self._buckets, call, decision)
+
+        return Reserving(make)
+
+    @operation
+    async def consume_all(self, asks: Iterable[Ask]) -> JointDecision:
+        """Take from several buckets, of all or of none, in one statement.
+
+        Args:
+            asks: 1 to 100, each of another bucket.
+
+        Raises:
+            InvalidInputError: names the field that does not fit.
+            OutcomeUnknownError: the answer was lost; the tokens may be gone.
+        """
+        calls = fields.calls(asks)
+        takings = await self._answer(self._buckets.take_all(calls))
+        return self._joint(calls, takings)
+
+    @operation
+    async def check(self, user_id: UUID | str, endpoint: str, cost: int = 1) -> JointDecision:
+        """Take what the policies for this person and endpoint demand, of all or of none.
+
+        The policies are the setting ``policies``. The person's tier is read by the same
+        statement: a changed one counts at once. Where no policy of the endpoint is for their
+        tier, the answer is true and holds no decision.
+
+        Raises:
+            InvalidInputError: no policy names the endpoint, or ``cost`` is more than one that
+                applies ever admits.
+            NotFoundError: there is no such person.
+        """
+        person = parse_id(user_id, "user_id")
+        calls, tiers = self._rules.calls(person, endpoint, cost)
+        takings = await self._answer(self._buckets.take_by_tier(calls, tiers, person))
+        for taking in takings or ():
+            fields.tokens(cost, "cost", 1, calls[taking.place].limit)
+        return self._joint(calls, takings)
 
     @operation
     async def reset(
@@ -125,23 +209,24 @@ class RateLimitRepository(Repository):
     ) -> int:
         """Fill a subject's buckets again; how many there were.
 
+        What other processes hold on lease remains theirs.
+
         Args:
             endpoint: only this one's; None means every endpoint.
             window: only the bucket of this window; None means every window.
         """
-        removed: int = await self._core.aside.fetchval(
-            _SQL["reset"],
+        whose = (
             fields.subject_name(subject),
             None if endpoint is None else fields.name(endpoint, "endpoint"),
             None if window is None else fields.milliseconds(window),
-            write=True,
         )
-        return removed
+        self._leases.forget(*whose)
+        return await self._buckets.reset(*whose)
 
     @operation
     async def usage(
         self, subject: UUID | str | None = None, since: datetime | None = None
-    ) -> builtins.list[EndpointUsage]:
+    ) -> list[EndpointUsage]:
         """Decisions by hour and endpoint, the oldest first; of all subjects, or of one.
 
         This handle's are complete; those of others arrive within their ``flush_interval``.
@@ -149,14 +234,10 @@ class RateLimitRepository(Repository):
         Args:
             since: the first hour is the one this moment lies in; None means from the start.
         """
-        await self._usage.flush()
-        start = _BEGINNING if since is None else fields.moment(since, "since")
-        if subject is None:
-            rows = await self._core.aside.fetch(_SQL["usage"].format(subject=""), start)
-        else:
-            query = _SQL["usage"].format(subject=" AND subject = $2")
-            rows = await self._core.aside.fetch(query, start, fields.subject_name(subject))
-        return [EndpointUsage(**row) for row in rows]
+        return await self._usage.read(
+            None if subject is None else fields.subject_name(subject),
+            None if since is None else fields.moment(since, "since"),
+        )
 
     @operation
     async def purge(self, older_than: float | timedelta) -> int:
@@ -166,55 +247,56 @@ class RateLimitRepository(Repository):
         several instances may run it at once.
         """
         age = fields.age(older_than)
-        removed = await self._purge_buckets(age)
-        while (
-            await self._core.aside.fetchval(_SQL["purge_usage_batch"], age, BATCH, write=True)
-            == BATCH
-        ):
-            pass
+        removed = await self._buckets.purge(age)
+        await self._usage.purge(age)
         return removed
 
     async def close(self) -> None:
-        """Write what is still counted in memory; the handle calls this as it closes."""
-        try:
-            await self._usage.stop()
-        except DigiTwinError as error:
-            _logger.warning("limits: %d counts could not be written: %s", len(self._usage), error)
+        """Give back what is on lease and write what is still counted in memory.
 
-    async def _decide(self, call: fields.Call) -> Decision:
-        row: Any = await self._core.aside.fetchrow(
-            _SQL["consume"], *call.bucket, float(call.limit), float(call.cost), write=True
+        The handle calls this as it closes.
+        """
+        await self._leases.stop()
+        if self._patience is not None:
+            await self._patience.stop()
+        await self._usage.close()
+
+    @operation
+    async def _decide(self, call: Call, lease: int | None) -> Decision:
+        decision = await self._answer(
+            self._leases.consume(call, lease) if lease else self._buckets.consume(call)
         )
-        tokens, allowed = row
-        key = (call.bucket.endpoint, call.bucket.subject)
-        self._usage.add(key, **({"allowed": 1} if allowed else {"denied": 1}))
-        return _decision(call, tokens, allowed)
+        if decision is None:
+            decision = self._without_database(call)
+        self._usage.count(call.bucket, decision.allowed)
+        return decision
 
-    async def _purge_buckets(self, age: float) -> int:
-        removed = 0
-        last: tuple[str, str, int] | None = ("", "", 0)
-        while last is not None:
-            row = await self._core.aside.fetchrow(
-                _SQL["purge_batch"], *last, BATCH, age, write=True
-            )
-            last = None if row is None else (row["subject"], row["endpoint"], row["window_ms"])
-            removed += 0 if row is None else row["gone"]
-        return removed
+    def _joint(self, calls: Sequence[Call], takings: Sequence[Taking] | None) -> JointDecision:
+        """What was taken, or, when nobody knows, what is answered all the same; counted."""
+        if takings is None:
+            answered = [(call, self._without_database(call)) for call in calls]
+        else:
+            answered = [(call := calls[each.place], each.decision(call)) for each in takings]
+        joint = JointDecision(
+            tuple(call.ask for call, _ in answered), tuple(decision for _, decision in answered)
+        )
+        refused = {call.bucket[:2]: call.bucket for call, decision in answered if not decision}
+        counted = refused or {call.bucket[:2]: call.bucket for call, _ in answered}
+        for bucket in counted.values():
+            self._usage.count(bucket, joint.allowed)
+        return joint
 
-    async def _count(self, batch: Batch) -> None:
-        counted = [
-            (endpoint, subject, counts.get("allowed", 0), counts.get("denied", 0))
-            for (endpoint, subject), counts in batch.items()
-        ]
-        await self._core.aside.execute(_SQL["count_usage"], *_columns(counted))
+    async def _answer(self, asking: Coroutine[Any, Any, T]) -> T | None:
+        """The database's, or None when it gave none in time and that is no error."""
+        return await (asking if self._patience is None else self._patience.wait(asking))
 
+    def _without_database(self, call: Call) -> Decision:
+        assert self._patience is not None
+        return Decision.without_database(self._patience.allow, call.limit, RETRY_AFTER)
 
-def _decision(call: fields.Call, tokens: float, allowed: bool) -> Decision:
-    return Decision.of(tokens, allowed, limit=call.limit, window=call.window, cost=call.cost)
-
-
-def _columns(rows: Iterable[tuple[Any, ...]]) -> builtins.list[builtins.list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+    def _may_remember(self) -> bool:
+        """Whether a call that asks no database is as good as one that would."""
+        return not self._core.closing and asyncio.get_running_loop() is self._core.loop
 
 
 if TYPE_CHECKING:

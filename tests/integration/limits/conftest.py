@@ -18,6 +18,7 @@ MONTH = 30 * 86_400
 
 Elapse = Callable[[float], Awaitable[None]]
 Tokens = Callable[[], Awaitable[float]]
+Waiting = Callable[[int], Awaitable[None]]
 
 
 @pytest.fixture
@@ -60,6 +61,23 @@ def tokens(raw: asyncpg.Connection) -> Tokens:
         return float(row["tokens"])
 
     return tokens
+
+
+@pytest.fixture
+async def waiting(digitwin_url: str) -> AsyncIterator[Waiting]:
+    """Return once so many statements in this database wait for a lock."""
+    watcher = await asyncpg.connect(digitwin_url)
+
+    async def until_they_wait(count: int) -> None:
+        async with asyncio.timeout(5):
+            while count > await watcher.fetchval(  # noqa: ASYNC110 - no event tells
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                await asyncio.sleep(0.005)
+
+    yield until_they_wait
+    await watcher.close()
 
 
 async def gathered(calls: Iterable[Awaitable[Any]]) -> list[Any]:

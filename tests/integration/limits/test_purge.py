@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from digitwin.errors import InvalidInputError
-from digitwin.limits import repository
+from digitwin.limits import buckets, usage
 from digitwin.limits.repository import RateLimitRepository
 from tests.integration.limits.conftest import MONTH, Elapse, gathered
 
@@ -44,7 +44,7 @@ async def test_a_bucket_that_is_not_full_again_stays(
 async def test_every_batch_is_walked_through(
     limits: RateLimitRepository, raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository, "BATCH", 7)
+    monkeypatch.setattr(buckets, "BATCH", 7)
     await raw.execute(
         "INSERT INTO rate_limits (subject, endpoint, window_ms, max_tokens, tokens, updated_at)"
         " SELECT 's' || n / 3, '/' || n % 3, 1000, 1, 1,"
@@ -58,7 +58,7 @@ async def test_every_batch_is_walked_through(
 async def test_old_usage_goes_with_them(
     limits: RateLimitRepository, raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository, "BATCH", 7)
+    monkeypatch.setattr(usage, "BATCH", 7)
     await raw.execute(
         "INSERT INTO rate_limit_usage (endpoint, subject, bucket, allowed)"
         " SELECT '/chat', 's' || n, now() - make_interval(hours => n), 1"
