@@ -35,6 +35,8 @@ TIME_LIMIT = 600.0
 """Seconds one migration may run."""
 
 _TRY_LOCK = "SELECT pg_try_advisory_lock(hashtextextended('digitwin.migrations:' || $1, 0))"
+_HAS_SCHEMA = "SELECT to_regnamespace(quote_ident($1)) IS NOT NULL"
+"""Asked first: CREATE SCHEMA wants a right on the database, even where it has nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,8 @@ async def _alone(connection: asyncpg.Connection, settings: Settings) -> AsyncIte
 async def _upgrade(connection: asyncpg.Connection, settings: Settings) -> list[str]:
     applied = []
     async with _alone(connection, settings):
-        await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{settings.schema_name}"')
+        if not await connection.fetchval(_HAS_SCHEMA, settings.schema_name):
+            await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{settings.schema_name}"')
         found = await state(connection)
         if found.pending and found.unknown:
             refusal = found.refusal(len(migration_files.all_migrations()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -109,6 +110,22 @@ async def test_a_schema_of_its_own(
     assert await catalog.read(connection) == "\n"
     done = in_checkout("-m", "aerich", "upgrade", DIGITWIN_SCHEMA="twins")
     assert "No upgrade items found" in done.stdout
+
+
+async def test_whoever_owns_a_schema_alone_may_migrate_it(
+    target: Target, connection: asyncpg.Connection
+) -> None:
+    """No right on the database is needed where the schema is there."""
+    await connection.execute(f"CREATE ROLE {target.database} LOGIN")
+    await connection.execute(f"CREATE SCHEMA twins AUTHORIZATION {target.database}")
+    theirs = replace(target, user=target.database)
+    try:
+        assert await migrations.upgrade(theirs, Settings(schema="twins"))
+        await connection.execute("SET search_path TO twins")
+        assert await catalog.read(connection) == catalog.SNAPSHOT.read_text()
+    finally:
+        await connection.execute(f"DROP OWNED BY {target.database} CASCADE")
+        await connection.execute(f"DROP ROLE {target.database}")
 
 
 def test_migrations_name_no_schema() -> None:
