@@ -147,7 +147,7 @@ async def _reply(cast: Cast, scene: Scene) -> Share:
         ("responses.get", "an answer given before"): lambda: db.cache.responses.get(
             key, user_id=understudy
         ),
-        ("sessions.add_turn", "what was said, and how fast"): lambda: db.sessions.add_turn(
+        ("sessions.add_turn", "what was said, how fast"): lambda: db.sessions.add_turn(
             session.id,
             user_id=understudy,
             user_text=QUESTION,

@@ -12,8 +12,10 @@ from rich.text import Text
 from digitwin.demo.reply import Share
 from digitwin.demo.stage import Scene, Tick
 
-BAR = 24
-"""Characters of a full bar."""
+BAR = 12
+"""Characters of a call's full bar: at 80 columns the words beside it keep to their line."""
+BUDGET_BAR = 72
+"""Characters of the whole budget."""
 
 NEXT = (
     ("digitwin db psql", "look at the rows yourself"),
@@ -69,14 +71,13 @@ def tell_next(console: Console) -> None:
 
 def _budget(share: Share) -> RenderableType:
     part = share.median / share.budget
-    width = 2 * BAR
-    spent = max(1, round(width * part))
+    spent = max(1, round(BUDGET_BAR * part))
     left = share.budget - share.median
     return Text.assemble(
-        "  ",
+        " ",
         ("█" * spent, "cyan"),
-        ("░" * (width - spent), "dim"),
-        f"  {part:.1%} spent: {left:.0f} ms are left to hear, think and speak",
+        ("░" * (BUDGET_BAR - spent), "dim"),
+        f"\n {part:.1%} spent: {left:.0f} ms are left to hear, think and speak",
     )
 
 

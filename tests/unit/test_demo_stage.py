@@ -76,3 +76,12 @@ def test_the_share_is_told_against_its_budget(width: int) -> None:
     assert "add_turn" in text(console)
     assert "2.5%" in text(console)
     assert "195 ms" in text(console)
+
+
+def test_on_eighty_columns_every_call_of_the_share_keeps_to_its_line() -> None:
+    console = told(80)
+    longest = Part("sessions.add_turn", "the question as a vector", 99.9, 99.9)
+    tell_share(console, Share((longest,), 99.9, 99.9))
+    lines = text(console).splitlines()
+    assert any("the question as a vector" in line and "99.9 ms" in line for line in lines)
+    assert any("are left to hear, think and speak" in line for line in lines)
