@@ -12,7 +12,7 @@ from rich.text import Text
 from digitwin.demo.reply import Share
 from digitwin.demo.stage import Scene, Tick
 
-BAR = 12
+BAR = 10
 """Characters of a call's full bar: at 80 columns the words beside it keep to their line."""
 BUDGET_BAR = 72
 """Characters of the whole budget."""
