@@ -36,10 +36,8 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--only", metavar="OPERATION", action="append", choices=names, help=", ".join(names)
     )
-    parser.add_argument("--peers", metavar="NAME,…", help=", ".join(peer.name for peer in PEERS))
-    parser.add_argument(
-        "--conditions", metavar="NAME,…", help=", ".join(each.name for each in CONDITIONS)
-    )
+    _add_list(parser, "--peers", [peer.name for peer in PEERS])
+    _add_list(parser, "--conditions", [condition.name for condition in CONDITIONS])
     parser.add_argument(
         "--cores",
         choices=cores.WAYS,
@@ -50,10 +48,23 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _add_list(parser: argparse.ArgumentParser, option: str, names: Sequence[str]) -> None:
+    """Names with commas between them; None when the option is left out."""
+
+    def parsed(text: str) -> list[str]:
+        chosen = text.split(",")
+        for name in chosen:
+            if name not in names:
+                raise argparse.ArgumentTypeError(f"there is no {name!r}")
+        return chosen
+
+    parser.add_argument(option, metavar="NAME,…", type=parsed, help=", ".join(names))
+
+
 def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
     chosen = options(arguments)
     conditions = _conditions(chosen)
-    left_out = [f"{each.title}: {each.missing()}" for each in conditions if each.missing()]
+    left_out = _left_out(conditions)
     runs = [
         [run(each, chosen) for each in conditions if not each.missing()] for _ in range(chosen.runs)
     ]
@@ -65,6 +76,13 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
     if _is_whole(chosen):
         keep(sections, left_out, chosen.runs)
     return 0
+
+
+def _left_out(conditions: Sequence[Condition]) -> list[str]:
+    """What cannot be had on this machine, and why."""
+    left_out = [f"{each.title}: {each.missing()}" for each in conditions if each.missing()]
+    no_redis = servers.without_redis()
+    return [*left_out, f"the peers on Redis: {no_redis}"] if no_redis else left_out
 
 
 def _is_whole(chosen: argparse.Namespace) -> bool:
@@ -107,8 +125,6 @@ async def _run(
     size, pace = filling.Size(), _pace(condition, chosen)
     version = await _prepare(url, size)
     peers = _peers(condition, chosen)
-    if redis is None and any(peer.on_redis for peer in peers):
-        say("  redis-server is not installed: its peers are left out")
     rows = {}
     for operation in _operations(chosen):
         say(f"  {operation.title}")
@@ -138,7 +154,7 @@ def _pace(condition: Condition, chosen: argparse.Namespace) -> Pace:
 
 def _conditions(chosen: argparse.Namespace) -> list[Condition]:
     if chosen.conditions:
-        return [each for each in CONDITIONS if each.name in chosen.conditions.split(",")]
+        return [each for each in CONDITIONS if each.name in chosen.conditions]
     return CONDITIONS[:1] if chosen.quick else CONDITIONS
 
 
@@ -147,7 +163,7 @@ def _operations(chosen: argparse.Namespace) -> list[Operation]:
 
 
 def _peers(condition: Condition, chosen: argparse.Namespace) -> list[type[Peer]]:
-    names = chosen.peers.split(",") if chosen.peers else condition.peers
+    names = chosen.peers or condition.peers
     return [peer for peer in PEERS if names is None or peer.name in names]
 
 

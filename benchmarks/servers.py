@@ -131,6 +131,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def without_redis() -> str | None:
+    """Why there can be no Redis."""
+    return None if shutil.which("redis-server") else "redis-server is not installed"
+
+
 @contextmanager
 def redis() -> Iterator[str | None]:
     """The URL of a Redis over its unix socket, or None where it is not installed.
@@ -138,7 +143,7 @@ def redis() -> Iterator[str | None]:
     It writes its journal every second: what PostgreSQL promises for a decision of the limiter,
     and less than it promises for a cached value.
     """
-    if shutil.which("redis-server") is None:
+    if without_redis():
         yield None
         return
     with folder() as path:

@@ -21,7 +21,7 @@ def table(section: Section) -> str:
         _promises(section),
         _many_callers(section, names),
     ]
-    return "\n\n".join(blocks) + "\n\n"
+    return "\n\n".join(block for block in blocks if block) + "\n\n"
 
 
 def say(text: str) -> None:
@@ -76,7 +76,7 @@ def _promises(section: Section) -> str:
                         MARKS[verdict.kept],
                     ]
                 )
-    return aligned(lines)
+    return aligned(lines) if len(lines) > 1 else ""
 
 
 def _median(figures: Figures | None) -> str:
