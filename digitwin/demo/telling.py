@@ -20,7 +20,7 @@ BUDGET_BAR = 72
 NEXT = (
     ("digitwin db psql", "look at the rows yourself"),
     ("digitwin stats", "what the database holds, in figures"),
-    ("digitwin replay FILE --concurrency 32", "whole conversations through the same stack"),
+    ("digitwin replay FILE --concurrency 32", "conversations through the whole stack"),
     ("the example at the top of README.md", "a dozen lines that do what you just saw"),
 )
 
