@@ -92,8 +92,9 @@ class _Lease:
             self.ends = self.ends if self.tokens else sent + min(call.window, LEASE_AGE)
             self.tokens += taking.taken
         else:
-            told = min(taking.decision(call).retry_after, REFUSAL_AGE)
-            self.refusal = _Refusal(call.cost, taking.tokens, taking.behind, now, sent + told)
+            missing = (call.cost - taking.tokens) * call.window / call.limit
+            until = sent + min(taking.behind + missing, REFUSAL_AGE)
+            self.refusal = _Refusal(call.cost, taking.tokens, taking.behind, now, until)
 
     def past(self, now: float) -> int:
         """Take out what is past its time."""
@@ -189,6 +190,9 @@ class Leases:
         try:
             sent = self._loop.time()
             self._owe(lease, sent)
+            if call.bucket in self._owed:
+                await self._give_back()
+                sent = self._loop.time()
             needed = call._replace(cost=call.cost - lease.tokens)
             taking = await self._buckets.take(needed, size)
             self._owe(lease, now := self._loop.time())

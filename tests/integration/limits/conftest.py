@@ -54,11 +54,11 @@ def elapse(raw: asyncpg.Connection) -> Elapse:
 
 @pytest.fixture
 def tokens(raw: asyncpg.Connection) -> Tokens:
-    """What the only bucket holds, as it is stored."""
+    """What the only bucket holds, as it is stored, but for what came back in a blink."""
 
     async def tokens() -> float:
         [row] = await raw.fetch("SELECT tokens FROM rate_limits")
-        return float(row["tokens"])
+        return round(float(row["tokens"]), 3)
 
     return tokens
 
