@@ -68,6 +68,18 @@ def test_every_promise_names_a_test_that_exists() -> None:
     assert missing == []
 
 
+def test_every_table_has_its_place_in_the_architecture() -> None:
+    tables = re.findall(r"^table (\w+)", read("tests/migrations/schema.txt"), re.MULTILINE)
+    assert len(tables) > 15
+    text = read("docs/architecture.md")
+    assert [table for table in tables if not re.search(rf"\b{table}\b", text)] == []
+    drawn = re.search(r"```mermaid\nerDiagram\n(.*?)```", text, re.DOTALL)
+    assert drawn is not None
+    ends = re.findall(r"^ +(\w+) \S+ (\w+) :", drawn[1], re.MULTILINE)
+    assert len(ends) > 5
+    assert {table for end in ends for table in end} - set(tables) == set()
+
+
 def variable_of(field: str) -> str:
     alias = Settings.model_fields[field].validation_alias
     return str(alias or f"DIGITWIN_{field.upper()}")
