@@ -10,12 +10,15 @@ WHERE user_id = $1 AND audience = $2 AND key = ANY($3::text[]) AND expires_at > 
 
 -- name: look
 -- A value, and what was forgotten before this moment, as one snapshot: a later look at the same
--- targets shows whether something was forgotten in between.
+-- targets shows whether something was forgotten in between. OFFSET 0 has each target looked up
+-- in the index: the planner, not knowing how few there are, would read all marks.
 SELECT (SELECT value FROM {table}
         WHERE user_id = $1 AND audience = $2 AND key = $3 AND expires_at > now()) AS value,
-       ARRAY(SELECT epoch FROM cache_invalidations
-             JOIN unnest($5::text[], $6::text[]) AS target (kind, name) USING (kind, name)
-             WHERE store = $4 ORDER BY epoch) AS epochs
+       ARRAY(SELECT epoch FROM unnest($5::text[], $6::text[]) AS target (kind, name),
+                    LATERAL (SELECT epoch FROM cache_invalidations AS mark
+                             WHERE mark.store = $4 AND mark.kind = target.kind
+                                   AND mark.name = target.name OFFSET 0) AS forgotten
+             ORDER BY epoch) AS epochs
 
 -- name: set
 -- The time to live counts from this statement, by the database clock.
@@ -24,13 +27,16 @@ VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))
 {or_replace}
 
 -- name: set_unless_forgotten
--- To be sent after `lock_shared`: its snapshot then shows what was forgotten meanwhile.
+-- To be sent after `lock_shared`: its snapshot then shows what was forgotten meanwhile. OFFSET 0
+-- as in `look`.
 INSERT INTO {table} (user_id, audience, key, value, tags, size_bytes, created_at, expires_at)
 SELECT $1, $2, $3, $4, $5::text[], $6::int, statement_timestamp(),
        statement_timestamp() + make_interval(secs => $7)
-WHERE NOT EXISTS (SELECT FROM cache_invalidations
-                  JOIN unnest($9::text[], $10::text[]) AS target (kind, name) USING (kind, name)
-                  WHERE store = $8 AND epoch <> ALL ($11::bigint[]))
+WHERE NOT EXISTS (SELECT FROM unnest($9::text[], $10::text[]) AS target (kind, name),
+                       LATERAL (SELECT epoch FROM cache_invalidations AS mark
+                                WHERE mark.store = $8 AND mark.kind = target.kind
+                                      AND mark.name = target.name OFFSET 0) AS forgotten
+                  WHERE epoch <> ALL ($11::bigint[]))
 {or_replace}
 
 -- name: or_replace

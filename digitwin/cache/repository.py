@@ -94,10 +94,9 @@ class CacheRepository(Repository):
         await self._counts.close()
 
     async def _forget(self, entries: frozenset[tuple[str, UUID]]) -> None:
-        """Forget people in stores, in an order that is everybody's: no two deadlock."""
-        ordered = sorted(entries)
-        await marks.forget(self._core.db, [marks.person(*entry) for entry in ordered])
-        for store, user_id in ordered:
+        """Forget people in stores."""
+        await marks.forget(self._core.db, [marks.person(*entry) for entry in entries])
+        for store, user_id in entries:
             await self._shelves[store].sweep_within(self._core.db, user_id)
 
     def _store(self, name: str, codec: Codec[In, Out], ttl: float) -> Store[In, Out]:

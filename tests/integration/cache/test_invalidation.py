@@ -73,7 +73,8 @@ async def test_what_is_asked_for_after_an_invalidation_is_made_anew(
     before = asyncio.create_task(store.get_or_create("key", slow, tags=["prices"]))
     await slow.begun.wait()
     await store.invalidate(tag="prices")
-    assert await store.get_or_create("key", fresh, tags=["prices"]) == "fresh"
+    async with asyncio.timeout(5):
+        assert await store.get_or_create("key", fresh, tags=["prices"]) == "fresh"
     slow.go_on.set()
     assert await before == "made"
     assert await store.get("key") == "fresh"
@@ -132,16 +133,20 @@ async def test_storing_waits_for_an_invalidation_under_way(
 
 
 async def test_invalidations_in_opposite_orders_never_wait_in_a_circle(
-    digitwin_db: Database, cache: CacheRepository, other: CacheRepository
+    cache: CacheRepository, other: CacheRepository, raw: asyncpg.Connection, waiting: Waiting
 ) -> None:
-    async def forget(first: CacheRepository, people: list[Any]) -> None:
-        for _ in range(20):
-            async with first._core.transaction():
-                for person in people:
-                    await first.forget_user(person)
+    first, last = sorted((marks.tagged("searches", tag) for tag in "ab"), key=lambda t: t.lock)
 
-    async with asyncio.timeout(30):
-        await asyncio.gather(forget(cache, [ADA, BOB]), forget(other, [BOB, ADA]))
+    async def forget(by: CacheRepository, targets: list[marks.Target]) -> None:
+        async with by._core.aside.transaction() as on:
+            await marks.forget(on, targets)
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as both, raw.transaction():
+        await raw.execute("SELECT pg_advisory_xact_lock($1)", last.lock)
+        both.create_task(forget(cache, [last, first]))
+        await waiting(1)
+        both.create_task(forget(other, [first, last]))
+        await waiting(2)
 
 
 async def test_forgetting_a_person_goes_with_the_transaction(
@@ -157,6 +162,44 @@ async def test_forgetting_a_person_goes_with_the_transaction(
         await cache.forget_user(ADA)
         assert await cache.responses.get("key", user_id=ADA) == "kept"
     assert await cache.responses.get("key", user_id=ADA) is None
+
+
+@pytest.mark.parametrize("store", TABLES)
+async def test_a_persons_searches_are_forgotten_with_the_transaction_and_nothing_else(
+    digitwin_db: Database, cache: CacheRepository, store: str
+) -> None:
+    shelf = getattr(cache, store)
+    for person in (ADA, BOB):
+        await shelf.set("key", [1.0], user_id=person)
+    with pytest.raises(RuntimeError):
+        async with digitwin_db.transaction():
+            await cache.forget_searches(ADA)
+            raise RuntimeError
+    assert await shelf.get("key", user_id=ADA) == [1.0]
+    await cache.forget_searches(ADA)
+    assert (await shelf.get("key", user_id=ADA) is None) == (store == "searches")
+    assert await shelf.get("key", user_id=BOB) == [1.0]
+
+
+async def test_what_a_savepoint_takes_back_is_not_forgotten(
+    digitwin_db: Database, cache: CacheRepository
+) -> None:
+    await cache.searches.set("key", "kept", user_id=ADA)
+    async with digitwin_db.transaction():
+        with pytest.raises(RuntimeError):
+            async with digitwin_db.transaction():
+                await cache.forget_user(ADA)
+                raise RuntimeError
+    assert await cache.searches.get("key", user_id=ADA) == "kept"
+
+
+async def test_a_transaction_that_has_forgotten_keeps_nobody_waiting_before_its_commit(
+    digitwin_db: Database, cache: CacheRepository, quick: Factory
+) -> None:
+    async with digitwin_db.transaction(), asyncio.timeout(5):
+        await cache.forget_user(ADA)
+        assert await cache.searches.get_or_create("key", quick, user_id=ADA) == "made"
+    assert await cache.searches.get("key", user_id=ADA) is None
 
 
 @pytest.mark.parametrize("store", TABLES)
@@ -178,7 +221,7 @@ async def test_old_marks_are_cleared_away(
 
 @st.composite
 def deeds(draw: st.DrawFn) -> tuple[Any, ...]:
-    kind = draw(st.sampled_from(["set", "get", "delete", "tag", "person", "all"]))
+    kind = draw(st.sampled_from(["set", "get", "many", "delete", "tag", "person", "both", "all"]))
     person, audience = draw(st.sampled_from([None, ADA, BOB])), draw(st.sampled_from("ov"))
     key, tags = draw(st.sampled_from("ab")), draw(st.sets(st.sampled_from("xy")))
     return kind, person, {"o": "owner", "v": "visitor"}[audience], key, tags
@@ -202,12 +245,18 @@ async def test_any_history_leaves_what_a_dictionary_would_hold(
             model[place] = n, tags
         elif kind == "get":
             assert await store.get(key, **scope) == model.get(place, (None,))[0]
+        elif kind == "many":
+            there = [k for k in "ab" if place._replace(key=k) in model]
+            assert await store.get_many(["a", "b"], **scope) == {
+                k: model[place._replace(key=k)][0] for k in there
+            }
         elif kind == "delete":
             assert await store.delete(key, **scope) == (model.pop(place, None) is not None)
         else:
             chosen = {
                 "tag": {"tag": "x"},
                 "person": {"user_id": person or NOBODY},
+                "both": {"tag": "x", "user_id": person or NOBODY},
                 "all": {},
             }[kind]
             gone = {

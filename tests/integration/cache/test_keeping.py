@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from digitwin.cache.repository import CacheRepository
+from digitwin.cache.shelf import BATCH
 from digitwin.database import Database
 from digitwin.testing import DatabaseFactory
 from tests.integration.cache.conftest import ADA, TABLES
@@ -119,6 +120,26 @@ async def test_an_entry_somebody_holds_is_passed_by(
     assert (await cache.purge_expired())["searches"] == 1
 
 
+async def test_no_statement_removes_more_than_a_batch(
+    cache: CacheRepository, raw: asyncpg.Connection
+) -> None:
+    """Whoever meets one of the locks waits some milliseconds at most."""
+    await raw.execute(
+        "CREATE TABLE removed (count int);"
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN INSERT INTO removed SELECT count(*) FROM gone; RETURN NULL; END$$;"
+        "CREATE TRIGGER noting AFTER DELETE ON vector_search_cache"
+        " REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION note();"
+        "INSERT INTO vector_search_cache (key, value, size_bytes, expires_at)"
+        " SELECT n::text, '1', 1, now() + n % 2 * interval '1 h'"
+        " FROM generate_series(1, 5000) AS n"
+    )
+    assert (await cache.purge_expired())["searches"] == 2500
+    assert await cache.searches.invalidate() == 2500
+    assert await raw.fetchval("SELECT max(count) FROM removed") == BATCH
+    assert await raw.fetchval("SELECT sum(count) FROM removed") == 5000
+
+
 async def test_every_call_finds_a_connection_beside_open_transactions(
     digitwin_db_factory: DatabaseFactory,
 ) -> None:
@@ -131,24 +152,3 @@ async def test_every_call_finds_a_connection_beside_open_transactions(
             await shelf.invalidate(tag="none")
         await db.cache.purge_expired()
         await db.cache.statistics()
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT value FROM {table} WHERE user_id = $1 AND audience = 'owner' AND key = 'a'",
-        "SELECT key FROM {table} WHERE tags @> '{{t7}}' AND $1::uuid IS NOT NULL",
-        "SELECT key FROM {table} WHERE expires_at <= now() AND $1::uuid IS NOT NULL"
-        " ORDER BY expires_at LIMIT 1000",
-        "SELECT key FROM {table} WHERE user_id = $1",
-    ],
-)
-async def test_nothing_reads_the_whole_table(raw: asyncpg.Connection, statement: str) -> None:
-    await raw.execute(
-        "INSERT INTO llm_response_cache (user_id, key, value, tags, size_bytes, expires_at)"
-        " SELECT gen_random_uuid(), n::text, '1', ARRAY['t' || n % 500], 1,"
-        " now() + make_interval(secs => n - 100) FROM generate_series(1, 20000) AS n"
-    )
-    await raw.execute("ANALYZE llm_response_cache")
-    plan = await raw.fetch(f"EXPLAIN {statement.format(table='llm_response_cache')}", ADA)
-    assert not any("Seq Scan" in row[0] for row in plan), plan
