@@ -183,6 +183,46 @@ async def test_it_waits_for_a_decision_under_way_and_sees_what_it_took(
     assert sum([bool(await joint) for joint in joints]) == 1
 
 
+INSERT = """
+    INSERT INTO rate_limits (subject, endpoint, window_ms, max_tokens, tokens)
+    VALUES ($1, '/chat', 86400000, 5, 0)
+"""
+LOCK = "SELECT FROM rate_limits WHERE subject = $1 FOR UPDATE NOWAIT"
+
+
+async def test_a_bucket_that_another_makes_meanwhile_is_the_one_that_counts(
+    limits: RateLimitRepository, raw: asyncpg.Connection, waiting: Waiting
+) -> None:
+    """Nothing is taken of the others either, nor twice when it is asked for again."""
+    for tokens, there in ((0, False), (5, True)):
+        async with raw.transaction():
+            await raw.execute(INSERT, "ada")
+            await raw.execute("UPDATE rate_limits SET tokens = $1", tokens)
+            joint = asyncio.ensure_future(limits.consume_all([PER_MONTH, PER_DAY]))
+            await waiting(1)
+        assert bool(await joint) is there
+        assert await left(limits, PER_DAY) == (4 if there else 0)
+        assert await left(limits, PER_MONTH) == (7 if there else 8)
+        await limits.reset("ada")
+
+
+@pytest.mark.parametrize("warm", [True, False])
+async def test_who_waits_for_one_bucket_holds_none_that_comes_after_it(
+    limits: RateLimitRepository, raw: asyncpg.Connection, waiting: Waiting, warm: bool
+) -> None:
+    """Rows that are there and rows that are made are taken in the order of their key."""
+    asks = [Ask(subject, "/chat", 5, DAY) for subject in ("b", "a", "c")]
+    if warm:
+        await limits.consume_all(asks)
+    async with raw.transaction():
+        await raw.execute(LOCK if warm else INSERT, "a")
+        joint = asyncio.ensure_future(limits.consume_all(asks))
+        await waiting(1)
+        for subject in ("b", "c"):
+            await raw.execute(LOCK if warm else INSERT, subject)
+    assert bool(await joint) is warm
+
+
 async def test_it_stands_aside_of_transactions(digitwin_db: Database) -> None:
     with pytest.raises(ZeroDivisionError):
         async with digitwin_db.transaction():
