@@ -7,8 +7,11 @@ configuration here as ``TORTOISE_ORM``.
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +88,17 @@ async def drift() -> str | None:
 
 
 async def _draft(folder: Path, name: str, *, empty: bool = False) -> Path | None:
+    """In a process of its own: Aerich initialises the models anew, which undoes our wiring."""
+    loop = asyncio.get_running_loop()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return await loop.run_in_executor(process, _draft_alone, folder, name, empty)
+
+
+def _draft_alone(folder: Path, name: str, empty: bool) -> Path | None:
+    return asyncio.run(_drafted(folder, name, empty))
+
+
+async def _drafted(folder: Path, name: str, empty: bool) -> Path | None:
     from aerich import Command
     from tortoise.context import TortoiseContext
 
