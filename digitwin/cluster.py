@@ -60,6 +60,7 @@ def stop(data: Path) -> bool:
     if running(data) is None:
         return False
     try:
+        _hand_over(data)  # somebody may have closed a folder above it since the start
         _run(data, "pg_ctl", "-w", "-m", "fast", "-D", str(data), "stop")
     except (RuntimeError, OSError) as error:
         raise ConnectionFailedError(f"The embedded PostgreSQL does not stop: {error}") from error
