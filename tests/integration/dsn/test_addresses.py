@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -59,6 +62,37 @@ async def test_a_certificate_of_another_name_is_refused_by_verify_full(
     assert await ask(f"{address}&sslmode=verify-ca")
     with pytest.raises(ssl.SSLCertVerificationError):
         await ask(f"{address}&sslmode=verify-full")
+
+
+async def test_a_version_of_tls_that_is_too_old_is_refused(debian: DebianServer) -> None:
+    trusted = f"postgres://trusted@localhost:{debian.port}/twins"
+    wanted = f"{trusted}?sslmode=verify-full&sslrootcert={debian.folder}/ca.crt"
+    async with no_newer_than_tls_1_2(trusted):
+        assert await ask(wanted, VERSION) == "TLSv1.2"
+        with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
+            await ask(f"{wanted}&ssl_min_protocol_version=TLSv1.3")
+
+
+VERSION = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+
+
+@asynccontextmanager
+async def no_newer_than_tls_1_2(address: str) -> AsyncIterator[None]:
+    connection = await asyncpg.connect(**dsn.parse(address).connect_args())
+
+    async def change(statement: str, to: str) -> None:
+        await connection.execute(statement)
+        await connection.fetchval("SELECT pg_reload_conf()")
+        async with asyncio.timeout(20):
+            while await ask(address, VERSION) != to:
+                pass
+
+    try:
+        await change("ALTER SYSTEM SET ssl_max_protocol_version = 'TLSv1.2'", "TLSv1.2")
+        yield
+    finally:
+        await change("ALTER SYSTEM RESET ssl_max_protocol_version", "TLSv1.3")
+        await connection.close()
 
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca"])
