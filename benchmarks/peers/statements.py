@@ -22,6 +22,7 @@ from digitwin.kernel.ids import NOBODY, uuid7
 from digitwin.kernel.jsonb import dumps
 from digitwin.kernel.rows import columns
 from digitwin.kernel.sql import load
+from digitwin.limits.buckets import CONSUME
 from digitwin.users.models import User
 
 CACHE: Final = (NOBODY, "owner")
@@ -39,7 +40,7 @@ def sql(operation: str) -> str:
         "embedding_set": lambda: _cache("set", "embedding_cache"),
         "response_get": lambda: _cache("get", "llm_response_cache"),
         "response_set": lambda: _cache("set", "llm_response_cache", ", hit_count = 0"),
-        "consume": lambda: load("digitwin.limits")["consume"],
+        "consume": lambda: CONSUME,
     }
     return builders[operation]()
 

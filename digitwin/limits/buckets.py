@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import floor
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,7 +18,7 @@ BATCH: Final = 1000
 """Rows looked at by one statement of ``purge``: some 10 ms, after which every lock is free."""
 
 _SQL = load(__package__)
-_CONSUME = _SQL["consume"]
+CONSUME = _SQL["consume"].format(held=_SQL["held"])
 _OF_ALL = _SQL["consume_all"].format(who=_SQL["whoever"])
 _OF_TIER = _SQL["consume_all"].format(who=_SQL["of_tier"])
 
@@ -41,10 +42,20 @@ class Taking:
 
 
 def decision(call: Call, tokens: float, allowed: bool, behind: float = 0.0) -> Decision:
-    """What a bucket means for a call."""
-    return Decision.of(
-        tokens, allowed, limit=call.limit, window=call.window, cost=call.cost, behind=behind
-    )
+    """What a bucket of ``tokens`` means for a call.
+
+    Args:
+        behind: seconds until the bucket begins to refill: it is in debt.
+    """
+    limit = call.limit
+    second = call.window / limit
+    retry_after = 0.0 if allowed else _round_up(behind + (call.cost - tokens) * second)
+    return Decision(allowed, limit, floor(tokens), retry_after, behind + (limit - tokens) * second)
+
+
+def _round_up(seconds: float) -> float:
+    """To the next millisecond: whoever waits that long finds the token in spite of rounding."""
+    return (floor(seconds * 1000) + 1) / 1000
 
 
 class Buckets:
@@ -56,7 +67,7 @@ class Buckets:
     async def consume(self, call: Call) -> Decision:
         """Take the cost, or nothing."""
         row: Any = await self._aside.fetchrow(
-            _CONSUME, *call.bucket, call.limit, call.cost, write=True
+            CONSUME, *call.bucket, call.limit, call.cost, write=True
         )
         return decision(call, *row)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import floor
+from typing import NamedTuple
 from uuid import UUID
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Whether a call may go on; itself true when it may. Durations are seconds."""
 
     allowed: bool
@@ -29,41 +28,6 @@ class Decision:
 
     def __bool__(self) -> bool:
         return self.allowed
-
-    @classmethod
-    def of(
-        cls,
-        tokens: float,
-        allowed: bool,
-        *,
-        limit: int,
-        window: float,
-        cost: int,
-        behind: float = 0.0,
-    ) -> Decision:
-        """What a bucket of ``tokens`` means for a call of ``cost``.
-
-        Args:
-            behind: seconds until the bucket begins to refill: it is in debt.
-        """
-        second = window / limit
-        return cls(
-            allowed,
-            limit,
-            floor(tokens),
-            0.0 if allowed else _round_up(behind + (cost - tokens) * second),
-            behind + (limit - tokens) * second,
-        )
-
-    @classmethod
-    def without_database(cls, allowed: bool, limit: int, retry_after: float) -> Decision:
-        """What is answered when nobody knows what the bucket holds."""
-        return cls(allowed, limit, 0, 0.0 if allowed else retry_after, 0.0, degraded=True)
-
-
-def _round_up(seconds: float) -> float:
-    """To the next millisecond: whoever waits that long finds the token in spite of rounding."""
-    return (floor(seconds * 1000) + 1) / 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,18 @@ INSERT INTO rate_limits AS bucket
        (subject, endpoint, window_ms, max_tokens, tokens, allowed, updated_at)
 SELECT $1, $2, $3::bigint, $4::float8, $4::float8 - $5::float8, true, clock_timestamp() FROM quiet
 ON CONFLICT (subject, endpoint, window_ms) DO UPDATE
-SET (tokens, allowed, updated_at, max_tokens) = (
-    SELECT CASE WHEN held >= $5 THEN held - $5 ELSE held END, held >= $5,
-           greatest(bucket.updated_at, excluded.updated_at), excluded.max_tokens
-    FROM (SELECT least($4, CASE WHEN bucket.max_tokens = $4 THEN bucket.tokens
-                                ELSE bucket.tokens / bucket.max_tokens * $4 END
-                           + $4 / $3 * 1000 * greatest(0, extract(
-                               epoch FROM excluded.updated_at - bucket.updated_at)::float8)
-          ) AS held) AS refilled)
+SET tokens = {held} - CASE WHEN {held} >= $5 THEN $5 ELSE 0 END, allowed = {held} >= $5,
+    max_tokens = excluded.max_tokens, updated_at = greatest(bucket.updated_at, excluded.updated_at)
 RETURNING tokens, allowed,
-          greatest(0, extract(epoch FROM updated_at - clock_timestamp()))::float8 AS behind
+          greatest(0, date_part('epoch', updated_at - clock_timestamp())) AS behind
+
+-- name: held
+-- For `consume`: what the bucket has by now. Three times in the statement it costs less than once
+-- in a subselect (6 of 91 us), and `date_part` less than `extract` with its numeric (4 of 95).
+least($4, CASE WHEN bucket.max_tokens = $4 THEN bucket.tokens
+               ELSE bucket.tokens / bucket.max_tokens * $4 END
+          + $4 / $3 * 1000 * greatest(
+              0, date_part('epoch', excluded.updated_at - bucket.updated_at)))
 
 -- name: consume_all
 -- All or none, in one statement. The buckets that are there are locked in the order of their key,
@@ -40,8 +42,8 @@ WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true), clock_times
                      CASE WHEN locked.place IS NULL THEN full_at ELSE least(
                          full_at, CASE WHEN max_tokens = full_at THEN tokens
                                        ELSE tokens / max_tokens * full_at END
-                                  + full_at / window_ms * 1000 * greatest(0, extract(
-                                      epoch FROM now - locked.updated_at)::float8)) END AS tokens
+                                  + full_at / window_ms * 1000 * greatest(
+                                      0, date_part('epoch', now - locked.updated_at))) END AS tokens
               FROM quiet CROSS JOIN asked LEFT JOIN locked USING (place)),
      passed AS (SELECT bool_and(tokens >= cost) AS yes FROM held),
      taken AS (SELECT held.*, CASE WHEN yes THEN greatest(cost, least(most, floor(tokens)))
@@ -58,7 +60,7 @@ WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true), clock_times
               SELECT subject, endpoint, window_ms, full_at, tokens - take, updated_at FROM taken
               WHERE take > 0 AND cold ORDER BY subject, endpoint, window_ms)
 SELECT place, take, tokens - take AS tokens, tokens >= cost AS allowed,
-       extract(epoch FROM updated_at - now)::float8 AS behind
+       date_part('epoch', updated_at - now) AS behind
 FROM who LEFT JOIN taken ON true ORDER BY place
 
 -- name: whoever
@@ -82,14 +84,15 @@ WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true), clock_times
                      JOIN rate_limits USING (subject, endpoint, window_ms)
                 ORDER BY subject, endpoint, window_ms FOR UPDATE OF rate_limits),
      timed AS (SELECT locked.*, now, full_at / window_ms * 1000 AS rate,
-                      extract(epoch FROM updated_at - now)::float8 AS ahead
+                      date_part('epoch', updated_at - now) AS ahead
                FROM quiet CROSS JOIN locked),
      held AS (SELECT timed.*,
                      least(full_at, CASE WHEN max_tokens = full_at THEN tokens
                                          ELSE tokens / max_tokens * full_at END
                                     + rate * greatest(0, -ahead)) AS held
               FROM timed),
-     owed AS (SELECT held.*, held = 0 AND ahead BETWEEN 0 AND window_ms / 1000.0 AS owing FROM held),
+     owed AS (SELECT held.*, held = 0 AND ahead BETWEEN 0 AND window_ms / 1000.0 AS owing
+              FROM held),
      net AS (SELECT owed.*,
                     CASE WHEN owing THEN change - rate * ahead ELSE held + change END AS net,
                     CASE WHEN owing THEN now ELSE greatest(now, updated_at) END AS since
@@ -101,14 +104,14 @@ SET tokens = least(full_at, greatest(0, net)), max_tokens = full_at,
 FROM net
 WHERE bucket.subject = net.subject AND bucket.endpoint = net.endpoint
       AND bucket.window_ms = net.window_ms
-RETURNING bucket.tokens, extract(epoch FROM bucket.updated_at - now)::float8 AS behind
+RETURNING bucket.tokens, date_part('epoch', bucket.updated_at - now) AS behind
 
 -- name: peek
 -- What `consume` would find, without taking or writing anything.
 SELECT least($4::float8, CASE WHEN max_tokens = $4 THEN tokens ELSE tokens / max_tokens * $4 END
-                         + $4 / $3::bigint * 1000 * greatest(0, extract(
-                             epoch FROM clock_timestamp() - updated_at)::float8)) AS tokens,
-       greatest(0, extract(epoch FROM updated_at - clock_timestamp()))::float8 AS behind
+                         + $4 / $3::bigint * 1000 * greatest(
+                             0, date_part('epoch', clock_timestamp() - updated_at))) AS tokens,
+       greatest(0, date_part('epoch', updated_at - clock_timestamp())) AS behind
 FROM rate_limits WHERE subject = $1 AND endpoint = $2 AND window_ms = $3
 
 -- name: reset

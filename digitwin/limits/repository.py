@@ -292,7 +292,8 @@ class RateLimitRepository(Repository):
 
     def _without_database(self, call: Call) -> Decision:
         assert self._patience is not None
-        return Decision.without_database(self._patience.allow, call.limit, RETRY_AFTER)
+        allow = self._patience.allow
+        return Decision(allow, call.limit, 0, 0.0 if allow else RETRY_AFTER, 0.0, degraded=True)
 
     def _may_remember(self) -> bool:
         """Whether a call that asks no database is as good as one that would."""

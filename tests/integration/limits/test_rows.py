@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
 
 from digitwin.database import Database
 from digitwin.kernel.sql import load
+from digitwin.limits.buckets import CONSUME
 from digitwin.limits.repository import RateLimitRepository
 from tests.integration.limits.conftest import MONTH
 
 SQL = load("digitwin.limits")
+
+BOTH = (["s5", "s6"], ["/5", "/6"], [60_000, 60_000])
+ASKED = (*BOTH, [10.0, 10.0], [1.0, 1.0], [1.0, 1.0], ["", ""])
 
 
 async def test_decisions_rewrite_their_row_in_place(
@@ -68,21 +73,38 @@ async def crowd(raw: asyncpg.Connection) -> asyncpg.Connection:
         ("peek", ("s5", "/5", 60_000, 10.0)),
         ("reset", ("s5", None, None)),
         ("reset", ("s5", "/5", 60_000)),
+        ("settle", (*BOTH, [10.0, 10.0], [1.0, -1.0])),
+        ("consume_all", ASKED),
     ],
 )
 async def test_no_statement_scans_the_table(
     crowd: asyncpg.Connection, name: str, arguments: tuple[Any, ...]
 ) -> None:
-    plan = json.loads(await crowd.fetchval(f"EXPLAIN (FORMAT JSON) {SQL[name]}", *arguments))
+    sql = SQL[name].format(who=SQL["whoever"])
+    plan = json.loads(await crowd.fetchval(f"EXPLAIN (FORMAT JSON) {sql}", *arguments))
     assert "Seq Scan" not in scans(plan[0]["Plan"], "rate_limits")
     assert scans(plan[0]["Plan"], "rate_limits")
 
 
+async def test_a_person_is_found_by_their_id(crowd: asyncpg.Connection) -> None:
+    await crowd.execute(
+        "INSERT INTO users (id, email, name) SELECT gen_random_uuid(), n || '@example.com', 'N'"
+        " FROM generate_series(1, 5000) AS n"
+    )
+    await crowd.execute("ANALYZE users")
+    sql = SQL["consume_all"].format(who=SQL["of_tier"])
+    plan = json.loads(
+        await crowd.fetchval(f"EXPLAIN (FORMAT JSON) {sql}", *ASKED, ["pro"], UUID(int=7))
+    )
+    assert "Seq Scan" not in scans(plan[0]["Plan"], "users") + scans(plan[0]["Plan"], "rate_limits")
+    assert scans(plan[0]["Plan"], "users")
+
+
 async def test_a_decision_finds_its_row_by_the_key(crowd: asyncpg.Connection) -> None:
     arguments = ("s5", "/5", 60_000, 10.0, 1.0)
-    plan = json.loads(await crowd.fetchval(f"EXPLAIN (FORMAT JSON) {SQL['consume']}", *arguments))[
-        0
-    ]["Plan"]
+    plan = json.loads(await crowd.fetchval(f"EXPLAIN (FORMAT JSON) {CONSUME}", *arguments))[0][
+        "Plan"
+    ]
     insert = next(node for node in walk(plan) if node["Node Type"] == "ModifyTable")
     assert insert["Conflict Arbiter Indexes"] == ["rate_limits_pkey"]
     assert not scans(plan, "rate_limits")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, strategies as st
 
+from digitwin.limits.buckets import decision
 from digitwin.limits.decision import Ask, Decision, JointDecision
+from digitwin.limits.fields import call
 
 ASKS = (Ask("ada", "/chat", 10, 60), Ask("ada", "/chat", 100, 3600))
 YES = Decision(True, 10, 4, 0.0, 36.0)
@@ -23,13 +24,12 @@ def test_who_waits_as_told_finds_the_tokens(
     limit: int, window: float, held: float, wanted: float, behind: float
 ) -> None:
     cost = max(1, round(wanted * limit))
+    asked = call("ada", "/chat", limit, window, cost)
     tokens = min(held * limit, cost * (1 - 1e-9))
-    decision = Decision.of(
-        tokens, False, limit=limit, window=window, cost=cost, behind=behind * window
-    )
-    waited = decision.retry_after - behind * window
-    assert tokens + waited * limit / window >= cost * (1 - 1e-9)
-    assert decision.remaining <= tokens < decision.remaining + 1
+    told = decision(asked, tokens, False, behind * window)
+    waited = told.retry_after - behind * window
+    assert tokens + waited * limit / asked.window >= cost * (1 - 1e-9)
+    assert told.remaining <= tokens < told.remaining + 1
 
 
 def test_a_decision_is_as_true_as_the_permit() -> None:
@@ -54,10 +54,7 @@ def test_where_nothing_limits_all_is_allowed() -> None:
     assert (joint.remaining, joint.degraded, len(joint)) == (None, False, 0)
 
 
-@pytest.mark.parametrize("allowed", [True, False])
-def test_what_was_decided_without_the_database_says_so(allowed: bool) -> None:
-    decision = Decision.without_database(allowed, 10, 1.0)
-    assert decision.degraded
-    assert bool(decision) is allowed
-    assert decision.retry_after == (0 if allowed else 1)
-    assert JointDecision(ASKS, (YES, decision)).degraded
+def test_one_decided_without_the_database_is_told_apart() -> None:
+    degraded = Decision(True, 10, 0, 0.0, 0.0, degraded=True)
+    assert JointDecision(ASKS, (YES, degraded)).degraded
+    assert not YES.degraded
