@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Generator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -108,7 +109,7 @@ class Database:
         self._target = target
         self._server = server
         self._closed: asyncio.Task[None] | None = None
-        self.cache = CacheRepository(core)
+        self.cache = CacheRepository(core, partial(opening.connect_once, core.settings, target))
         self.limits = RateLimitRepository(core)
         self.audit = AuditLogRepository(core)
         personal = UserScope(core, self.cache, None)

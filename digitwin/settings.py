@@ -121,6 +121,12 @@ class Settings(BaseSettings):
     limiter_retention: Retention = 366 * DAY
     """``maintain()`` removes rate limits that nobody has used for this long."""
 
+    cache_memory_entries: int = Field(10_000, ge=0, le=10_000_000)
+    """Cached values that a handle keeps in memory at most; 0 keeps none, and opens no
+    connection beside the pool to hear of changes."""
+    cache_memory_bytes: int = Field(64 * 2**20, ge=0, le=2**40)
+    """Bytes that these take at most; 0 keeps none."""
+
     policies: Annotated[tuple[Policy, ...], BeforeValidator(policies_of)] = ()
     """Who may ask for how much, for ``db.limits.check``; in the environment a list in JSON."""
     decision_timeout: Timeout | None = None

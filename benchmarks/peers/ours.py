@@ -11,13 +11,17 @@ from benchmarks.peers.base import POOL, Peer
 
 
 class Digitwin(Peer):
-    """One handle with its defaults."""
+    """One handle with its defaults, but for the cache's memory."""
 
     name, title, packages = "digitwin", "digitwin", ("digitwin", "tortoise-orm", "asyncpg")
 
     async def open(self) -> None:
         self.db = await digitwin.connect(
-            self.place.url, pool_min=POOL, pool_max=POOL, migrate="skip"
+            self.place.url,
+            pool_min=POOL,
+            pool_max=POOL,
+            migrate="skip",
+            cache_memory_entries=0,  # what is measured is the PostgreSQL level
         )
 
     async def close(self) -> None:
@@ -55,7 +59,11 @@ class Scoped(Peer):
 
     async def open(self) -> None:
         self.db = await digitwin.connect(
-            self.place.url, pool_min=POOL, pool_max=POOL, migrate="skip"
+            self.place.url,
+            pool_min=POOL,
+            pool_max=POOL,
+            migrate="skip",
+            cache_memory_entries=0,  # what is measured is the PostgreSQL level
         )
 
     async def close(self) -> None:

@@ -15,6 +15,7 @@ import asyncpg
 from benchmarks.operations import ENDPOINT, LIMIT, TTL, WINDOW
 from benchmarks.packing import pack
 from benchmarks.peers.base import Place
+from digitwin.cache.shelf import compiled
 from digitwin.conversations.fields import STAGES, TOKENS
 from digitwin.conversations.statements import statement
 from digitwin.conversations.turn_log import LAST
@@ -36,10 +37,12 @@ def sql(operation: str) -> str:
         "user_by_email": _user_by_email,
         "session_with_turns": lambda: statement("with_turns", owner_known=False),
         "add_turn": lambda: statement("add_turn", owner_known=False),
-        "embedding_get": lambda: _cache("get", "embedding_cache"),
-        "embedding_set": lambda: _cache("set", "embedding_cache"),
-        "response_get": lambda: _cache("get", "llm_response_cache"),
-        "response_set": lambda: _cache("set", "llm_response_cache", ", hit_count = 0"),
+        "embedding_get": lambda: compiled("embedding_cache", "embeddings", "get"),
+        "embedding_set": lambda: compiled("embedding_cache", "embeddings", "set"),
+        "response_get": lambda: compiled("llm_response_cache", "responses", "get"),
+        "response_set": lambda: compiled(
+            "llm_response_cache", "responses", "set", counts_hits=True
+        ),
         "consume": lambda: CONSUME,
     }
     return builders[operation]()
@@ -47,13 +50,6 @@ def sql(operation: str) -> str:
 
 def _user_by_email() -> str:
     return load("digitwin.users")["by_email"].format(u_columns=columns(User, "u."))
-
-
-def _cache(name: str, table: str, no_hits: str = "") -> str:
-    queries = load("digitwin.cache")
-    return queries[name].format(
-        table=table, or_replace=queries["or_replace"].format(no_hits=no_hits)
-    )
 
 
 def turn_row(session_id: UUID, turn: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -22,6 +22,9 @@ KEPT: Final = 86_400.0
 LONGEST_FACTORY: Final = 3600.0
 """Seconds a factory may take and still have its value stored: far less than marks are kept."""
 
+KINDS: Final = frozenset({"all", "user", "tag", "key"})
+"""Of what can be forgotten as a whole."""
+
 _SQL = load(__package__)
 
 

@@ -3,22 +3,28 @@
 SELECT value FROM {table}
 WHERE user_id = $1 AND audience = $2 AND key = $3 AND expires_at > now()
 
+-- name: read
+-- As `get`, with what the memory of a process must know to forget it in time.
+SELECT value, tags, extract(epoch FROM expires_at - now())::float8 AS lives FROM {table}
+WHERE user_id = $1 AND audience = $2 AND key = $3 AND expires_at > now()
+
 -- name: get_many
 -- Many keys of one place, in one statement.
-SELECT key, value FROM {table}
+SELECT key, value, tags, extract(epoch FROM expires_at - now())::float8 AS lives FROM {table}
 WHERE user_id = $1 AND audience = $2 AND key = ANY($3::text[]) AND expires_at > now()
 
 -- name: look
 -- A value, and what was forgotten before this moment, as one snapshot: a later look at the same
 -- targets shows whether something was forgotten in between. OFFSET 0 has each target looked up
 -- in the index: the planner, not knowing how few there are, would read all marks.
-SELECT (SELECT value FROM {table}
-        WHERE user_id = $1 AND audience = $2 AND key = $3 AND expires_at > now()) AS value,
+SELECT value, tags, extract(epoch FROM expires_at - now())::float8 AS lives,
        ARRAY(SELECT epoch FROM unnest($5::text[], $6::text[]) AS target (kind, name),
                     LATERAL (SELECT epoch FROM cache_invalidations AS mark
                              WHERE mark.store = $4 AND mark.kind = target.kind
                                    AND mark.name = target.name OFFSET 0) AS forgotten
              ORDER BY epoch) AS epochs
+FROM (SELECT) AS always
+LEFT JOIN {table} ON user_id = $1 AND audience = $2 AND key = $3 AND expires_at > now()
 
 -- name: set
 -- The time to live counts from this statement, by the database clock.
@@ -40,10 +46,24 @@ WHERE NOT EXISTS (SELECT FROM unnest($9::text[], $10::text[]) AS target (kind, n
 {or_replace}
 
 -- name: or_replace
--- The tail of both statements that store: a new value starts anew.
+-- The tail of both statements that store: a new value starts anew. Only a row that was there
+-- (`xmax` then names who locked it to replace it) can be in another instance's memory: the first
+-- value of a key is no news, which spares it the lock that all commits with news share.
 ON CONFLICT (user_id, audience, key) DO UPDATE
 SET value = excluded.value, tags = excluded.tags, size_bytes = excluded.size_bytes,
     created_at = excluded.created_at, expires_at = excluded.expires_at{no_hits}
+RETURNING CASE WHEN xmax <> 0 THEN
+    pg_notify({channel}, '{store} key ' || encode(
+        sha256(convert_to(user_id || ' ' || audience || ' ' || key, 'UTF8')), 'hex'))
+END
+
+-- name: channel
+-- Where the instances of this schema tell each other what to forget.
+'digitwin_cache_' || md5(current_schema())
+
+-- name: tell
+-- News by hand, also to see whether they arrive.
+SELECT pg_notify({channel}, $1)
 
 -- name: lock_shared
 -- Storers do not hinder each other; who forgets waits for those that have begun.
@@ -63,18 +83,21 @@ ON CONFLICT (store, kind, name) DO UPDATE
 SET epoch = excluded.epoch, created_at = excluded.created_at
 
 -- name: delete
--- True when a living entry was there.
-DELETE FROM {table} WHERE user_id = $1 AND audience = $2 AND key = $3
-RETURNING expires_at > now()
+-- True when a living entry was there. Told even if not: a memory may know what is here no more.
+WITH gone AS (DELETE FROM {table} WHERE user_id = $1 AND audience = $2 AND key = $3
+              RETURNING expires_at > now() AS lived)
+SELECT coalesce(bool_or(lived), false), pg_notify({channel}, '{store} key ' || $4::text) FROM gone
 
 -- name: sweep
--- A batch at a time, in the order of the key, as everybody locks them.
+-- A batch at a time, in the order of the key, as everybody locks them. Each batch is told when it
+-- is gone: until then others may still read and remember it.
 WITH chosen AS (SELECT user_id, audience, key FROM {table} WHERE {condition}
                 ORDER BY user_id, audience, key LIMIT $1 FOR UPDATE),
      gone AS (DELETE FROM {table} AS entry USING chosen
               WHERE entry.user_id = chosen.user_id AND entry.audience = chosen.audience
                     AND entry.key = chosen.key RETURNING 1)
-SELECT count(*) FROM gone
+SELECT count(*), CASE WHEN {worth_telling} THEN
+    pg_notify({channel}, '{store} ' || $2::text || ' ' || $3::text) END FROM gone
 
 -- name: purge_batch
 -- A few at a time; what somebody else is at is left to them.

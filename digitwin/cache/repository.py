@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from digitwin.cache import fields, marks
 from digitwin.cache.codecs import Codec, JsonCodec, Vector, VectorCodec
 from digitwin.cache.counting import Counts, StoreStatistics
+from digitwin.cache.listener import Connect, Listener
+from digitwin.cache.memory import Memory
 from digitwin.cache.shelf import BATCH, Shelf
 from digitwin.cache.store import Store
 from digitwin.kernel.core import Core, operation
 from digitwin.kernel.repository import Repository
 from digitwin.kernel.sql import load
+from digitwin.kernel.transactions import Transaction
 
 if TYPE_CHECKING:
     from digitwin.cache.protocols import Cache
@@ -32,14 +36,27 @@ class CacheRepository(Repository):
     them as float32 for an hour and gives lists of float; ``searches`` keeps any JSON value for
     half an hour; ``responses`` a string or any JSON value for an hour, and counts how often each
     was used. A JSON value has at most 1 MiB.
+
+    Before the database stands a memory of what this process has read more than once, bounded by
+    ``cache_memory_entries`` and ``cache_memory_bytes``. It hears of changes over a connection of
+    its own, opened when there is something to remember. What one handle of a process sets,
+    deletes or invalidates, no handle of its event loop gives out after; other processes hear of
+    it with the commit, some milliseconds later, and give out what they remember for 5 seconds
+    more at the longest, should the network fail them just then. Behind a pooler that passes no
+    notifications, the memory stays off. What others change by SQL alone, it does not hear of.
     """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, connect: Connect) -> None:
         super().__init__(core)
+        settings = core.settings
+        memory = Memory(settings.cache_memory_entries, settings.cache_memory_bytes)
+        self._memory = memory
+        self._listener = Listener(core, connect, memory)
+        memory.wanted = self._listener.start
         self._shelves = {
-            "embeddings": Shelf(core, "embeddings", "embedding_cache"),
-            "searches": Shelf(core, "searches", "vector_search_cache"),
-            "responses": Shelf(core, "responses", "llm_response_cache", counts_hits=True),
+            "embeddings": Shelf(core, memory, "embeddings", "embedding_cache"),
+            "searches": Shelf(core, memory, "searches", "vector_search_cache"),
+            "responses": Shelf(core, memory, "responses", "llm_response_cache", counts_hits=True),
         }
         self._counts = Counts(core)
         self.embeddings: Store[Vector, list[float]] = self._store("embeddings", VectorCodec(), 3600)
@@ -91,13 +108,19 @@ class CacheRepository(Repository):
 
     async def close(self) -> None:
         """Write what is still counted in memory; the handle calls this as it closes."""
+        await self._listener.stop()
         await self._counts.close()
 
     async def _forget(self, entries: frozenset[tuple[str, UUID]]) -> None:
-        """Forget people in stores."""
-        await marks.forget(self._core.db, [marks.person(*entry) for entry in entries])
+        """Forget people in stores, here too once the transaction has ended."""
+        targets = [marks.person(*entry) for entry in entries]
+        await marks.forget(self._core.db, targets)
         for store, user_id in entries:
             await self._shelves[store].sweep_within(self._core.db, user_id)
+        frame = Transaction.of(self._core.pool)
+        assert frame is not None
+        for target in targets:
+            frame.at_end(partial(self._memory.forget, target))
 
     def _store(self, name: str, codec: Codec[In, Out], ttl: float) -> Store[In, Out]:
         return Store(self._core, self._shelves[name], codec, self._counts, ttl=ttl)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from digitwin.cache import marks
 from digitwin.cache.fields import Place
 from digitwin.cache.marks import Target
+from digitwin.cache.memory import Memory
 from digitwin.kernel.core import Core
 from digitwin.kernel.executor import Executor
 from digitwin.kernel.sql import load
@@ -33,6 +34,10 @@ class Row(NamedTuple):
     ttl: float
     """Seconds."""
 
+    @property
+    def place(self) -> Place:
+        return Place(*self[:3])
+
 
 class Look(NamedTuple):
     """What is there, and what was forgotten before, as one moment shows it."""
@@ -42,55 +47,93 @@ class Look(NamedTuple):
 
 
 class Shelf:
-    """A store's table.
+    """A store's table, and what of it is in memory.
 
     Args:
         name: the store's, under which its marks stand.
         counts_hits: whether each row says how often it was used.
     """
 
-    def __init__(self, core: Core, name: str, table: str, *, counts_hits: bool = False) -> None:
+    def __init__(
+        self, core: Core, memory: Memory, name: str, table: str, *, counts_hits: bool = False
+    ) -> None:
         self._core = core
-        self._table = table
+        self._memory = memory
         self.name = name
         self.counts_hits = counts_hits
-        self._get = _compiled("get", table)
-        self._put = _compiled("set", table, counts_hits=counts_hits)
-        self._keep = _compiled("set_unless_forgotten", table, counts_hits=counts_hits)
+        self._sql = partial(compiled, table, name, counts_hits=counts_hits)
+        self._get = self._sql("get")
+        self._read = self._sql("read")
+        self._put = self._sql("set")
+        self._keep = self._sql("set_unless_forgotten")
 
     async def get(self, place: Place) -> Any:
-        return await self._core.aside.fetchval(self._get, *place)
+        if not self._memory.on:
+            return await self._core.aside.fetchval(self._get, *place)
+        stored = self._memory.get(self.name, place)
+        if stored is None:
+            reading = self._memory.reading(self.name)
+            row = await self._core.aside.fetchrow(self._read, *place)
+            if row is not None:
+                stored = row[0]
+                self._memory.keep(reading, place, *row)
+        return stored
 
     async def get_many(self, user_id: UUID, audience: str, keys: list[str]) -> dict[str, Any]:
-        rows = await self._core.aside.fetch(
-            _compiled("get_many", self._table), user_id, audience, keys
-        )
+        places = [Place(user_id, audience, key) for key in keys]
+        found = {place.key: self._memory.get(self.name, place) for place in places}
+        missing = [key for key, stored in found.items() if stored is None]
+        if missing:
+            found |= await self._get_many(user_id, audience, missing)
+        return {key: stored for key, stored in found.items() if stored is not None}
+
+    async def _get_many(self, user_id: UUID, audience: str, keys: list[str]) -> dict[str, Any]:
+        reading = self._memory.reading(self.name)
+        rows = await self._core.aside.fetch(self._sql("get_many"), user_id, audience, keys)
+        for key, *read in rows:
+            self._memory.keep(reading, Place(user_id, audience, key), *read)
         return {row["key"]: row["value"] for row in rows}
 
     async def put(self, row: Row) -> None:
-        await self._core.aside.execute(self._put, *row)
+        try:
+            await self._core.aside.execute(self._put, *row)
+        finally:
+            self._memory.forget_entry(self.name, row.place)
+
+    def remembered(self, place: Place) -> Any:
+        """What memory has, which is no less than the table's."""
+        return self._memory.get(self.name, place)
 
     async def look(self, place: Place, tags: Iterable[str]) -> Look:
         """See a value, or what must not have changed when one is put there later."""
         kinds, names = _by_column(self._covering(place, tags))
-        row = await self._core.aside.fetchrow(
-            _compiled("look", self._table), *place, self.name, kinds, names
-        )
+        reading = self._memory.reading(self.name)
+        row = await self._core.aside.fetchrow(self._sql("look"), *place, self.name, kinds, names)
         assert row is not None
-        return Look(*row)
+        stored, labels, lives, epochs = row
+        if stored is not None:
+            self._memory.keep(reading, place, stored, labels, lives)
+        return Look(stored, epochs)
 
     async def put_unless_forgotten(self, row: Row, epochs: list[int]) -> None:
         """Put what was made since a look, unless it was forgotten in between."""
-        targets = self._covering(Place(*row[:3]), row.tags)
-        async with self._core.aside.transaction() as on:
-            await marks.begin_storing(on, targets)
-            await on.execute(self._keep, *row, self.name, *_by_column(targets), epochs)
+        targets = self._covering(row.place, row.tags)
+        try:
+            async with self._core.aside.transaction() as on:
+                await marks.begin_storing(on, targets)
+                await on.execute(self._keep, *row, self.name, *_by_column(targets), epochs)
+        finally:
+            self._memory.forget_entry(self.name, row.place)
 
     async def take_out(self, place: Place) -> bool:
         """Forget one entry; whether it was there."""
-        async with self._core.aside.transaction() as on:
-            await marks.forget(on, [marks.entry(self.name, place)])
-            return bool(await on.fetchval(_compiled("delete", self._table), *place))
+        target = marks.entry(self.name, place)
+        try:
+            async with self._core.aside.transaction() as on:
+                await marks.forget(on, [target])
+                return bool(await on.fetchval(self._sql("delete"), *place, target.name))
+        finally:
+            self._memory.forget(target)
 
     async def forget(self, *, tag: str | None, user_id: UUID | None) -> int:
         """Forget the entries with all that is given; how many there were.
@@ -98,21 +141,30 @@ class Shelf:
         They are marked first and swept after, so that no lock lasts as long as the sweep.
         """
         target, condition, values = self._chosen(tag, user_id)
-        async with self._core.aside.transaction() as on:
-            await marks.forget(on, [target])
-        return await self._in_batches(_compiled("sweep", self._table, condition), *values)
+        try:
+            async with self._core.aside.transaction() as on:
+                await marks.forget(on, [target])
+            sweep = self._sql("sweep", condition, worth_telling="true")
+            return await self._in_batches(sweep, target.kind, target.name, *values)
+        finally:
+            self._memory.forget(target)
 
     async def sweep_within(self, on: Executor, user_id: UUID) -> None:
-        """Drop a person's rows within the transaction that has marked them."""
-        await on.fetchval(_compiled("sweep", self._table, "user_id = $2"), None, user_id)
+        """Drop a person's rows within the transaction that has marked them.
+
+        Where there are none, nobody is told: news makes commits wait for each other.
+        """
+        target = marks.person(self.name, user_id)
+        sweep = self._sql("sweep", "user_id = $4", worth_telling="count(*) > 0")
+        await on.fetchval(sweep, None, target.kind, target.name, user_id)
 
     async def purge(self) -> int:
         """Clear away expired rows; how many there were."""
-        return await self._in_batches(_compiled("purge_batch", self._table))
+        return await self._in_batches(self._sql("purge_batch"))
 
     async def sizes(self) -> Mapping[str, int]:
         """``live`` and ``expired`` rows, and their ``bytes``."""
-        row: Any = await self._core.aside.fetchrow(_compiled("sizes", self._table))
+        row: Any = await self._core.aside.fetchrow(self._sql("sizes"))
         return dict(row)
 
     def _covering(self, place: Place, tags: Iterable[str]) -> list[Target]:
@@ -125,12 +177,12 @@ class Shelf:
         with it is not stored either, which costs them one call of a factory.
         """
         if tag is not None and user_id is not None:
-            condition = "user_id = $2 AND tags @> $3::text[]"
+            condition = "user_id = $4 AND tags @> $5::text[]"
             return marks.tagged(self.name, tag), condition, [user_id, [tag]]
         if tag is not None:
-            return marks.tagged(self.name, tag), "tags @> $2::text[]", [[tag]]
+            return marks.tagged(self.name, tag), "tags @> $4::text[]", [[tag]]
         if user_id is not None:
-            return marks.person(self.name, user_id), "user_id = $2", [user_id]
+            return marks.person(self.name, user_id), "user_id = $4", [user_id]
         return marks.everything(self.name), "true", []
 
     async def _in_batches(self, sql: str, *values: Any) -> int:
@@ -147,6 +199,16 @@ def _by_column(targets: Iterable[Target]) -> tuple[list[str], list[str]]:
 
 
 @cache
-def _compiled(name: str, table: str, condition: str = "", *, counts_hits: bool = False) -> str:
-    anew = _SQL["or_replace"].format(no_hits=", hit_count = 0" if counts_hits else "")
-    return _SQL[name].format(table=table, condition=condition, or_replace=anew)
+def compiled(
+    table: str,
+    store: str,
+    name: str,
+    condition: str = "",
+    *,
+    counts_hits: bool = False,
+    worth_telling: str = "",
+) -> str:
+    """A statement of a store's table, as it is sent."""
+    parts = {"table": table, "store": store, "channel": _SQL["channel"], "condition": condition}
+    anew = _SQL["or_replace"].format(no_hits=", hit_count = 0" if counts_hits else "", **parts)
+    return _SQL[name].format(or_replace=anew, worth_telling=worth_telling, **parts)

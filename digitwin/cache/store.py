@@ -134,7 +134,9 @@ class Store(Generic[In, Out]):
         """
         place = fields.place(key, user_id, audience)
         lives, labels = fields.terms(ttl, tags, self._ttl)
-        stored, epochs = await self._shelf.look(place, labels)
+        stored = self._shelf.remembered(place)
+        if stored is None:
+            stored, epochs = await self._shelf.look(place, labels)
         self._count(place, stored)
         if stored is None:
             # The epochs are part of it: who asks after an invalidation joins no flight from before

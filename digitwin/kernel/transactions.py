@@ -44,6 +44,7 @@ class Transaction:
         self._token: Token[Transaction | None] | None = None
         self._savepoints = 0
         self._last_acts: dict[LastAct, frozenset[Hashable]] = {}
+        self._end_acts: list[Callable[[], None]] = []
         self.connection: Any = None
 
     @staticmethod
@@ -94,6 +95,10 @@ class Transaction:
         """
         self._last_acts = self._last_acts | {act: self._last_acts.get(act, frozenset()) | {item}}
 
+    def at_end(self, act: Callable[[], None]) -> None:
+        """Have ``act`` called once this transaction has ended, in whatever way."""
+        self._end_acts.append(act)
+
     async def _act_last(self) -> None:
         for act, items in self._last_acts.items():
             await act(items)
@@ -106,6 +111,8 @@ class Transaction:
             await end(connection, failed=failed)
             well = not failed
         finally:
+            for act in self._end_acts:
+                act()
             await self._pool.release_long(connection, well=well)
 
     def savepoint(self) -> Savepoint:

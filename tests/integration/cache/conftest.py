@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
 import pytest
 
+from digitwin.cache import fields
 from digitwin.cache.repository import CacheRepository
-from digitwin.database import Database
+from digitwin.database import Database, connect
 from digitwin.testing import DatabaseFactory
+from digitwin.testing.background import Background, background
 
 ADA, BOB = UUID(int=0xADA), UUID(int=0xB0B)
 
@@ -21,6 +23,21 @@ TABLES = {
     "searches": "vector_search_cache",
     "responses": "llm_response_cache",
 }
+
+
+T = TypeVar("T")
+
+
+class Elsewhere:
+    """A handle on an event loop of its own: what it hears of us comes through the database."""
+
+    def __init__(self, loop: Background, db: Database) -> None:
+        self._loop = loop
+        self._db = db
+
+    async def do(self, work: Callable[[CacheRepository], Coroutine[Any, Any, T]]) -> T:
+        """Have it do this."""
+        return await asyncio.to_thread(self._loop.run, work(self._db.cache))
 
 
 class Factory:
@@ -53,6 +70,19 @@ async def other(digitwin_url: str, digitwin_db_factory: DatabaseFactory) -> Cach
 
 
 @pytest.fixture
+def elsewhere(digitwin_url: str) -> Iterator[Elsewhere]:
+    """The same cache in what might as well be another process."""
+    with background() as loop:
+        db = loop.run(_opened(digitwin_url))
+        yield Elsewhere(loop, db)
+        loop.run(db.close())
+
+
+async def _opened(url: str) -> Database:
+    return await connect(url, migrate="skip")
+
+
+@pytest.fixture
 def slow() -> Factory:
     """A factory that has to be told to go on."""
     return Factory()
@@ -72,6 +102,22 @@ async def raw(digitwin_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(digitwin_url)
     yield connection
     await connection.close()
+
+
+async def until(happened: Callable[[], object]) -> None:
+    """Return once it has, on this event loop."""
+    async with asyncio.timeout(5):
+        while not happened():  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0)
+
+
+async def remembered(cache: CacheRepository, key: str, **scope: Any) -> Any:
+    """Ask for a response until it is answered from memory, and what it is."""
+    place = fields.place(key, scope.get("user_id"), scope.get("audience", "owner"))
+    async with asyncio.timeout(5):
+        while cache._memory.get("responses", place) is None:
+            await cache.responses.get(key, **scope)
+    return await cache.responses.get(key, **scope)
 
 
 @pytest.fixture
