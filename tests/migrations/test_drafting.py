@@ -11,11 +11,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from digitwin.kernel import drafting
+from digitwin.kernel import drafting, migration_files
 from tests.migrations.conftest import ROOT, Done
 
 Run = Callable[..., Done]
 COMMAND = ("-c", "from digitwin.cli.app import main; main()")
+
+KNOWN = len(migration_files.all_migrations())
 
 FIELD = '    subscription_tier = fields.CharField(max_length=16, default="free")\n'
 NEW_FIELD = "    language = fields.CharField(max_length=16, null=True)\n"
@@ -59,12 +61,12 @@ def test_a_changed_model_without_a_migration_fails_the_check(digitwin: Run, chan
     assert done.returncode == 1
     assert "ADD" in done.stdout
     assert "language" in done.stdout
-    assert len(list(changed.glob("aerich_migrations/digitwin/*.py"))) == 1
+    assert len(list(changed.glob("aerich_migrations/digitwin/*.py"))) == KNOWN
 
 
 def test_no_change_makes_no_file(digitwin: Run, checkout: Path) -> None:
     assert digitwin("db", "migrate", "nothing", at=checkout).returncode == 0
-    assert len(list(checkout.glob("aerich_migrations/digitwin/*.py"))) == 1
+    assert len(list(checkout.glob("aerich_migrations/digitwin/*.py"))) == KNOWN
 
 
 async def test_a_draft_migrates_a_filled_database_and_back(
@@ -77,27 +79,27 @@ async def test_a_draft_migrates_a_filled_database_and_back(
         done = await asyncio.to_thread(digitwin, "db", *command, at=changed)
         assert done.returncode == 0, done.stderr
     assert await migrated.fetchval("SELECT language IS NULL FROM users WHERE name = 'Ada'")
-    assert await migrated.fetchval("SELECT version FROM digitwin_schema") == 2
+    assert await migrated.fetchval("SELECT version FROM digitwin_schema") == KNOWN + 1
     done = await asyncio.to_thread(digitwin, "db", "downgrade", "--yes", at=changed)
     assert done.returncode == 0, done.stderr
-    assert await migrated.fetchval("SELECT version FROM digitwin_schema") == 1
+    assert await migrated.fetchval("SELECT version FROM digitwin_schema") == KNOWN
     assert await migrated.fetchval("SELECT count(*) FROM users") == 1
 
 
 def test_a_draft_counts_itself_and_waits_for_no_lock_for_long(digitwin: Run, changed: Path) -> None:
     digitwin("db", "migrate", "add_language", at=changed)
-    (draft,) = changed.glob("aerich_migrations/digitwin/1_*_add_language.py")
+    (draft,) = changed.glob(f"aerich_migrations/digitwin/{KNOWN}_*_add_language.py")
     text = draft.read_text()
     assert text.count("SET LOCAL lock_timeout") == 2
-    assert "UPDATE digitwin_schema SET version = 2;" in text
-    assert "UPDATE digitwin_schema SET version = 1;" in text
+    assert f"UPDATE digitwin_schema SET version = {KNOWN + 1};" in text
+    assert f"UPDATE digitwin_schema SET version = {KNOWN};" in text
 
 
 @pytest.fixture
 def with_index(digitwin: Run, checkout: Path) -> Path:
     """The copy, with a migration that runs in no transaction."""
     digitwin("db", "migrate", "--empty", "index", at=checkout)
-    (draft,) = checkout.glob("aerich_migrations/digitwin/1_*_index.py")
+    (draft,) = checkout.glob(f"aerich_migrations/digitwin/{KNOWN}_*_index.py")
     head, _, between, down, tail = draft.read_text().split('"""')
     head = head.replace("RUN_IN_TRANSACTION = True", "RUN_IN_TRANSACTION = False")
     up = "CREATE INDEX CONCURRENTLY ix_users__created_at ON users (created_at)"

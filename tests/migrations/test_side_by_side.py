@@ -15,6 +15,7 @@ from digitwin.settings import Settings
 from tests.migrations import catalog
 from tests.migrations.conftest import Done
 
+KNOWN = migration_files.all_migrations()
 POLLING = "query LIKE '%pg_try_advisory_lock%'"
 WAITING = "wait_event_type = 'Lock'"
 
@@ -30,14 +31,15 @@ async def until(connection: asyncpg.Connection, somebody: str) -> None:
 
 
 async def in_flight(connection: asyncpg.Connection) -> asyncpg.transaction.Transaction:
-    """The first migration as plain Aerich applies it: one transaction, here still open."""
-    first = migration_files.all_migrations()[0]
+    """All migrations as plain Aerich applies them: one transaction, here still open."""
     transaction = connection.transaction()
     await transaction.start()
-    await connection.execute(await first.upgrade())
-    await connection.execute(
-        "INSERT INTO aerich (version, app, content) VALUES ($1, 'digitwin', '{}')", first.name
-    )
+    for migration in KNOWN:
+        await connection.execute(await migration.upgrade())
+        await connection.execute(
+            "INSERT INTO aerich (version, app, content) VALUES ($1, 'digitwin', '{}')",
+            migration.name,
+        )
     return transaction
 
 
@@ -96,7 +98,7 @@ async def test_ours_waits_for_a_plain_aerich_and_finds_nothing(
     await until(connection, WAITING)
     await aerich.commit()
     assert await ours == []
-    assert await connection.fetchval("SELECT count(*) FROM aerich") == 1
+    assert await connection.fetchval("SELECT count(*) FROM aerich") == len(KNOWN)
 
 
 async def test_ours_goes_on_when_a_plain_aerich_gave_up(
@@ -118,7 +120,7 @@ async def test_a_plain_aerich_beside_ours_fails_and_then_finds_nothing(
     await until(connection, WAITING)
     await ours.commit()
     assert (await aerich).returncode != 0
-    assert await connection.fetchval("SELECT count(*) FROM aerich") == 1
+    assert await connection.fetchval("SELECT count(*) FROM aerich") == len(KNOWN)
     again = await asyncio.to_thread(in_checkout, "-m", "aerich", "upgrade")
     assert "No upgrade items found" in again.stdout
     assert await catalog.read(connection) == catalog.SNAPSHOT.read_text()
@@ -140,7 +142,7 @@ async def test_a_busy_table_is_not_waited_for_long(
 ) -> None:
     """Whoever waits for a table lock makes all others wait behind it."""
     async with another.transaction():
-        await another.execute("SELECT count(*) FROM users")
+        await another.execute("SELECT count(*) FROM participants")
         down = asyncio.create_task(migrations.downgrade(target, auto))
         await until(migrated, WAITING)
         with pytest.raises(QueryTimeoutError):

@@ -103,7 +103,9 @@ async def test_another_history_is_refused(
     target: Target, auto: Settings, connection: asyncpg.Connection
 ) -> None:
     await migrations.ensure(target, auto)
-    await connection.execute("UPDATE aerich SET version = '0_20200101000000_other.py'")
+    await connection.execute(
+        "UPDATE aerich SET version = '0_20200101000000_other.py' WHERE version LIKE '0_%'"
+    )
     for settings in (auto, CHECK):
         with pytest.raises(MigrationRequiredError, match="different histories"):
             await migrations.ensure(target, settings)
@@ -139,7 +141,7 @@ async def test_a_neighbours_lines_in_aerichs_book_stay(
         "INSERT INTO aerich (version, app, content) VALUES ('0_1_init.py', 'models', '{}')"
     )
     await migrations.ensure(target, auto)
-    await migrations.downgrade(target, auto)
+    await migrations.downgrade(target, auto, steps=len(migration_files.all_migrations()))
     assert await connection.fetchval("SELECT string_agg(app, ',') FROM aerich") == "models"
 
 
