@@ -38,8 +38,12 @@ class Target(NamedTuple):
     @property
     def lock(self) -> int:
         """The number of its advisory lock: one collision in 2^64 costs a moment's wait."""
-        text = f"digitwin.cache {self.store} {self.kind} {self.name}"
-        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), signed=True)
+        return lock_number(f"digitwin.cache {self.store} {self.kind} {self.name}")
+
+
+def lock_number(name: str) -> int:
+    """An advisory lock's number for a name."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
 
 
 def everything(store: str) -> Target:

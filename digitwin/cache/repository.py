@@ -11,6 +11,7 @@ from digitwin.cache import fields, marks
 from digitwin.cache.codecs import Codec, JsonCodec, Vector, VectorCodec
 from digitwin.cache.counting import Counts, StoreStatistics
 from digitwin.cache.listener import Connect, Listener
+from digitwin.cache.locks import Locks
 from digitwin.cache.memory import Memory
 from digitwin.cache.shelf import BATCH, Shelf
 from digitwin.cache.store import Store
@@ -59,6 +60,7 @@ class CacheRepository(Repository):
             "responses": Shelf(core, memory, "responses", "llm_response_cache", counts_hits=True),
         }
         self._counts = Counts(core)
+        self._locks = Locks(connect)
         self.embeddings: Store[Vector, list[float]] = self._store("embeddings", VectorCodec(), 3600)
         self.searches: Store[Any, Any] = self._store("searches", JsonCodec(), 1800)
         self.responses: Store[Any, Any] = self._store("responses", JsonCodec(), 3600)
@@ -109,6 +111,7 @@ class CacheRepository(Repository):
     async def close(self) -> None:
         """Write what is still counted in memory; the handle calls this as it closes."""
         await self._listener.stop()
+        await self._locks.close()
         await self._counts.close()
 
     async def _forget(self, entries: frozenset[tuple[str, UUID]]) -> None:
@@ -123,7 +126,7 @@ class CacheRepository(Repository):
             frame.at_end(partial(self._memory.forget, target))
 
     def _store(self, name: str, codec: Codec[In, Out], ttl: float) -> Store[In, Out]:
-        return Store(self._core, self._shelves[name], codec, self._counts, ttl=ttl)
+        return Store(self._core, self._shelves[name], codec, self._counts, self._locks, ttl=ttl)
 
 
 if TYPE_CHECKING:

@@ -59,6 +59,7 @@ class Shelf:
     ) -> None:
         self._core = core
         self._memory = memory
+        self._schema = core.settings.schema
         self.name = name
         self.counts_hits = counts_hits
         self._sql = partial(compiled, table, name, counts_hits=counts_hits)
@@ -103,6 +104,11 @@ class Shelf:
     def remembered(self, place: Place) -> Any:
         """What memory has, which is no less than the table's."""
         return self._memory.get(self.name, place)
+
+    def flight(self, place: Place, epochs: Iterable[int]) -> int:
+        """The number under which a value is made, in this schema, since it was last forgotten."""
+        target, since = marks.entry(self.name, place), " ".join(map(str, epochs))
+        return marks.lock_number(f"digitwin.cache {self._schema} {target.lock} {since}")
 
     async def look(self, place: Place, tags: Iterable[str]) -> Look:
         """See a value, or what must not have changed when one is put there later."""

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from uuid import UUID
 
-from digitwin.cache import fields, marks
+from digitwin.cache import fields
 from digitwin.cache.codecs import Codec
 from digitwin.cache.counting import Counts
 from digitwin.cache.fields import Audience, Place
-from digitwin.cache.flights import Flights
+from digitwin.cache.locks import Locks
+from digitwin.cache.making import Maker
 from digitwin.cache.shelf import Row, Shelf
-from digitwin.errors import ConnectionFailedError
 from digitwin.kernel.core import Core, operation
-from digitwin.kernel.transactions import outside
 
 In = TypeVar("In")
 Out = TypeVar("Out")
-
-_logger = logging.getLogger(__name__)
 
 
 class Store(Generic[In, Out]):
@@ -36,14 +31,21 @@ class Store(Generic[In, Out]):
     """
 
     def __init__(
-        self, core: Core, shelf: Shelf, codec: Codec[In, Out], counts: Counts, *, ttl: float
+        self,
+        core: Core,
+        shelf: Shelf,
+        codec: Codec[In, Out],
+        counts: Counts,
+        locks: Locks,
+        *,
+        ttl: float,
     ) -> None:
         self._core = core
         self._shelf = shelf
         self._codec = codec
         self._counts = counts
         self._ttl = ttl
-        self._flights: Flights[Any] = Flights()
+        self._maker = Maker(shelf, locks)
 
     @operation
     async def get(
@@ -116,12 +118,17 @@ class Store(Generic[In, Out]):
     ) -> Out:
         """The value; when there is none, what ``factory`` makes, stored for the next one.
 
-        In one handle a factory runs once for a key, however many tasks ask; they share its value
-        or its error, and when its task is cancelled another's factory runs. It runs outside any
-        transaction, and no connection is held for it. What it makes is given back, but not
-        stored, when the entry was invalidated or deleted since it began, when it took more than
-        an hour, or when the database failed meanwhile, which the log then says. ``None`` is a
-        value like any other where the store takes it.
+        A factory runs once for a key, however many tasks of however many processes ask. In one
+        handle they share its value or its error; another's runs when its task is cancelled,
+        when its process fails or dies, and beside it when the process loses its connection for
+        locks. Where no such connection is to be had, as behind a pooler, each process runs its
+        own, which the log says. Factories that ask for each other's entries in a circle wait for
+        ever; one that asks for its own is refused.
+
+        A factory runs outside any transaction, and no connection of the pool is held for it. What
+        it makes is given back, but not stored, when the entry was invalidated or deleted since it
+        began, when it took more than an hour, or when the database failed meanwhile, which the
+        log then says. ``None`` is a value like any other where the store takes it.
 
         Args:
             factory: an async callable without arguments.
@@ -139,10 +146,11 @@ class Store(Generic[In, Out]):
             stored, epochs = await self._shelf.look(place, labels)
         self._count(place, stored)
         if stored is None:
-            # The epochs are part of it: who asks after an invalidation joins no flight from before
-            stored = await self._flights.share(
-                (place, *epochs), lambda: self._make(place, factory, lives, labels)
-            )
+
+            async def make() -> Row:
+                return self._row(place, await factory(), lives, labels)
+
+            stored = await self._maker.make(place, labels, epochs, make)
         return self._codec.decode(stored)
 
     @operation
@@ -163,28 +171,6 @@ class Store(Generic[In, Out]):
             tag=None if tag is None else fields.tag(tag),
             user_id=None if user_id is None else fields.owner(user_id),
         )
-
-    async def _make(
-        self, place: Place, factory: Callable[[], Awaitable[In]], ttl: float, tags: list[str]
-    ) -> Any:
-        """The stored form of a new value, unless another flight has landed just now."""
-        stored, epochs = await self._shelf.look(place, tags)
-        if stored is not None:
-            return stored
-        began = time.monotonic()
-        with outside():
-            value = await factory()
-        row = self._row(place, value, ttl, tags)
-        if time.monotonic() - began <= marks.LONGEST_FACTORY:
-            await self._keep(row, epochs)
-        return row.stored
-
-    async def _keep(self, row: Row, epochs: list[int]) -> None:
-        """What was made is not lost with the database: its caller gets it all the same."""
-        try:
-            await self._shelf.put_unless_forgotten(row, epochs)
-        except ConnectionFailedError as error:
-            _logger.warning("cache: a value for %s was not stored: %s", self._shelf.name, error)
 
     def _row(self, place: Place, value: In, ttl: float, tags: list[str]) -> Row:
         stored, size = self._codec.encode(value)

@@ -25,7 +25,7 @@ SESSION_STATE = re.compile(
 """What would outlive a statement on a pooled connection; SET where a statement begins. Keywords
 are written in capitals throughout."""
 
-ON_CONNECTIONS_OF_THEIR_OWN = {"kernel/migrations.py", "testing/databases.py"}
+ON_CONNECTIONS_OF_THEIR_OWN = {"cache/locks.py", "kernel/migrations.py", "testing/databases.py"}
 """Modules that hold a connection no pool lends."""
 
 
