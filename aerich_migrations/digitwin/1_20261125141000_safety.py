@@ -20,6 +20,16 @@ UPDATE digitwin_schema SET version = 2;
 
 CREATE TRIGGER participants_guard BEFORE DELETE ON participants
     FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
+
+
+-- Cache: how long an old value may be shown; which entries are the oldest, and how large ------
+
+ALTER TABLE embedding_cache ADD COLUMN stale_until timestamptz;
+ALTER TABLE vector_search_cache ADD COLUMN stale_until timestamptz;
+ALTER TABLE llm_response_cache ADD COLUMN stale_until timestamptz;
+CREATE INDEX ix_embedding_cache__created_at ON embedding_cache (created_at) INCLUDE (size_bytes);
+CREATE INDEX ix_vector_search_cache__created_at ON vector_search_cache (created_at) INCLUDE (size_bytes);
+CREATE INDEX ix_llm_response_cache__created_at ON llm_response_cache (created_at) INCLUDE (size_bytes);
 """
 
 
@@ -28,6 +38,12 @@ async def downgrade(db: BaseDBAsyncClient) -> str:
 SET LOCAL lock_timeout = '5s';
 
 DROP TRIGGER participants_guard ON participants;
+DROP INDEX ix_embedding_cache__created_at;
+DROP INDEX ix_vector_search_cache__created_at;
+DROP INDEX ix_llm_response_cache__created_at;
+ALTER TABLE embedding_cache DROP COLUMN stale_until;
+ALTER TABLE vector_search_cache DROP COLUMN stale_until;
+ALTER TABLE llm_response_cache DROP COLUMN stale_until;
 UPDATE digitwin_schema SET version = 1;
 """
 
@@ -60,59 +76,60 @@ MODELS_STATE = (
     "MB8jywqgydvOY50e2NPRqqMhd/dy+/opuEMihLYDIJW+i/E9C7ZpsXFPHALZfp/Pn4/t0e"
     "z2Xp38Cbv8DN1XMhaD7trx8RjHh86aaTprxrew8BlWWeFxmgYDtmTJB20mXFuzV4TBqWKf"
     "PfU8eK9GeEWQQrfpOJb4vOeIYw0Hvwx//yMFIsX/RYaU81koc/WVJFGXPEz9vYPjg5P9o4"
-    "NIW4meFCkp2nf05MW5HYZszCf7ZYH5cI9gcJKyVQzW/oo0m++g4yu28TPsQi9nm4lIUqyN"
-    "BGZ32HkWZjtEnOS79dn55en1r1FuRMTOi6vLH84U2RFnvw4Hp+0z564RXXAcipyz6z47xc"
-    "ac48wNL+xbxZ77ZEMGIHCgO/X5bMGcWMgB0KVL5CErOOJgkyW30BhyucUGg/A2190tAKec"
-    "gaqQeR1DartP233a7tN2n7b7tN2n7T5t970gg0DbfS+CzTl2X36+fJ7V10Cy/POwdCNp8T"
-    "ZmHFNfdSzkgaD1mkzHULc2hnqDoGfavQKTO+yxU2xwB3FMg8rOj7C4A0Iw4UtKmXau7qSt"
-    "Ym0Va6tYW8XaKtZWsbaKtVX8gswlbRW/CDZrq7gxq7g9lhlx75BH5WnfG0Rp/mliRcedB0"
-    "6uxEi4tSZpSp4ovnIRiJODJWa2OOkrpgLOmTjJa2PLQrzFxg6SOaxSvZNnfJGDmOpIcX3D"
-    "6tJybbRK8s1CwXJlqbNcxS9G0ZzWt6dVPq3ytUEX8BfWIxmcpNQMbimD0RfGJTp0KpbLS5"
-    "F1r0rTRsrlUQaZX6no2JqiQf+YKO55h5pxkNV/GhK5lsE3F1qtoGmSqnvr+eigBM5HB7k4"
-    "i6aUL9L33LwwXq42lSTqTBCvNoWKv+/e4/bbJKXeb9u633LwHsPeOF0NzG2ZrOoSh3Udxl"
-    "a41uIsCT02j3jtkpT6xWvziyd5JXyM1TxrKTJdkjr57kygiQx5gKQirhlCjWwSWVG/Ept4"
-    "AV1WEdospcZWUXp6a9J/Wg/nHcGPlAJZSr1UFXG/5MrNAvyeeAhP3Z9QkOdzzucB1YlTUa"
-    "TmNhxoOxfs+mlsAh5cRoG0+PvKv36gqEnoT2/enr4b9PJkbS3ghqHPj8lht3L5Pox0drtJ"
-    "AM7nAS5vLy56eSKjFsR/FuN9WA3XUaSz0rIE0mtFqxag38Pu45zRTXNgzk/HSPpBVaXgQr"
-    "L3P10jJ6q7ngd6PK1iyAfsiOAW6+Nrc5krErkH01ZW+JbOWYk4XC5hBX0xbehO0RuwFGcI"
-    "RI21mAQFFOLwCH7ULD4+Op6vTlepY1CdrPIMDi2drNKW2IpOVum4A1Anq3SdwdqrU6sDkl"
-    "Csvvg1d4OJk+hDMIpNRq43hr4oRNCQPy1YpCuiLuSePHAkqzjAlygmtuqejvqlclG4tlcZ"
-    "9QSRRr066jYS9ltV2JNUGvfquG9JGqFJ5gsZPd+U1bXpTEJIPWNe5ZDomuBRe2PLlnXdW6"
-    "OH+OehO+hUAzVNpqHNQitqT06wR5nByAy51QBWE2uY1TBXhlbDmQcnY7QanGsCDadKvvLv"
-    "UXHHStBoULOgBoJRFCoh1ZDNEmp4FSKAsKr6QJxEQ5qFFLsLP9zKq8CaJtPQZqElPnsUth"
-    "k6Da5i3VpoviAMuea9UbFSmoK0C36FJk4kBnlMFZ3qSSrtVy/O6KPrMhlPTs7JKb+xnTA/"
-    "nKeTXGjqNL/nKpmyzpNSZpwk0qiKUk3WuUglc0xOgQQNWUCQBvfzigiC6q6/gp46G2RTfk"
-    "mdDbIF6obOBul6soDOBuk2g/WpzhfDZX2qs+bUH/l/Bs58C3vVv7nw8Xbb1QuP3GFLdZIr"
-    "H+M4TffcF3ulYN4rgHkvC7PIgOemDTN8D1eBOk3XPbj7uwdlao+LbgXr+iBTgdy0kTmj/r"
-    "wK2nGa7iG91y8DNO+Vv7D7GZi3JMVngVxLINUM0LUn+PzpQweze4OaxFNsh+8dAnNM6wxl"
-    "CvSJIN2+lV0A8Lur27OLAfh4PXh7fnMeFmmJNEXZKB7xBzhw0F0PTi/SLn5qrGvLpY7LEe"
-    "Ig6OZ4kOJ06Qt3OeGm1nf0pOELd6+uLhLq+dl5Oivw9sPZgC/2b5OQZ70cuhhR64oR6UMM"
-    "unxCC0IrD5ZPKHP2OV7NPSXPH338uXxYq52bZ9MHoH9yydJB1hS9I6Y/R/JjFfGobLed4r"
-    "jUbEVgWCFF+fgU+sKCa8WDmvpgDu+BGE8Zosrt/Nn97A7FSWYxJWBDCogs3C/EIpjzV3oH"
-    "jEbh9W/BZXCj0Y6o2G/a4GMgNW7+fQFEHrrPEAUTj8wBw8xBn11xVJpzivGv9QZgWfHfJU"
-    "CCDmwkhqYkmJVLmM0nCxBfoYCrdRafhgeWHhZDYqZjaTqWpmNpOpbWaSe8jqV1nME6lvZi"
-    "uKxjaTXH0qRGWcVVGxF0MJp2WCrMc1gQ5jnMhnlCRT2Lcf4p4xhJJ1Bu+oxxiF+AWoW1na"
-    "ZrMBghDMm/LxwY2LFbGtGkxPdMVDWemaTqXoxtY9HMcLXakNqPWeUruk6ImE1fGHOHKR5j"
-    "ETarAnWSqpu3hNcf2dTx4yZQRp5HKqX4RARdFNFl86gKE6myKT6MofmCVSrDESPRV0ylnX"
-    "VL4s2qJaatKTq5bOvP/nMQpFwbcxlWlGQudqekSLU/pc3+FJ1dobMr2qrN6+yKLc2u2Gy2"
-    "wDUH+wLPcU6WwLp5pzg7QDDNcETP0lkBY9+cIfYG2GQJ+AzvQVAPQUTfbRF2hwyMRut4kY"
-    "jlj+9lKXMhL8d8XwSmQ8yZKomg1rGfEM2n/vg/yFR4KgsMrzVJPZbXwxH9bdSu8oP53IZc"
-    "EKxyDxde9xvRdNB5sxGtlosAi+tHqmI9Z3iaa40lyLpUM/i7fn9//7i/u390cnhwfHx4sh"
-    "uZZtmmIhvt7PwHYaYlOKFI5eUMzqs8U5CpniR7ZJp62ziw4Tz1R8CsIa4GMXQcskQKPb3w"
-    "IECMqsFjAKv9c2tPAej0nQ46IjJm2rObFLcUyp2xyK4I+pQ2Lgw/6v+ghfEj1/3JhCFXpg"
-    "mHajVYQgpCsSHvR7KQi5E0CESvlR4IcEBlE19RR6fWkbV10UItV1sXz21dBBZ81f1pTdWq"
-    "vUm7ytOu8nx9r8B0zFf3tjeO17DVGGxK1WBf02jUy6PeGn1McTexUidT32FcpJfFbpws6f"
-    "W9IXM0JtY9WNoEMOjMKGBE6kMyveYbKo98fS89sZRPEMz4IpHalIcm4lBW1MBpsopZ/cPr"
-    "k1zPEAl8wkkuHe+rNZddvB9VNN1V/w5qufWni3GZUwXbsLvOuSllPzRa0ezlwSs+TZWEl5"
-    "/osqZoR5qL+LzOpLnoE7cdt5e1y76DDK5gIuoaK6UTsBqosSLT1ZRG9CqRrchsFgZHSXv5"
-    "k01knRFuvtKwHkrW6s3rpG3X7bJddRWSnq5CordMrRNpBusqJC+My7oKSc2eWzSHqtNmBU"
-    "kKK4IO+m73+2VcYLxXrgtMtuk7Exq9M4Ert8QN6mpXdzeqqbXrsXbXI0WMf6lpJebEadrB"
-    "kk4deqT+OJqnwXC1091K4gZrQEw8hDbFiE1E9LbQide2zSTXi5e4eT15L+ZTUEvcxdlFrB"
-    "IVmp+ClLJKdBcRuyO4tuX1sxirc+tr8x71gbRAct3qg5WB8pBv3ZCmTEkPuygozo1Vvpty"
-    "mSyuxBUpYA6+4xi9kT/P0D3/ixYUIGjaIjHsGxqkk4GAZ1mHfE1jPsF/H356lX0/RtK5kw"
-    "E12n869azJUhPPlTMbE+FKeZQU8UUCKb2xVLnPW9KWu9Bb1VXH/3T8T8f/dPyvq4EDHf/r"
-    "OIN1/O/FcFnH//SN3jWqEvpG72c4IKNv9G52VesbvRta2PpG720KyOkbvfWN3mWRjp5sbS"
-    "0vXXO6dekXOhCga043G6BdTUDf6N3F2Pgp8rBp95SBqLBtpzgIBde9Hgo/5YNRczgpN6ih"
-    "FIOKeEa4ONobgq4lnvGIcFHB5Vm58aJO+HkOD8sYxIeH+fawaEs5IPhrVQHhsHsH0d2Iey"
-    "f3Js985TX/Js8GdNfnUZZq01KfNb/i6/8B9Ua2SA=="
+    "NIW4meFCkp2nf05MW5HYZszCf7ZYH5cI9gcJKyVQzW/oo0mymDDjJ8l2GnKp9TpDUwumXJ"
+    "K13i8x10fIW6doZd6OWoExFJirPRxtid1/YszGqJOMm1srPzy9PrX6McmIidF1eXP5wpsm"
+    "DOfh0OTttntl8juuA4FDnh1312io12x5kbXti3it3+yYYMQOBAd+rz2YI5sZADoEuXyENW"
+    "cJTFJktuiTPkcsscBmkM3EazAJxyBqpSI+oYUtv32r7X9r2277V9r+17bd9r+/4FGQTavn"
+    "8RbNb2/cvgc459n3/+Jc+6b+Dwy/OwdCPHXGzMOKa+6pjXA0koazKdE7G1ORE3CHqm3Stw"
+    "rYQ9doodK0FegkFl50d4VgJCMOFLSnmMRN1Jez+090N7P7T3Q3s/tPdDez+09+MFmUva+/"
+    "Ei2Ky9Hy+Dz9r70Zj3oz0WOHHvkEdllYYbRGl+FQhFx50HThzGSLhVLmlKVoK4chGIk4Ml"
+    "Zrao0CCmAs6ZqMBgY8tCvMXGDpJnD6QaL2szIAcxVSmI+obVJUHbaH3mm/+C5coSlbkKfo"
+    "yiOe1+T6v2WrVvgy7gL6xHMjhJqRncUgajL4xLdOhULHOaIutedb2NlDnlZhDzKxWLXFM0"
+    "6AcVRZnvUDOO0PpPsSPXMvjmQqsVok5SdW89Hx2UwPnoIBdn0ZTyOfuemxeuzdWmkkSdCd"
+    "bWplDx99173H6bpNT7bVv3Ww7eY9gbp9PuszZzWNfPbYVrLc6S0GPziNcuSalfvDa/eJJX"
+    "wsdYzbOWItNXCSTfnQk0kSEPhFXENUOokU0iK+oOYxMvoMsqQpul1NgqrgzYmjSv1sN5R/"
+    "AjpUCWUi9VRdwvuXKzAL8nHsJT9ycU5HOd83lAdYJcFKm5DQfazgW7fhqbgAeXUSAt/r7y"
+    "rx8oahL605u3p+8GvTxZWwu4YejzY3LYrVy+DyOd3W4SgPN5gMvbi4tensioBfGfxXgfVs"
+    "N1FOmstCyB9FrRqgXo97D7OGd00xyY89Mxkn5QVQnPkOz9T9fIie7LyAM9nlYx5AN2RHCL"
+    "9fG1ucwVidyDaSsrfEvnrEQcLpewgr6YNnSn6A1YirMiojZmTIICCnFYUiNqFh8fldtQp6"
+    "vUMahOVnkGh5ZOVmlLbEUnq3TcAaiTVbrOYO3VqdUBSShWX9idu8HESfRhJ8UmI9cbQ18U"
+    "ImjInxYs0hVRF3JPHjh6VxzgSxQHXHVPR/1SuShc26uMeoJIo14ddRsJ+60q7EkqjXt13L"
+    "ckjdAk84WMnm/K6tp0JiGknjGvchh4TfCovbFly7rurdFD/PPQHXSqgZom09BmoRW1ZCfY"
+    "o8xgZIbcagCriTXMapgrQ6vhzIOTMVoNzjWBhlMlX/n3qLhjJWg0qFlQA8EoCtKQashmCT"
+    "W8ChFAWFV9IE6iIc1Cit2FH27lVWBNk2los9ASnz0K2wydBlexbi00XxCGXPPeqFgRT0Ha"
+    "Bb9CEycSgzymik71JJX2qxdn9NF1mYwnJ+fklN/YTpgfztNJLjR1mt9zlUxZ50kpM04SaV"
+    "RFqSbrXKSSOSanQIKGLCBIg3vVRQRBdUdrQU+dDbIpv6TOBtkCdUNng3Q9WUBng3SbwfpU"
+    "54vhsj7VWXPqj/w/A2e+hb3q31z4eLvt6oVH7rClOsmVj3Gcpnvui71SMO8VwLyXhVlkwH"
+    "PThhm+h6tAnabrHtz93YMyNeZFt4J1fZCpNG/ayJxRf14F7ThN95De65cBmvfKX9j9DMxb"
+    "kuKzQK4lkGoG6NoTfP70oYPZvUFN4im2w/cOgTmmdYYyBfpEkG7fyi4A+N3V7dnFAHy8Hr"
+    "w9vzkPi7REmqJsFI/4Axw46K4HpxdpFz811rXlUsflCHEQdHM8SHG69AXanHBT6zt60vAF"
+    "2ldXFwn1/Ow8nRV4++FswBf7t0nIs14OXYyodcWI9CEGXT6hBaGVB8snlDn7HK/mnpLnjz"
+    "7+XD6s1c7Ns+kD0D+5ZOkga4reEdOfI/mxinhUtttOcVxqtiIwrJCifHwKfRFnkOVFefIY"
+    "8hzeAzGeMkSV2/mz+9kdipPMYkrAhhQQWbhfiEUw56/0DhiNwmv+gkv/RqMdUbHftMHHQG"
+    "rc/PsCiDx0nyEKJh6ZA4aZgz674qg05xTjX+sNwLLiv0uABB3YSAxNSTArlzCbTxYgvkIB"
+    "V+ssPg0PLD0shsRMx9J0LE3H0nQsrdNOeB1L6ziDdSztxXBZx9JqjqVJjbKKqzYi6GA07b"
+    "BUmOewIMxzmA3zhIp6FuP8U8Yxkk6g3PQZ4xC/ALUKaztN12AwQhiSf184MLBjtzSiSYnv"
+    "mahqPDNJ1b0Y28aimeFqtSG1H7PKV3SdEDGbvjDmDlM8xiJsVgXqJFU3b4OvP7Kp48dNoI"
+    "w8j1RK8YkIuiiiy+ZRFSZSZVN8GEPzBatUhiNGoq+YSjvrlsSbVUtMW1N0ctnWn/3nIEgf"
+    "eVN6ilT7U9rsT9HZFTq7oq3avM6u2NLsis1mC1xzsC/wHOdkCaybd4qzAwTTDEf0LJ0VMP"
+    "bNGWJvgE2WgM/wHgT1EET03RZhd8jAaLSOF4lY/vheljIX8nLM90VgOsScqZIIah37CdF8"
+    "6o//g0yFp7LA8FqT1GN5PRzR30btKj+Yz23IBcEq93Dhdb8RTQedNxvRarkIsLh+pCrWc4"
+    "anudZYgqxLNYO/6/f394/7u/tHJ4cHx8eHJ7uRaZZtKrLRzs5/EGZaghOKVF7O4LzKMwWZ"
+    "6kmyR6apt40DG85TfwTMGuJqEEPHIUuk0NMLDwLEqBo8BrDaP7f2FIBO3+mgIyJjpj27SX"
+    "FLodwZi+yKoE9p48Lwo/4PWhg/ct2fTBhyZZpwqFaDJaQgFBvyfiQLuRhJg0D0WumBAAdU"
+    "NvEVdXRqHVlbFy3UcrV18dzWRWDBV92f1lSt2pu0qzztKs/X9wpMx3x1b3vjeA1bjcGmVA"
+    "32NY1GvTzqrdHHFHcTK3Uy9R3GRXpZ7MbJkl7fGzJHY2Ldg6VNAIPOjAJGpD4k02u+ofLI"
+    "1/fSE0v5BMGMLxKpTXloIg5lRQ2cJquY1T+8Psn1DJHAJ5zk0vG+WnPZxftRRdNd9e+gll"
+    "t/uhiXOVWwDbvrnJtS9kOjFc1eHrzi01RJePmJLmuKdqS5iM/rTJqLPnHbcXtZu+w7yOAK"
+    "JqKusVI6AauBGisyXU1pRK8S2YrMZmFwlLSXP9lE1hnh5isN66Fkrd68Ttp23S7bVVch6e"
+    "kqJHrL1DqRZrCuQvLCuKyrkNTsuUVzqDptVpCksCLooO92v1/GBcZ75brAZJu+M6HROxO4"
+    "ckvcoK52dXejmlq7Hmt3PVLE+JeaVmJOnKYdLOnUoUfqj6N5GgxXO92tJG6wBsTEQ2hTjN"
+    "hERG8LnXht20xyvXiJm9eT92I+BbXEXZxdxCpRofkpSCmrRHcRsTuCa1teP4uxOre+Nu9R"
+    "H0gLJNetPlgZKA/51g1pypT0sIuC4txY5bspl8niSlyRAubgO47RG/nzDN3zv2hBAYKmLR"
+    "LDvqFBOhkIeJZ1yNc05hP89+GnV9n3YySdOxlQo/2nU8+aLDXxXDmzMRGulEdJEV8kkNIb"
+    "S5X7vCVtuQu9VV11/E/H/3T8T8f/uho40PG/jjNYx/9eDJd1/E/f6F2jKqFv9H6GAzL6Ru"
+    "9mV7W+0buhha1v9N6mgJy+0Vvf6F0W6ejJ1tby0jWnW5d+oQMBuuZ0swHa1QT0jd5djI2f"
+    "Ig+bdk8ZiArbdoqDUHDd66HwUz4YNYeTcoMaSjGoiGeEi6O9Ieha4hmPCBcVXJ6VGy/qhJ"
+    "/n8LCMQXx4mG8Pi7aUA4K/VhUQDrt3EN2NuHdyb/LMV17zb/JsQHd9HmWpNi31WfMrvv4f"
+    "jxWJ5Q=="
 )

@@ -26,6 +26,7 @@ class CacheEntry(Model):
     size_bytes = fields.IntField()
     created_at = fields.DatetimeField(db_default=Now())
     expires_at = fields.DatetimeField()
+    stale_until = fields.DatetimeField(null=True)
 
     class Meta:
         abstract = True
