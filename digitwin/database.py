@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
+from typing_extensions import Unpack
+
 from digitwin import embedded, upkeep
 from digitwin.audit.repository import AuditLogRepository
 from digitwin.cache.repository import CacheRepository
@@ -21,6 +23,7 @@ from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.errors import DigiTwinError
 from digitwin.health import Health, PoolHealth
 from digitwin.kernel import active, dsn, migrations, opening
+from digitwin.kernel.acting import ActingAs, Who
 from digitwin.kernel.core import Core, operation
 from digitwin.kernel.ids import parse_id
 from digitwin.knowledge.repository import KnowledgeDocumentRepository
@@ -146,6 +149,21 @@ class Database:
         finally:
             active.deactivate(token)
 
+    def acting_as(self, **who: Unpack[Who]) -> ActingAs:
+        """``with`` or ``async with``: who acts inside, as audit records say it.
+
+        It holds for this task and the tasks it starts inside, whatever handle they use. What is
+        left out stays as the ``acting_as`` around it said; None takes it back.
+
+        Args:
+            **who: ``actor_id`` (not necessarily the person whose data it is), ``ip_address``,
+                ``user_agent`` (up to 1,000 characters), ``request_id`` (up to 200).
+
+        Raises:
+            InvalidInputError: names the field that does not fit.
+        """
+        return ActingAs(**who)
+
     def for_user(self, user_id: UUID | str) -> UserScope:
         """The repositories of personal data, bound to one person; holds no connection."""
         return UserScope(self._core, self.cache, parse_id(user_id, "user_id"))
@@ -256,3 +274,7 @@ class UserScope:
     def transaction(self) -> AbstractAsyncContextManager[None]:
         """As :meth:`Database.transaction`; inside one, it joins."""
         return self._core.transaction()
+
+    def acting_as(self, **who: Unpack[Who]) -> ActingAs:
+        """As :meth:`Database.acting_as`; the person of the scope need not be who acts."""
+        return ActingAs(**who)

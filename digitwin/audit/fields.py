@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
-from typing import Annotated, Any, Literal, Required, TypeAlias
+from typing import Annotated, Any, Literal, Required
 from uuid import UUID
 
 from pydantic import BeforeValidator, TypeAdapter, with_config
-from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from digitwin.kernel.inputs import STRICT, Id, JsonObject, Line, Period, Text
+from digitwin.kernel.acting import IpAddress, UserAgent
+from digitwin.kernel.inputs import STRICT, Id, JsonObject, Line, Period
 
 Result = Literal["success", "failure", "denied"]
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def _address(value: object) -> str:
-    """One spelling for each address, so that equal ones compare equal in the trail."""
-    if isinstance(value, str | ipaddress.IPv4Address | ipaddress.IPv6Address):
-        try:
-            return str(ipaddress.ip_address(value))
-        except ValueError:
-            pass
-    raise PydanticCustomError("ip_address", "must be an IPv4 or IPv6 address")
 
 
 def _name(value: object) -> object:
@@ -32,8 +20,6 @@ def _name(value: object) -> object:
 
 Name = Annotated[str, Line(100)]
 RowName = Annotated[UUID | str, Line(200), BeforeValidator(_name)]
-IpAddress = Annotated[str | Address, Line(45), BeforeValidator(_address)]
-UserAgent = Annotated[str, Text(1000)]
 
 
 @with_config(STRICT)

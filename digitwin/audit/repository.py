@@ -16,6 +16,7 @@ from digitwin.audit.models import AuditLog
 from digitwin.audit.statistics import AuditStatistics, add_up
 from digitwin.audit.verification import MAX_FAULTS, AuditFault, AuditVerification, examine
 from digitwin.errors import InvalidInputError
+from digitwin.kernel import acting
 from digitwin.kernel.core import operation, streaming
 from digitwin.kernel.ids import NOBODY, uuid7
 from digitwin.kernel.inputs import Period, bounded, dumps, seconds, validate
@@ -60,7 +61,8 @@ class AuditLogRepository(Repository):
             resource: to what kind of thing, and ``resource_id`` (at most 200) to which one.
             **details: ``actor_id`` did it, ``user_id`` is whom it concerns, ``result`` is
                 success, failure or denied; ``ip_address`` is stored in its shortest spelling,
-                ``user_agent`` has at most 1,000 characters, ``metadata`` at most 1 MiB.
+                ``user_agent`` has at most 1,000 characters, ``metadata`` at most 1 MiB. Who,
+                from where and in which request comes from ``db.acting_as``, unless given.
 
         Raises:
             InvalidInputError: names the field that does not fit.
@@ -188,11 +190,17 @@ class AuditLogRepository(Repository):
 
     def _row(self, entry: Mapping[str, Any]) -> tuple[Any, ...]:
         """An entry as the parameters of ``record``, with an id of its own."""
+        who = acting.current()
         given: dict[str, Any] = validate(ENTRY, dict(entry))
         given["user_id"] = self._owner(given.get("user_id")) or NOBODY
         given["id"] = uuid7()
         given.setdefault("result", "success")
-        given["metadata"] = dumps(given.get("metadata") or {})
+        for name in ("actor_id", "ip_address", "user_agent"):
+            given.setdefault(name, getattr(who, name))
+        metadata = given.get("metadata") or {}
+        if who.request_id is not None:
+            metadata = {"request_id": who.request_id, **metadata}
+        given["metadata"] = dumps(metadata)
         return tuple(given.get(name) for name in _COLUMNS)
 
     def _where(
