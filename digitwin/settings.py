@@ -126,6 +126,9 @@ class Settings(BaseSettings):
     connection beside the pool to hear of changes."""
     cache_memory_bytes: int = Field(64 * 2**20, ge=0, le=2**40)
     """Bytes that these take at most; 0 keeps none."""
+    cache_ttl_jitter: float = Field(0.1, ge=0, le=0.5)
+    """By how much of its time at most a cached value lives shorter, at random, so that what was
+    stored together does not expire together."""
 
     policies: Annotated[tuple[Policy, ...], BeforeValidator(policies_of)] = ()
     """Who may ask for how much, for ``db.limits.check``; in the environment a list in JSON."""

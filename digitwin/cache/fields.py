@@ -78,6 +78,13 @@ def terms(
     return lives, sorted(set(listed))
 
 
+def stale_time(value: float | timedelta | None) -> float:
+    """Seconds an entry may be shown after its time, 0 to 366 days; None is 0."""
+    if value is None:
+        return 0.0
+    return seconds(value, "stale_while_revalidate", at_least=0.0, at_most=MAX_TTL)
+
+
 def _listed(values: object, field: str) -> Any:
     """A string is iterable too, and never meant as its characters."""
     if isinstance(values, str) or not isinstance(values, Iterable):

@@ -30,6 +30,9 @@ class Flights(Generic[T]):
     def __len__(self) -> int:
         return len(self._under_way)
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._under_way
+
     async def share(self, key: Hashable, call: Callable[[], Awaitable[T]]) -> T:
         """The outcome of the call that is under way for this key, or of this one.
 

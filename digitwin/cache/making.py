@@ -6,7 +6,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextvars import Context
 from typing import Any, Final, TypeAlias
 
 from digitwin.cache import marks
@@ -14,7 +15,8 @@ from digitwin.cache.fields import Place
 from digitwin.cache.flights import Flights
 from digitwin.cache.locks import Locks
 from digitwin.cache.shelf import Row, Shelf
-from digitwin.errors import ConnectionFailedError
+from digitwin.errors import ClosedError, ConnectionFailedError
+from digitwin.kernel.core import Core
 from digitwin.kernel.transactions import outside
 
 PAUSES: Final = (0.01, 0.25)
@@ -35,10 +37,12 @@ class Maker:
     whether the value is there or the lock is free: a factory that failed tells nobody.
     """
 
-    def __init__(self, shelf: Shelf, locks: Locks) -> None:
+    def __init__(self, core: Core, shelf: Shelf, locks: Locks) -> None:
+        self._core = core
         self._shelf = shelf
         self._locks = locks
         self._flights: Flights[Any] = Flights()
+        self._refreshing: dict[Hashable, asyncio.Task[None]] = {}
 
     async def make(self, place: Place, tags: list[str], epochs: list[int], make: Make) -> Any:
         """The stored form of a value that was not there when ``epochs`` were seen.
@@ -49,17 +53,47 @@ class Maker:
             (place, *epochs), lambda: self._fly(place, tags, epochs, make)
         )
 
+    def refresh(self, place: Place, tags: list[str], epochs: list[int], make: Make) -> None:
+        """Have a value whose time is over made anew in the background, unless it already is."""
+        flight = (place, *epochs)
+        if flight in self._flights or flight in self._refreshing or self._core.closing:
+            return
+        task = self._refreshing[flight] = asyncio.create_task(
+            self._refresh(place, tags, epochs, make),
+            name="digitwin cache refresh",
+            context=Context(),
+        )
+        task.add_done_callback(lambda _: self._refreshing.pop(flight))
+
+    async def close(self) -> None:
+        """End what is still refreshed after the time to drain."""
+        for task in list(self._refreshing.values()):
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _refresh(self, place: Place, tags: list[str], epochs: list[int], make: Make) -> None:
+        try:
+            with self._core.working():
+                await self.make(place, tags, epochs, make)
+        except ClosedError:
+            pass
+        except Exception:  # whatever the factory raises; nobody else would hear of it
+            _logger.exception("cache: a value for %s was not refreshed", self._shelf.name)
+
     async def _fly(self, place: Place, tags: list[str], epochs: list[int], make: Make) -> Any:
         pauses = _pauses()
         while (permit := await self._locks.take(self._shelf.flight(place, epochs))) is None:
             await asyncio.sleep(next(pauses))
-            stored, epochs = await self._shelf.look(place, tags)
-            if stored is not None:
-                return stored
+            look = await self._shelf.look(place, tags)
+            if look.stored is not None:
+                return look.stored
+            epochs = look.epochs
         with self._locks.aboard(permit):
             # Another flight may have landed between the last look and the permit
-            stored, epochs = await self._shelf.look(place, tags)
-            return await self._call(make, epochs) if stored is None else stored
+            look = await self._shelf.look(place, tags)
+            if look.stored is not None:
+                return look.stored
+            return await self._call(make, look.epochs)
 
     async def _call(self, make: Make, epochs: list[int]) -> Any:
         began = time.monotonic()

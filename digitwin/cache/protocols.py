@@ -47,6 +47,7 @@ class CacheStore(Protocol[In, Out]):
         factory: Callable[[], Awaitable[In]],
         *,
         ttl: float | timedelta | None = None,
+        stale_while_revalidate: float | timedelta | None = None,
         tags: Iterable[str] = (),
         user_id: UUID | str | None = None,
         audience: Audience = "owner",

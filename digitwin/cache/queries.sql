@@ -16,7 +16,8 @@ WHERE user_id = $1 AND audience = $2 AND key = ANY($3::text[]) AND expires_at > 
 -- name: look
 -- A value, and what was forgotten before this moment, as one snapshot: a later look at the same
 -- targets shows whether something was forgotten in between. OFFSET 0 has each target looked up
--- in the index: the planner, not knowing how few there are, would read all marks.
+-- in the index: the planner, not knowing how few there are, would read all marks. A value whose
+-- time has been over for less than $7 seconds is seen too; it then lives zero seconds or less.
 SELECT value, tags, extract(epoch FROM expires_at - now())::float8 AS lives,
        ARRAY(SELECT epoch FROM unnest($5::text[], $6::text[]) AS target (kind, name),
                     LATERAL (SELECT epoch FROM cache_invalidations AS mark
@@ -24,7 +25,8 @@ SELECT value, tags, extract(epoch FROM expires_at - now())::float8 AS lives,
                                    AND mark.name = target.name OFFSET 0) AS forgotten
              ORDER BY epoch) AS epochs
 FROM (SELECT) AS always
-LEFT JOIN {table} ON user_id = $1 AND audience = $2 AND key = $3 AND expires_at > now()
+LEFT JOIN {table} ON user_id = $1 AND audience = $2 AND key = $3
+                 AND expires_at > now() - make_interval(secs => $7)
 
 -- name: set
 -- The time to live counts from this statement, by the database clock.
@@ -35,9 +37,11 @@ VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))
 -- name: set_unless_forgotten
 -- To be sent after `lock_shared`: its snapshot then shows what was forgotten meanwhile. OFFSET 0
 -- as in `look`.
-INSERT INTO {table} (user_id, audience, key, value, tags, size_bytes, created_at, expires_at)
+INSERT INTO {table} (user_id, audience, key, value, tags, size_bytes, created_at, expires_at,
+                     stale_until)
 SELECT $1, $2, $3, $4, $5::text[], $6::int, statement_timestamp(),
-       statement_timestamp() + make_interval(secs => $7)
+       statement_timestamp() + make_interval(secs => $7),
+       statement_timestamp() + make_interval(secs => $7 + nullif($12::float8, 0))
 WHERE NOT EXISTS (SELECT FROM unnest($9::text[], $10::text[]) AS target (kind, name),
                        LATERAL (SELECT epoch FROM cache_invalidations AS mark
                                 WHERE mark.store = $8 AND mark.kind = target.kind
@@ -51,7 +55,8 @@ WHERE NOT EXISTS (SELECT FROM unnest($9::text[], $10::text[]) AS target (kind, n
 -- value of a key is no news, which spares it the lock that all commits with news share.
 ON CONFLICT (user_id, audience, key) DO UPDATE
 SET value = excluded.value, tags = excluded.tags, size_bytes = excluded.size_bytes,
-    created_at = excluded.created_at, expires_at = excluded.expires_at{no_hits}
+    created_at = excluded.created_at, expires_at = excluded.expires_at,
+    stale_until = excluded.stale_until{no_hits}
 RETURNING CASE WHEN xmax <> 0 THEN
     pg_notify({channel}, '{store} key ' || encode(
         sha256(convert_to(user_id || ' ' || audience || ' ' || key, 'UTF8')), 'hex'))
@@ -100,8 +105,9 @@ SELECT count(*), CASE WHEN {worth_telling} THEN
     pg_notify({channel}, '{store} ' || $2::text || ' ' || $3::text) END FROM gone
 
 -- name: purge_batch
--- A few at a time; what somebody else is at is left to them.
-WITH old AS (SELECT user_id, audience, key FROM {table} WHERE expires_at <= now()
+-- A few at a time; what somebody else is at is left to them, and what may still be shown stale.
+WITH old AS (SELECT user_id, audience, key FROM {table}
+             WHERE expires_at <= now() AND (stale_until IS NULL OR stale_until <= now())
              ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED),
      gone AS (DELETE FROM {table} AS entry USING old
               WHERE entry.user_id = old.user_id AND entry.audience = old.audience

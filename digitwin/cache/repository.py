@@ -111,6 +111,8 @@ class CacheRepository(Repository):
     async def close(self) -> None:
         """Write what is still counted in memory; the handle calls this as it closes."""
         await self._listener.stop()
+        for store in (self.embeddings, self.searches, self.responses):
+            await store.close()
         await self._locks.close()
         await self._counts.close()
 

@@ -33,10 +33,15 @@ class Row(NamedTuple):
     """Bytes of ``stored``."""
     ttl: float
     """Seconds."""
+    stale: float = 0.0
+    """Seconds for which it may still be shown after that."""
 
     @property
     def place(self) -> Place:
         return Place(*self[:3])
+
+
+_STALE: Final = Row._fields.index("stale")
 
 
 class Look(NamedTuple):
@@ -44,6 +49,8 @@ class Look(NamedTuple):
 
     stored: Any
     epochs: list[int]
+    stale: bool = False
+    """Its time is over."""
 
 
 class Shelf:
@@ -97,7 +104,7 @@ class Shelf:
 
     async def put(self, row: Row) -> None:
         try:
-            await self._core.aside.execute(self._put, *row)
+            await self._core.aside.execute(self._put, *row[:_STALE])
         finally:
             self._memory.forget_entry(self.name, row.place)
 
@@ -110,16 +117,24 @@ class Shelf:
         target, since = marks.entry(self.name, place), " ".join(map(str, epochs))
         return marks.lock_number(f"digitwin.cache {self._schema} {target.lock} {since}")
 
-    async def look(self, place: Place, tags: Iterable[str]) -> Look:
-        """See a value, or what must not have changed when one is put there later."""
+    async def look(self, place: Place, tags: Iterable[str], stale: float = 0.0) -> Look:
+        """See a value, or what must not have changed when one is put there later.
+
+        Args:
+            stale: seconds for which its time may have been over.
+        """
         kinds, names = _by_column(self._covering(place, tags))
         reading = self._memory.reading(self.name)
-        row = await self._core.aside.fetchrow(self._sql("look"), *place, self.name, kinds, names)
+        row = await self._core.aside.fetchrow(
+            self._sql("look"), *place, self.name, kinds, names, stale
+        )
         assert row is not None
         stored, labels, lives, epochs = row
-        if stored is not None:
+        if stored is None:
+            return Look(None, epochs)
+        if lives > 0:
             self._memory.keep(reading, place, stored, labels, lives)
-        return Look(stored, epochs)
+        return Look(stored, epochs, stale=lives <= 0)
 
     async def put_unless_forgotten(self, row: Row, epochs: list[int]) -> None:
         """Put what was made since a look, unless it was forgotten in between."""
@@ -127,7 +142,8 @@ class Shelf:
         try:
             async with self._core.aside.transaction() as on:
                 await marks.begin_storing(on, targets)
-                await on.execute(self._keep, *row, self.name, *_by_column(targets), epochs)
+                marked = self.name, *_by_column(targets), epochs
+                await on.execute(self._keep, *row[:_STALE], *marked, row.stale)
         finally:
             self._memory.forget_entry(self.name, row.place)
 

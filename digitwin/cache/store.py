@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import Generic, TypeVar
@@ -45,7 +46,9 @@ class Store(Generic[In, Out]):
         self._codec = codec
         self._counts = counts
         self._ttl = ttl
-        self._maker = Maker(shelf, locks)
+        self._maker = Maker(core, shelf, locks)
+        self._chance: Callable[[], float] = random.random
+        """0 to 1: how much of the jitter the next entry gets."""
 
     @operation
     async def get(
@@ -94,7 +97,9 @@ class Store(Generic[In, Out]):
         :meth:`get_or_create`, which knows what was invalidated since.
 
         Args:
-            ttl: seconds it lives, 1 ms to 366 days; None means the store's default.
+            ttl: seconds it lives at most, 1 ms to 366 days; None means the store's default.
+                Entries stored together should not expire together: each lives shorter by a
+                random part of ``cache_ttl_jitter``, a tenth as it comes.
             tags: at most 32, of at most 200 characters, by which it can be invalidated.
 
         Raises:
@@ -112,6 +117,7 @@ class Store(Generic[In, Out]):
         factory: Callable[[], Awaitable[In]],
         *,
         ttl: float | timedelta | None = None,
+        stale_while_revalidate: float | timedelta | None = None,
         tags: Iterable[str] = (),
         user_id: UUID | str | None = None,
         audience: Audience = "owner",
@@ -133,6 +139,10 @@ class Store(Generic[In, Out]):
         Args:
             factory: an async callable without arguments.
             ttl, tags: as for :meth:`set`; the time to live counts from when it is stored.
+            stale_while_revalidate: for so many seconds after its time a value is still given, at
+                once, while one call of ``factory`` replaces it in the background, in a task of
+                its own that inherits nothing; should it fail, the log says so and the next one
+                who asks tries again. ``close()`` waits for it up to ``drain_timeout``.
 
         Raises:
             InvalidInputError: also when what the factory made cannot be stored.
@@ -141,16 +151,21 @@ class Store(Generic[In, Out]):
         """
         place = fields.place(key, user_id, audience)
         lives, labels = fields.terms(ttl, tags, self._ttl)
+        stale = fields.stale_time(stale_while_revalidate)
+
+        async def make() -> Row:
+            return self._row(place, await factory(), lives, labels, stale)
+
         stored = self._shelf.remembered(place)
-        if stored is None:
-            stored, epochs = await self._shelf.look(place, labels)
+        if stored is not None:
+            self._count(place, stored)
+            return self._codec.decode(stored)
+        stored, epochs, outdated = await self._shelf.look(place, labels, stale)
         self._count(place, stored)
         if stored is None:
-
-            async def make() -> Row:
-                return self._row(place, await factory(), lives, labels)
-
             stored = await self._maker.make(place, labels, epochs, make)
+        elif outdated:
+            self._maker.refresh(place, labels, epochs, make)
         return self._codec.decode(stored)
 
     @operation
@@ -172,9 +187,14 @@ class Store(Generic[In, Out]):
             user_id=None if user_id is None else fields.owner(user_id),
         )
 
-    def _row(self, place: Place, value: In, ttl: float, tags: list[str]) -> Row:
+    async def close(self) -> None:
+        """End what still refreshes in the background; the handle calls this as it closes."""
+        await self._maker.close()
+
+    def _row(self, place: Place, value: In, ttl: float, tags: list[str], stale: float = 0.0) -> Row:
         stored, size = self._codec.encode(value)
-        return Row(*place, stored, tags, size, ttl)
+        ttl *= 1 - self._core.settings.cache_ttl_jitter * self._chance()
+        return Row(*place, stored, tags, size, max(ttl, fields.MIN_TTL), stale)
 
     def _count(self, place: Place, stored: object) -> None:
         if stored is None:

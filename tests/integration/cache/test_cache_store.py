@@ -119,6 +119,7 @@ async def test_the_time_to_live_counts_from_the_write_by_the_database_clock(
     way: str,
 ) -> None:
     quick.value = [1.0]
+    store._chance = lambda: 0.0
     before = await raw.fetchval("SELECT clock_timestamp()")
     if way == "set":
         await store.set("key", [1.0], ttl=ttl)
@@ -128,6 +129,28 @@ async def test_the_time_to_live_counts_from_the_write_by_the_database_clock(
     assert before <= row["created_at"] <= await raw.fetchval("SELECT clock_timestamp()")
     lives = (row["expires_at"] - row["created_at"]).total_seconds()
     assert lives == (DEFAULT_TTL[name] if expected is None else expected)
+
+
+@pytest.mark.parametrize(("chance", "lives"), [(0.0, 100), (0.25, 97.5), (1.0, 90)])
+async def test_an_entry_lives_a_tenth_shorter_at_most(
+    store: Store[Any, Any], name: str, raw: asyncpg.Connection, chance: float, lives: float
+) -> None:
+    store._chance = lambda: chance
+    await store.set("key", [1.0], ttl=100)
+    row = await raw.fetchrow(f"SELECT created_at, expires_at FROM {TABLES[name]}")
+    assert (row["expires_at"] - row["created_at"]).total_seconds() == pytest.approx(lives)
+
+
+async def test_entries_of_one_moment_do_not_expire_together(
+    store: Store[Any, Any], name: str, raw: asyncpg.Connection
+) -> None:
+    for key in range(20):
+        await store.set(f"{key}", [1.0], ttl=1000)
+    lives = await raw.fetch(
+        f"SELECT extract(epoch FROM expires_at - created_at)::float8 FROM {TABLES[name]}"
+    )
+    assert len({row[0] for row in lives}) == 20
+    assert all(900 <= row[0] <= 1000 for row in lives)
 
 
 async def test_a_new_value_has_a_new_time_and_new_tags(
