@@ -21,6 +21,7 @@ from digitwin.errors import (
     DigiTwinError as DigiTwinError,
     InvalidInputError as InvalidInputError,
     InvalidStateError as InvalidStateError,
+    KeyUnavailableError as KeyUnavailableError,
     MigrationRequiredError as MigrationRequiredError,
     NotFoundError as NotFoundError,
     OutcomeUnknownError as OutcomeUnknownError,
@@ -34,6 +35,12 @@ from digitwin.errors import (
 from digitwin.health import Health as Health, PoolHealth as PoolHealth
 from digitwin.kernel.ids import uuid7 as uuid7
 from digitwin.kernel.paging import Page as Page
+from digitwin.keys.protocols import (
+    KeyService as KeyService,
+    KeyStore as KeyStore,
+    StoredKey as StoredKey,
+)
+from digitwin.keys.ring import KeyRing as KeyRing, RotationReport as RotationReport
 from digitwin.knowledge.results import (
     DocumentStatistics as DocumentStatistics,
     SearchHit as SearchHit,

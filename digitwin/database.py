@@ -26,6 +26,11 @@ from digitwin.kernel import active, dsn, migrations, opening
 from digitwin.kernel.acting import ActingAs, Who
 from digitwin.kernel.core import Core, operation
 from digitwin.kernel.ids import parse_id
+from digitwin.keys import master
+from digitwin.keys.files import FileKeyStore
+from digitwin.keys.protocols import KeyService, KeyStore
+from digitwin.keys.ring import KeyRing
+from digitwin.keys.table import TableKeyStore
 from digitwin.knowledge.repository import KnowledgeDocumentRepository
 from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
 from digitwin.limits.repository import RateLimitRepository
@@ -35,7 +40,12 @@ from digitwin.users.repository import UserRepository
 
 
 def connect(
-    url: str | None = None, *, settings: Settings | None = None, **overrides: Any
+    url: str | None = None,
+    *,
+    settings: Settings | None = None,
+    key_service: KeyService | None = None,
+    key_store: KeyStore | None = None,
+    **overrides: Any,
 ) -> Opening:
     """Open a handle: ``async with digitwin.connect() as db``, or ``db = await digitwin.connect()``.
 
@@ -43,6 +53,8 @@ def connect(
         url: any spelling libpq knows. Left out: ``DIGITWIN_DATABASE_URL``, ``DATABASE_URL``,
             else the embedded PostgreSQL, where the extra ``embedded`` is installed.
         settings: in place of what the environment and ``.env`` say.
+        key_service: who holds the master key, such as a cloud's KMS, in place of the settings.
+        key_store: where people's wrapped keys are kept, in place of the settings.
         overrides: single fields of :class:`~digitwin.Settings`.
 
     Raises (when awaited or entered):
@@ -51,16 +63,22 @@ def connect(
         UnsupportedServerError: the server is older than PostgreSQL 15.
         MigrationRequiredError: the schema and this package do not fit; it names the cure.
     """
-    return Opening(url, settings, overrides)
+    return Opening(url, settings, overrides, key_service, key_store)
 
 
 class Opening:
     """A handle about to open: await it, or enter it."""
 
     def __init__(
-        self, url: str | None, settings: Settings | None, overrides: dict[str, Any]
+        self,
+        url: str | None,
+        settings: Settings | None,
+        overrides: dict[str, Any],
+        key_service: KeyService | None,
+        key_store: KeyStore | None,
     ) -> None:
         self._given = url, settings, overrides
+        self._keys = key_service, key_store
         self._database: Database | None = None
 
     def __await__(self) -> Generator[Any, None, Database]:
@@ -90,7 +108,14 @@ class Opening:
             if server is not None:
                 await server.release()
             raise
-        return Database(core, target, server)
+        try:
+            return Database(core, target, server, *self._keys)
+        except BaseException:
+            core.pool.terminate()
+            active.leave(core.client)
+            if server is not None:
+                await server.release()
+            raise
 
 
 class Database:
@@ -104,9 +129,15 @@ class Database:
     cache: CacheRepository
     limits: RateLimitRepository
     audit: AuditLogRepository
+    keys: KeyRing
 
     def __init__(
-        self, core: Core, target: dsn.Target, server: embedded.EmbeddedServer | None
+        self,
+        core: Core,
+        target: dsn.Target,
+        server: embedded.EmbeddedServer | None,
+        key_service: KeyService | None = None,
+        key_store: KeyStore | None = None,
     ) -> None:
         self._core = core
         self._target = target
@@ -115,6 +146,11 @@ class Database:
         self.cache = CacheRepository(core, partial(opening.connect_once, core.settings, target))
         self.limits = RateLimitRepository(core)
         self.audit = AuditLogRepository(core)
+        self.keys = KeyRing(
+            core,
+            key_service or master.service_of(core.settings, server.home if server else None),
+            key_store or _key_store(core),
+        )
         personal = UserScope(core, self.cache, None)
         self.users, self.voices, self.faces = personal.users, personal.voices, personal.faces
         self.sessions, self.documents = personal.sessions, personal.documents
@@ -254,6 +290,11 @@ class Database:
 
     def __repr__(self) -> str:
         return f"<digitwin.Database {self._target.display}>"
+
+
+def _key_store(core: Core) -> KeyStore:
+    folder = core.settings.key_store_path
+    return TableKeyStore(core) if folder is None else FileKeyStore(folder)
 
 
 class UserScope:

@@ -13,6 +13,7 @@
     ├── InvalidStateError         the operation does not fit the state things are in
     ├── ScopeRequiredError        a person must be named, and none was
     ├── ConsentRequiredError      the person has not agreed to this
+    ├── KeyUnavailableError       what opens sensitive fields is missing or destroyed
     ├── RateLimitedError          the budget is spent; carries the decision
     ├── ClosedError               the handle is closed or closing
     └── ConnectionFailedError     the server cannot be reached, or the connection broke
@@ -110,6 +111,12 @@ class ConsentRequiredError(DigiTwinError):
     """The person has not agreed to this."""
 
     code = "consent_required"
+
+
+class KeyUnavailableError(DigiTwinError):
+    """The key to a person's sensitive fields cannot be had: missing, destroyed, or out of reach."""
+
+    code = "key_unavailable"
 
 
 class RateLimitedError(DigiTwinError):

@@ -8,6 +8,7 @@ from digitwin.cache.models import (
     CacheInvalidation,
     CacheUsage,
 )
+from digitwin.consents.models import Consent
 from digitwin.conversations.models import (
     ConversationSession,
     ConversationTurn,
@@ -20,6 +21,7 @@ from digitwin.users.models import User, UserEmail
 
 __all__ = [
     "AuditLog",
+    "Consent",
     "ConversationSession",
     "ConversationTurn",
     "FaceModel",
@@ -36,6 +38,7 @@ __models__ = [
     CachedEmbedding,
     CachedResponse,
     CachedSearch,
+    Consent,
     ConversationSession,
     ConversationTurn,
     FaceModel,

@@ -8,6 +8,7 @@ the environment, and the environment over the file. A wrong value is a
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping
 from datetime import timedelta
@@ -28,6 +29,7 @@ from digitwin.errors import ConfigurationError
 from digitwin.policies import Policy, policies_of
 
 DAY = 86_400.0
+MASTER_KEY_BYTES = 32
 
 
 def _as_seconds(value: object) -> object:
@@ -50,12 +52,40 @@ def _not_reserved(schema: str) -> str:
     return schema
 
 
+def master_key_bytes(text: str) -> bytes:
+    """The key that a setting or a line of a key file spells.
+
+    Raises:
+        ValueError: it is not 32 bytes in base64; nothing of it is repeated.
+    """
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != MASTER_KEY_BYTES:
+        raise ValueError("must be 32 bytes in base64, as `digitwin keys generate` prints them")
+    return key
+
+
+def _one_key(secret: SecretStr) -> SecretStr:
+    master_key_bytes(secret.get_secret_value())
+    return secret
+
+
+def _several_keys(secret: SecretStr) -> SecretStr:
+    for text in secret.get_secret_value().split(","):
+        master_key_bytes(text)
+    return secret
+
+
 Seconds = Annotated[float, BeforeValidator(_as_seconds)]
 Timeout = Annotated[Seconds, Field(ge=0.01, le=DAY)]
 Retention = Annotated[Seconds, Field(gt=0, le=36_525 * DAY)]
 SchemaName = Annotated[
     str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"), AfterValidator(_not_reserved)
 ]
+MasterKey = Annotated[SecretStr, AfterValidator(_one_key)]
+MasterKeys = Annotated[SecretStr, AfterValidator(_several_keys)]
 ApplicationName = Annotated[str, Field(pattern=r"^[ -~]{1,63}$")]
 
 
@@ -111,6 +141,16 @@ class Settings(BaseSettings):
     migrate: Literal["auto", "check", "skip"] | None = None
     """At the start: upgrade the schema, refuse an old one, or do not look. None: upgrade on
     the embedded server, check elsewhere."""
+
+    master_key: MasterKey | None = None
+    """What people's keys are wrapped with: 32 bytes in base64, as ``digitwin keys generate``
+    prints them. The embedded server has one in its folder."""
+    master_keys_retired: MasterKeys | None = None
+    """Earlier ones, separated by commas, until ``digitwin keys rotate`` was run."""
+    master_key_file: Path | None = None
+    """The file with the master key, in place of ``master_key``; further lines are retired."""
+    key_store_path: Path | None = None
+    """A folder for people's wrapped keys; None: they are in the table ``user_keys``."""
 
     flush_interval: Annotated[Seconds, Field(ge=0.01, le=3600)] = 5.0
     """How often counters that are gathered in memory are written."""

@@ -29,7 +29,10 @@ from digitwin.cli import output
 from digitwin.cli.output import CommandError
 from digitwin.errors import DigiTwinError
 
-_GROUPS = ("demo", "doctor", "seed", "importing", "replay", "stats", "server", "schema", "maintain")
+_GROUPS = (
+    *("demo", "doctor", "seed", "importing", "replay", "stats"),
+    *("server", "schema", "maintain", "keys"),
+)
 """Modules of this package, in the order of ``--help``."""
 
 _CLICK: Any = typer.BadParameter.__mro__[2]

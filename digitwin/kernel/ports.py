@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 
@@ -17,3 +18,27 @@ class CacheForgetter(Protocol):
 
     async def forget_searches(self, user_id: UUID) -> None:
         """Drop this person's cached searches."""
+
+
+class Sensitive(NamedTuple):
+    """The row that sensitive values stand in: they are bound to it."""
+
+    table: str
+    user_id: UUID
+    row_id: UUID
+
+
+class Sealer(Protocol):
+    """Whoever holds the people's keys, and turns sensitive values into what is stored."""
+
+    async def seal(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
+        """The values as they are stored."""
+
+    async def open(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
+        """Stored values as they were given; those that never were sealed are left out."""
+
+    async def foresee(self, user_ids: Iterable[UUID]) -> None:
+        """Make ready for many rows of these people."""
+
+    def is_sealed(self, value: str) -> bool:
+        """Whether a stored value is sealed already."""

@@ -18,8 +18,8 @@ class Likeness(SoftDeleteEntity):
 
     name = fields.CharField(max_length=200)
     provider = fields.CharField(max_length=100, null=True)
-    artifact_uri = fields.CharField(max_length=2048, null=True)
-    checksum = fields.CharField(max_length=128, null=True)
+    artifact_uri = fields.TextField(null=True)
+    checksum = fields.TextField(null=True)
     status = fields.CharField(max_length=16, default="pending")
     quality_score = fields.FloatField(null=True)
     is_active = fields.BooleanField(default=False)

@@ -46,9 +46,20 @@ def _digitwin_databases() -> Iterator[Databases]:
         pytest.fail(f"No database for tests: {error}", pytrace=False)
 
 
+MASTER_KEY = "ZGlnaXR3aW4gdGVzdHMgb25seSwgbm90IGEgc2VjcmU="
+"""Test databases come without a secret worth keeping."""
+
+_KEYS = {"master_key", "master_key_file", "key_service", "settings"}
+
+
 @pytest.fixture
-def digitwin_url(_digitwin_databases: Databases) -> Iterator[str]:
-    """The URL of an empty, migrated database that is this test's own."""
+def digitwin_url(_digitwin_databases: Databases, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of an empty, migrated database that is this test's own.
+
+    Where no master key is configured, the test has one in its environment.
+    """
+    if not {"DIGITWIN_MASTER_KEY", "DIGITWIN_MASTER_KEY_FILE"} & os.environ.keys():
+        monkeypatch.setenv("DIGITWIN_MASTER_KEY", MASTER_KEY)
     database = _digitwin_databases.create()
     yield database.url
     _digitwin_databases.drop(database)
@@ -78,6 +89,8 @@ async def digitwin_db_factory(_digitwin_databases: Databases) -> AsyncIterator[D
                 stack.callback(_digitwin_databases.drop, database)
                 url = database.url
             settings = {"migrate": "skip"} | overrides
+            if not _KEYS & overrides.keys():
+                settings |= {"master_key": MASTER_KEY, "master_key_file": None}
             return await stack.enter_async_context(connect(url, **settings))
 
         yield open_handle

@@ -1,0 +1,47 @@
+"""The table of consents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from tortoise import fields
+from tortoise.fields.db_defaults import Now
+
+from digitwin.kernel.base import Model
+from digitwin.kernel.ids import uuid7
+
+if TYPE_CHECKING:
+    from tortoise.models import Model as AnyModel
+
+_GRANT = "db.consents.grant(user_id, purpose=…, evidence=…)"
+
+
+class Consent(Model):
+    """One agreement of a person to one purpose; it is never changed, only ended.
+
+    ``withdrawn_at`` is when it was withdrawn, or when a new one took its place.
+    """
+
+    create_through: ClassVar[str] = _GRANT
+    change_through: ClassVar[dict[str, str]] = {
+        "purpose": _GRANT,
+        "evidence": _GRANT,
+        "granted_at": _GRANT,
+        "expires_at": _GRANT,
+        "withdrawn_at": "db.consents.withdraw(user_id, purpose=…)",
+    }
+
+    id = fields.UUIDField(primary_key=True, default=uuid7)
+    user: fields.ForeignKeyRelation[AnyModel] = fields.ForeignKeyField(
+        "digitwin.User", related_name="consents", db_constraint=False
+    )
+    user_id: UUID
+    purpose = fields.CharField(max_length=16)
+    evidence: fields.Field[dict[str, Any]] = fields.JSONField()
+    granted_at = fields.DatetimeField(db_default=Now())
+    expires_at = fields.DatetimeField(null=True)
+    withdrawn_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "consents"

@@ -1,0 +1,1 @@
+"""A key for each person, under a master key that lives elsewhere."""

@@ -1,0 +1,79 @@
+"""A new master key: the people's keys are wrapped anew, and no row of data is touched."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from digitwin.database import Database
+from digitwin.errors import KeyUnavailableError
+from digitwin.keys.protocols import KeyStore
+from digitwin.keys.ring import RotationReport
+from tests.integration.keys.conftest import NEW, OLD, another, every, place
+
+VALUES = {"artifact_uri": "s3://voices/ada"}
+
+
+async def test_after_a_rotation_the_old_master_key_is_not_needed(
+    digitwin_db: Database, store: KeyStore
+) -> None:
+    before = another(digitwin_db, store, OLD)
+    rows = [place() for _ in range(7)]
+    sealed = [await before.seal(row, VALUES) for row in rows]
+    between = another(digitwin_db, store, NEW, OLD)
+    assert await between.rotate(batch=3) == RotationReport(rewrapped=7, current=0)
+    assert await between.rotate(batch=3) == RotationReport(rewrapped=0, current=7)
+    after = another(digitwin_db, store, NEW)
+    assert [await after.open(*pair) for pair in zip(rows, sealed, strict=True)] == [VALUES] * 7
+
+
+async def test_a_rotation_goes_on_where_another_was_broken_off(
+    digitwin_db: Database, store: KeyStore
+) -> None:
+    rows = [place() for _ in range(6)]
+    for row in rows:
+        await another(digitwin_db, store, OLD).seal(row, VALUES)
+    stray = (await store.page(None, 4))[3]
+    await store.destroy(stray.user_id)
+    alien = another(digitwin_db, store, b"x" * 32)
+    await alien.seal(place(stray.user_id), VALUES)
+    between = another(digitwin_db, store, NEW, OLD)
+    with pytest.raises(KeyUnavailableError):
+        await between.rotate()
+    await store.destroy(stray.user_id)
+    report = await between.rotate()
+    assert (report.rewrapped, report.current) == (2, 3)
+
+
+async def test_keys_are_made_used_and_destroyed_while_it_goes_on(
+    digitwin_db: Database, store: KeyStore
+) -> None:
+    old, between = another(digitwin_db, store, OLD), another(digitwin_db, store, NEW, OLD)
+    rows = [place() for _ in range(40)]
+    sealed = [await old.seal(row, VALUES) for row in rows]
+    kept, gone = rows[:30], rows[30:]
+
+    async def write() -> None:
+        for row in kept:
+            assert await another(digitwin_db, store, NEW, OLD).open(
+                row, await between.seal(row, VALUES)
+            ) == VALUES  # fmt: skip
+            await between.seal(place(), VALUES)
+
+    async def destroy() -> None:
+        for row in gone:
+            await another(digitwin_db, store, OLD).destroy(row.user_id)
+
+    await asyncio.gather(
+        between.rotate(batch=5),
+        another(digitwin_db, store, NEW, OLD).rotate(batch=7),
+        write(),
+        destroy(),
+    )
+    await between.rotate()
+    assert {key.key_id for key in await every(store)} == {between._service.key_id}
+    assert not {key.user_id for key in await every(store)} & {row.user_id for row in gone}
+    after = another(digitwin_db, store, NEW)
+    for row, values in zip(kept, sealed, strict=False):
+        assert await after.open(row, values) == VALUES
