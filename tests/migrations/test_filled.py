@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import asyncpg
@@ -19,7 +18,7 @@ VOICE, SESSION, GONE = uuid4(), uuid4(), uuid4()
 
 
 @pytest.fixture
-async def filled(connection: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
+async def filled(connection: asyncpg.Connection) -> asyncpg.Connection:
     """As the first release left it: people with all that is theirs, some of it deleted."""
     await connection.execute(await FIRST.upgrade())
     await connection.execute(
@@ -62,7 +61,7 @@ async def filled(connection: asyncpg.Connection) -> AsyncIterator[asyncpg.Connec
         ADA,
         uuid4(),
     )
-    yield connection
+    return connection
 
 
 async def test_everything_is_still_there(
