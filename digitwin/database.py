@@ -7,25 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
+from pydantic import TypeAdapter
 from typing_extensions import Unpack
 
-from digitwin import embedded, upkeep
+from digitwin import embedded, roles, upkeep
 from digitwin.audit.repository import AuditLogRepository
 from digitwin.cache.repository import CacheRepository
 from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.errors import DigiTwinError
 from digitwin.health import Health, PoolHealth
-from digitwin.kernel import active, dsn, migrations, opening
+from digitwin.kernel import active, dsn, migrations, opening, scopes
 from digitwin.kernel.acting import ActingAs, Who
 from digitwin.kernel.core import Core, operation
 from digitwin.kernel.ids import parse_id
+from digitwin.kernel.inputs import line, validate
+from digitwin.kernel.transactions import outside
 from digitwin.keys import master
 from digitwin.keys.files import FileKeyStore
 from digitwin.keys.protocols import KeyService, KeyStore
@@ -103,7 +106,7 @@ class Opening:
             server = await embedded.acquire_by_default(settings)
             target = server.target
         try:
-            core = await opening.open_core(target.over(settings), target)
+            core = await opening.open_core(target.over(settings), target, prepare=roles.ensure)
         except BaseException:
             if server is not None:
                 await server.release()
@@ -151,7 +154,8 @@ class Database:
             key_service or master.service_of(core.settings, server.home if server else None),
             key_store or _key_store(core),
         )
-        personal = UserScope(core, self.cache, None)
+        unbound = core.refusing() if core.settings.scope == "required" else core
+        personal = Personal(unbound, self.cache, None)
         self.users, self.voices, self.faces = personal.users, personal.voices, personal.faces
         self.sessions, self.documents = personal.sessions, personal.documents
         for repository in (self.users, self.voices, self.faces, self.documents):
@@ -201,8 +205,34 @@ class Database:
         return ActingAs(**who)
 
     def for_user(self, user_id: UUID | str) -> UserScope:
-        """The repositories of personal data, bound to one person; holds no connection."""
+        """The repositories of personal data, bound to one person; holds no connection.
+
+        Every statement carries the id, and runs as the role ``digitwin_app`` of the database,
+        whose row security shows that person's rows alone: a short transaction for each call,
+        or one ``async with me.transaction():`` for several. Inside ``db.transaction()`` it
+        joins, and whoever comes after it has role and person as before.
+
+        Raises (when used):
+            ConfigurationError: the role is missing; it names the command that makes it.
+        """
         return UserScope(self._core, self.cache, parse_id(user_id, "user_id"))
+
+    def for_service(self, *, reason: str) -> ServiceScope:
+        """The repositories of personal data for work across people: sign-up, clean-up.
+
+        Statements run as the role ``digitwin_service`` of the database. That it was used, and
+        why, is in the audit trail before the first of them.
+
+        Args:
+            reason: why, in a few words; 1 to 500 characters.
+
+        Raises:
+            InvalidInputError: ``reason`` does not fit.
+            ConfigurationError (when used): the role is missing, or not this login's.
+        """
+        why = validate(_REASON, reason, "reason")
+        record = partial(self.audit.record, "scope.service", "scope", metadata={"reason": why})
+        return ServiceScope(self._core, self.cache, partial(_by_itself, record))
 
     @operation
     async def maintain(self, *, progress: Progress = upkeep.log.debug) -> MaintenanceReport:
@@ -297,11 +327,17 @@ def _key_store(core: Core) -> KeyStore:
     return TableKeyStore(core) if folder is None else FileKeyStore(folder)
 
 
-class UserScope:
-    """The repositories of personal data; with a ``user_id``, that person's alone.
+_REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, line(500)])
 
-    Every statement carries the id; another person's row is not found.
-    """
+
+async def _by_itself(record: Callable[[], Awaitable[object]]) -> None:
+    """Outside the transaction that is open: what it rolls back was tried all the same."""
+    with outside():
+        await record()
+
+
+class Personal:
+    """The repositories of personal data; with a ``user_id``, that person's alone."""
 
     def __init__(self, core: Core, cache: CacheRepository, user_id: UUID | None) -> None:
         self._core = core
@@ -313,9 +349,31 @@ class UserScope:
         self.documents = KnowledgeDocumentRepository(core, scope=user_id, cache=cache)
 
     def transaction(self) -> AbstractAsyncContextManager[None]:
-        """As :meth:`Database.transaction`; inside one, it joins."""
+        """As :meth:`Database.transaction`, on behalf of this scope; inside one, it joins."""
         return self._core.transaction()
 
     def acting_as(self, **who: Unpack[Who]) -> ActingAs:
         """As :meth:`Database.acting_as`; the person of the scope need not be who acts."""
         return ActingAs(**who)
+
+
+class UserScope(Personal):
+    """The repositories of personal data, bound to one person.
+
+    Every statement carries the id, and the database compares it once more: another person's
+    row is not found.
+    """
+
+    user_id: UUID
+
+    def __init__(self, core: Core, cache: CacheRepository, user_id: UUID) -> None:
+        super().__init__(core.scoped(scopes.of_person(user_id)), cache, user_id)
+
+
+class ServiceScope(Personal):
+    """The repositories of personal data, for work across people."""
+
+    def __init__(
+        self, core: Core, cache: CacheRepository, announce: Callable[[], Awaitable[object]]
+    ) -> None:
+        super().__init__(core.scoped(scopes.ACROSS_PEOPLE, announce=announce), cache, None)

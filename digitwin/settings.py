@@ -142,6 +142,9 @@ class Settings(BaseSettings):
     """At the start: upgrade the schema, refuse an old one, or do not look. None: upgrade on
     the embedded server, check elsewhere."""
 
+    scope: Literal["optional", "required"] = "optional"
+    """Whether a person's data can be asked for without ``for_user`` or ``for_service``."""
+
     master_key: MasterKey | None = None
     """What people's keys are wrapped with: 32 bytes in base64, as ``digitwin keys generate``
     prints them. The embedded server has one in its folder."""

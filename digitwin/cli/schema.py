@@ -12,6 +12,8 @@ from digitwin.cli import output
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import asyncpg
+
     from digitwin.kernel.dsn import Target
     from digitwin.kernel.schema_state import SchemaState
     from digitwin.settings import Settings
@@ -22,7 +24,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def register(app: typer.Typer, db: typer.Typer) -> None:
-    for command in (migrate, upgrade, downgrade, history, check, reset):
+    for command in (migrate, upgrade, downgrade, history, check, reset, roles):
         db.command(command.__name__)(command)
 
 
@@ -53,8 +55,59 @@ def upgrade() -> None:
     """Bring the schema up to date; several at once do not disturb each other."""
     from digitwin.kernel import migrations
 
-    applied = output.run(lambda: _with_database(migrations.upgrade))
+    async def up(target: Target, settings: Settings) -> list[str]:
+        applied = await migrations.upgrade(target, settings)
+        await _with_connection(target, settings, _roles_if_allowed)
+        return applied
+
+    applied = output.run(lambda: _with_database(up))
     output.show({"applied": applied}, _lines("applied ", applied, "The schema is up to date"))
+
+
+def roles(
+    apply: Annotated[bool, typer.Option("--apply", help="Do it, not only print it.")] = False,
+    login: Annotated[
+        list[str] | None, typer.Option(help="A service's login that becomes a member; repeatable.")
+    ] = None,
+) -> None:
+    """Print, or apply, the database's roles, their rights and row security by person.
+
+    Once applied, a login that is no member sees no row: name the services' logins.
+    """
+    from digitwin import roles
+
+    async def carry_out(target: Target, settings: Settings) -> list[str]:
+        made = roles.statements(settings.schema_name, login or ())
+        if apply:
+            await _with_connection(
+                target, settings, lambda given, schema: roles.apply(given, schema, login or ())
+            )
+        return made
+
+    made = output.run(lambda: _with_database(carry_out))
+    text = "The roles are made, their rights are given" if apply else ";\n".join(made) + ";"
+    output.show({"applied": apply, "statements": made}, text)
+
+
+async def _roles_if_allowed(connection: asyncpg.Connection, schema: str) -> None:
+    from digitwin import roles
+
+    if not await roles.ensure(connection, schema):
+        output.say("Roles are missing, which `db.for_user` needs: `digitwin db roles --apply`")
+
+
+async def _with_connection(
+    target: Target,
+    settings: Settings,
+    work: Callable[[asyncpg.Connection, str], Awaitable[None]],
+) -> None:
+    from digitwin.kernel import opening
+
+    connection = await opening.connect_once(settings, target)
+    try:
+        await work(connection, settings.schema_name)
+    finally:
+        await opening.close_once(connection)
 
 
 def downgrade(

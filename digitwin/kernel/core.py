@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Hashable, Iterator
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Hashable,
+    Iterator,
+)
+from contextlib import (
+    AbstractAsyncContextManager,
+    _GeneratorContextManager,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+)
 from contextvars import ContextVar, Token
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -12,8 +26,9 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from digitwin.errors import ClosedError, InvalidStateError
 from digitwin.kernel import active
 from digitwin.kernel.engine import HandleClient
-from digitwin.kernel.executor import Aside, Joining
+from digitwin.kernel.executor import Announced, Aside, Joining, Refusing
 from digitwin.kernel.pool import Pool
+from digitwin.kernel.scopes import UNSCOPED, Scope
 from digitwin.kernel.transactions import LastAct, Transaction
 from digitwin.settings import Settings
 
@@ -40,6 +55,8 @@ class _Work:
 class Core:
     """One handle's inside. Repositories hold it; users do not see it."""
 
+    scope: Scope = UNSCOPED
+
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self.settings = settings
         self.pool = pool
@@ -51,6 +68,22 @@ class Core:
         self._under_way = 0
         self._quiet = asyncio.Event()
         active.join(self.client)
+
+    def scoped(
+        self, scope: Scope, *, announce: Callable[[], Awaitable[object]] | None = None
+    ) -> ScopedCore:
+        """The same, whose statements run on behalf of ``scope``; ``aside`` stays as it is.
+
+        Args:
+            announce: awaited before the first statement.
+        """
+        if announce is None:
+            return ScopedCore(self, scope, Joining(self.pool, scope))
+        return ScopedCore(self, scope, Announced(self.pool, scope, announce))
+
+    def refusing(self) -> ScopedCore:
+        """The same, without any statement: where a scope must be named."""
+        return ScopedCore(self, UNSCOPED, Refusing(self.pool))
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -128,7 +161,9 @@ class Core:
 
     def _frame(self) -> AbstractAsyncContextManager[Transaction]:
         outer = Transaction.of(self.pool)
-        return Transaction(self.pool) if outer is None else outer.savepoint()
+        if outer is None:
+            return Transaction(self.pool, self.scope)
+        return outer.savepoint(self.scope)
 
     async def drained(self, timeout: float) -> bool:
         """Refuse new work and wait for what is under way; False when ``timeout`` passed first."""
@@ -149,6 +184,34 @@ class Core:
             raise InvalidStateError(
                 "This handle was opened on another event loop: open one on the loop that uses it"
             )
+
+
+class ScopedCore(Core):
+    """A handle's inside as one scope uses it: what is accepted counts as the handle's."""
+
+    def __init__(self, core: Core, scope: Scope, db: Joining) -> None:
+        self.scope = scope
+        self.settings, self.pool, self.loop = core.settings, core.pool, core.loop
+        self.client, self.aside = core.client, core.aside
+        self.db = db
+        self._handle = core
+
+    def within(self) -> bool:
+        return self._handle.within()
+
+    def begin(self) -> _Work:
+        return self._handle.begin()
+
+    def end(self, work: _Work) -> None:
+        self._handle.end(work)
+
+    def counted(self) -> _GeneratorContextManager[None, None, None]:
+        return self._handle.counted()
+
+    def scoped(
+        self, scope: Scope, *, announce: Callable[[], Awaitable[object]] | None = None
+    ) -> ScopedCore:
+        return self._handle.scoped(scope, announce=announce)
 
 
 class HasCore(Protocol):

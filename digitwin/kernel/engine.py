@@ -184,8 +184,9 @@ async def _lend(pool: Pool) -> Any:
     """A connection for one statement of Tortoise's, in the task's transaction if one is open."""
     frame = Transaction.of(pool)
     if frame is not None:
-        async with _watched(frame.connection):
-            yield frame.connection
+        connection = await frame.under(frame.scope)
+        async with _watched(connection):
+            yield connection
         return
     connection, well = await pool.acquire(), False
     try:

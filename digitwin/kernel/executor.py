@@ -6,14 +6,18 @@ A statement outside a transaction borrows a connection for as long as it runs, n
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from asyncpg import Record
 
+from digitwin.errors import ScopeRequiredError
 from digitwin.kernel import faults
 from digitwin.kernel.pool import Pool, cut
+from digitwin.kernel.scopes import UNSCOPED, Scope
 from digitwin.kernel.transactions import Transaction, begin, end
 
 
@@ -64,10 +68,14 @@ class OnConnection(Executor):
 
 
 class Aside(Executor):
-    """Statements that commit by themselves, whatever transaction is open around them."""
+    """Statements that commit by themselves, whatever transaction is open around them.
 
-    def __init__(self, pool: Pool) -> None:
+    On behalf of a scope each is a short transaction: its role and its person end with it.
+    """
+
+    def __init__(self, pool: Pool, scope: Scope = UNSCOPED) -> None:
         self._pool = pool
+        self._scope = scope
 
     def _frame(self) -> Transaction | None:
         """The transaction that statements belong to."""
@@ -76,7 +84,11 @@ class Aside(Executor):
     async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
         frame = self._frame()
         if frame is not None:
-            return await OnConnection(frame.connection)._run(method, sql, args, write)
+            on = OnConnection(await frame.under(self._scope))
+            return await on._run(method, sql, args, write)
+        if self._scope is not UNSCOPED:
+            async with self._short(write=write) as on:
+                return await on._run(method, sql, args, write)
         connection = await self._pool.acquire()
         try:
             answer = await connection.ask(method, sql, *args)
@@ -84,25 +96,28 @@ class Aside(Executor):
             if isinstance(fault, faults.OUT_OF_STEP):
                 cut(connection)
             await self._pool.release(connection)
-            raise faults.translate(fault, write=write) or fault from fault
+            raise faults.unscoped(fault) or faults.translate(fault, write=write) or fault from fault
         except BaseException:
             await self._pool.release(connection)
             raise
         await self._pool.release(connection, well=True)
         return answer
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Executor]:
+    def transaction(self) -> AbstractAsyncContextManager[Executor]:
         """A few statements that stand or fall together, with nothing awaited between them."""
+        return self._short(write=True)
+
+    @asynccontextmanager
+    async def _short(self, *, write: bool) -> AsyncIterator[OnConnection]:
         connection, well = await self._pool.acquire(), False
         try:
-            await begin(connection)
+            await begin(connection, self._scope)
             try:
                 yield OnConnection(connection)
             except BaseException:
                 await end(connection, failed=True)
                 raise
-            await end(connection, failed=False)
+            await end(connection, failed=False, write=write)
             well = True
         finally:
             await self._pool.release(connection, well=well)
@@ -113,7 +128,7 @@ class Aside(Executor):
         rows = (
             self._stream_alone(sql, args, batch)
             if frame is None
-            else _cursor(frame.connection, sql, args, batch)
+            else _cursor(partial(frame.under, self._scope), sql, args, batch)
         )
         async with aclosing(rows):
             async for row in rows:
@@ -124,9 +139,10 @@ class Aside(Executor):
     ) -> AsyncGenerator[Record, None]:
         connection, well = await self._pool.acquire_long(), False
         try:
-            await begin(connection)
+            await begin(connection, self._scope)
             try:
-                async with aclosing(_cursor(connection, sql, args, batch)) as rows:
+                own = partial(_itself, connection)
+                async with aclosing(_cursor(own, sql, args, batch)) as rows:
                     async for row in rows:
                         yield row
                 well = True
@@ -143,13 +159,62 @@ class Joining(Aside):
         return Transaction.of(self._pool)
 
 
+class Announced(Joining):
+    """As :class:`Joining`, whose first statement waits until it was said that it comes."""
+
+    def __init__(self, pool: Pool, scope: Scope, announce: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(pool, scope)
+        self._announce: Callable[[], Awaitable[object]] | None = announce
+        self._turn = asyncio.Lock()
+
+    async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
+        await self._announced()
+        return await super()._run(method, sql, args, write)
+
+    async def stream(self, sql: str, *args: Any, batch: int = 500) -> AsyncGenerator[Record, None]:
+        await self._announced()
+        async with aclosing(super().stream(sql, *args, batch=batch)) as rows:
+            async for row in rows:
+                yield row
+
+    async def _announced(self) -> None:
+        async with self._turn:
+            if self._announce is not None:
+                await self._announce()
+                self._announce = None
+
+
+class Refusing(Joining):
+    """Where nothing runs without a scope."""
+
+    async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
+        raise ScopeRequiredError(_NAME_THEM)
+
+    async def stream(self, sql: str, *args: Any, batch: int = 500) -> AsyncGenerator[Record, None]:
+        raise ScopeRequiredError(_NAME_THEM)
+        yield  # an asynchronous generator, as its base is
+
+
+_NAME_THEM = (
+    "This handle was opened with scope='required': name the person with db.for_user(user_id),"
+    " or say with db.for_service(reason=…) why the work is across people"
+)
+
+
+async def _itself(connection: Any) -> Any:
+    return connection
+
+
 async def _cursor(
-    connection: Any, sql: str, args: tuple[Any, ...], batch: int
+    taken: Callable[[], Awaitable[Any]], sql: str, args: tuple[Any, ...], batch: int
 ) -> AsyncGenerator[Record, None]:
+    """Rows of one statement; policies read their person at every fetch, so it is set anew."""
     try:
+        connection = await taken()
         async for row in connection.cursor(
             sql, *args, prefetch=batch, timeout=connection.watch.limit
         ):
             yield row
+            await taken()
     except faults.DRIVER as fault:
         raise faults.translate(fault) or fault from fault

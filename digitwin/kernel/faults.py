@@ -85,6 +85,32 @@ def _of_server(fault: asyncpg.PostgresError, *, write: bool) -> errors.DigiTwinE
     return errors.DigiTwinError(f"The database failed: {fault}", sqlstate=code)
 
 
+def unscoped(fault: BaseException) -> errors.ScopeRequiredError | None:
+    """What a refused right means for a statement that named nobody, or None."""
+    if getattr(fault, "sqlstate", None) != "42501":
+        return None
+    return errors.ScopeRequiredError(
+        f"The database refuses this to a call without a scope ({fault}): use"
+        " db.for_user(user_id) or db.for_service(reason=…), or log in as one who may",
+        sqlstate="42501",
+    )
+
+
+def of_role(fault: BaseException, role: str) -> errors.DigiTwinError | None:
+    """As :func:`translate`, for a statement that takes on a role."""
+    code = getattr(fault, "sqlstate", None)
+    if code not in ("22023", "42501"):
+        return translate(fault)
+    why = "is missing" if code == "22023" else "is not given to whoever logged in"
+    return errors.ConfigurationError(
+        f"The database's role {role} {why}: run `digitwin db roles --apply`"
+        " as the database's administrator (`--login NAME` for a service's own login)",
+        field="role",
+        role=role,
+        sqlstate=code,
+    )
+
+
 def _of_constraint(fault: asyncpg.PostgresError, code: str) -> errors.DigiTwinError:
     constraint = getattr(fault, "constraint_name", None) or ""
     field = getattr(fault, "column_name", None) or field_of(constraint)

@@ -62,18 +62,23 @@ async def ensure(
         MigrationRequiredError: it does not fit; the message names the cure.
         ConfigurationError: tables of our names are there that are not ours.
     """
-    mode = settings.migrate or ("auto" if target.embedded else "check")
-    if mode == "skip":
+    if settings.migrate == "skip":
         return
+    auto = looks_after(target, settings)
     async with _connection(target, settings) as connection:
         found = await state(connection)
-        if found.pending and not found.unknown and mode == "auto":
+        if found.pending and not found.unknown and auto:
             upgrading()
             await _upgrade(connection, settings)
             found = await state(connection)
         refusal = found.refusal(len(migration_files.all_migrations()))
         if refusal is not None:
             raise refusal
+
+
+def looks_after(target: Target, settings: Settings) -> bool:
+    """Whether a start brings the schema up to date, or only checks it."""
+    return (settings.migrate or ("auto" if target.embedded else "check")) == "auto"
 
 
 async def state(connection: asyncpg.Connection) -> SchemaState:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
 
@@ -22,8 +23,15 @@ ANSWER_MARGIN = 1.0
 """Seconds the client waits beyond ``statement_timeout`` before it calls the network frozen."""
 
 
-async def open_core(settings: Settings, target: Target) -> Core:
+Prepare = Callable[[asyncpg.Connection, str], Awaitable[object]]
+
+
+async def open_core(settings: Settings, target: Target, *, prepare: Prepare | None = None) -> Core:
     """A core with a pool behind it, on a server and a schema that fit.
+
+    Args:
+        prepare: called with a connection and the schema's name once the schema fits, where
+            this handle looks after it (``migrate="auto"``).
 
     Raises:
         ConnectionFailedError: no connection within ``connect_timeout``.
@@ -35,6 +43,8 @@ async def open_core(settings: Settings, target: Target) -> Core:
         async with asyncio.timeout(settings.connect_timeout) as bound:
             await _check_server(settings, target)
             await migrations.ensure(target, settings, upgrading=lambda: bound.reschedule(None))
+            if prepare is not None and migrations.looks_after(target, settings):
+                await _prepare(settings, target, prepare)
             pool = await _open_pool(settings, target)
     except TimeoutError as fault:
         raise faults.of_connecting(fault, target.display) or fault from fault
@@ -48,6 +58,14 @@ async def open_core(settings: Settings, target: Target) -> Core:
         max_lifetime=settings.max_lifetime,
     )
     return Core(settings, lent)
+
+
+async def _prepare(settings: Settings, target: Target, prepare: Prepare) -> None:
+    connection = await connect_once(settings, target)
+    try:
+        await prepare(connection, settings.schema_name)
+    finally:
+        await close_once(connection)
 
 
 @cache

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from digitwin.errors import ConnectionFailedError, InvalidStateError
 from digitwin.kernel import faults
 from digitwin.kernel.pool import RELEASE_TIMEOUT, Pool, cut
+from digitwin.kernel.scopes import UNSCOPED, Scope
 
 _current: ContextVar[Transaction | None] = ContextVar("digitwin_transaction", default=None)
 
@@ -35,10 +36,15 @@ def outside() -> Iterator[None]:
 
 
 class Transaction:
-    """An open transaction of one handle, found again by whatever runs in the same task."""
+    """An open transaction of one handle, found again by whatever runs in the same task.
 
-    def __init__(self, pool: Pool) -> None:
+    ``scope`` is on whose behalf statements run that name none, as those of models do.
+    """
+
+    def __init__(self, pool: Pool, scope: Scope = UNSCOPED) -> None:
         self._pool = pool
+        self.scope = scope
+        self._under: Scope | None = scope
         self._outer = _current.get()
         self._owner: asyncio.Task[Any] | None = None
         self._token: Token[Transaction | None] | None = None
@@ -69,7 +75,7 @@ class Transaction:
     async def __aenter__(self) -> Transaction:
         connection = await self._pool.acquire_long()
         try:
-            await begin(connection)
+            await begin(connection, self.scope)
         except BaseException:
             await self._pool.release_long(connection)
             raise
@@ -99,6 +105,17 @@ class Transaction:
         """Have ``act`` called once this transaction has ended, in whatever way."""
         self._end_acts.append(act)
 
+    async def under(self, scope: Scope) -> Any:
+        """The connection, its next statement on behalf of ``scope``.
+
+        Where it stands is known only after success: what fails half-way is set again.
+        """
+        if self._under != scope:
+            self._under = None
+            await _set_scope(self.connection, scope)
+            self._under = scope
+        return self.connection
+
     async def _act_last(self) -> None:
         for act, items in self._last_acts.items():
             await act(items)
@@ -115,29 +132,33 @@ class Transaction:
                 act()
             await self._pool.release_long(connection, well=well)
 
-    def savepoint(self) -> Savepoint:
-        """A transaction inside this one."""
+    def savepoint(self, scope: Scope | None = None) -> Savepoint:
+        """A transaction inside this one, and on behalf of ``scope`` if it says."""
         self._savepoints += 1
-        return Savepoint(self, f"digitwin_{self._savepoints}")
+        return Savepoint(self, f"digitwin_{self._savepoints}", scope or self.scope)
 
 
 class Savepoint:
     """An inner transaction: its failure leaves the outer one usable."""
 
-    def __init__(self, outer: Transaction, name: str) -> None:
+    def __init__(self, outer: Transaction, name: str, scope: Scope) -> None:
         self._outer = outer
         self._name = name
+        self._scopes = scope, outer.scope
         self._last_acts = outer._last_acts
 
     async def __aenter__(self) -> Transaction:
         await self._run(f"SAVEPOINT {self._name}")
+        self._outer.scope = self._scopes[0]
         return self._outer
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._outer.scope = self._scopes[1]
         if kind is None:
             await self._run(f"RELEASE SAVEPOINT {self._name}")
         else:
             self._outer._last_acts = self._last_acts
+            self._outer._under = None  # whatever the savepoint found is set again
             await _roll_back(self._outer.connection, f"ROLLBACK TO SAVEPOINT {self._name}")
 
     async def _run(self, statement: str) -> None:
@@ -147,20 +168,34 @@ class Savepoint:
             raise faults.translate(fault) or fault from fault
 
 
-async def begin(connection: Any) -> None:
-    """Open a transaction, or give the connection up."""
+async def begin(connection: Any, scope: Scope = UNSCOPED) -> None:
+    """Open a transaction on behalf of ``scope`` in one message, or give the connection up.
+
+    Raises:
+        ConfigurationError: the scope's role is missing, or not given to whoever logged in.
+    """
     try:
-        await connection.ask("execute", "BEGIN")
+        if scope is UNSCOPED:
+            await connection.ask("execute", "BEGIN")
+        else:
+            await connection.ask("execute", f"BEGIN; {scope.sql}")
     except faults.DRIVER as fault:
         cut(connection)
-        raise faults.translate(fault) or fault from fault
+        raise faults.of_role(fault, scope.role) or fault from fault
     except BaseException:
         cut(connection)
         raise
 
 
-async def end(connection: Any, *, failed: bool) -> None:
-    """Commit, or roll back what failed.
+async def _set_scope(connection: Any, scope: Scope) -> None:
+    try:
+        await connection.ask("execute", scope.sql)
+    except faults.DRIVER as fault:
+        raise faults.of_role(fault, scope.role) or fault from fault
+
+
+async def end(connection: Any, *, failed: bool, write: bool = True) -> None:
+    """Commit, or roll back what failed; without ``write`` nothing can be lost.
 
     Raises:
         OutcomeUnknownError: COMMIT was sent and its answer was lost.
@@ -169,17 +204,17 @@ async def end(connection: Any, *, failed: bool) -> None:
     if failed:
         await _roll_back(connection, "ROLLBACK")
     else:
-        await _commit(connection)
+        await _commit(connection, write=write)
 
 
-async def _commit(connection: Any) -> None:
+async def _commit(connection: Any, *, write: bool) -> None:
     try:
         tag = await connection.ask("execute", "COMMIT")
     except asyncio.CancelledError:
         cut(connection)
         raise
     except faults.DRIVER as fault:
-        error = faults.translate(fault, write=True)
+        error = faults.translate(fault, write=write)
         if isinstance(error, ConnectionFailedError):
             cut(connection)
         raise error or fault from fault

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import itertools
+import logging
 import os
 import secrets
 import shutil
@@ -23,12 +24,14 @@ from pathlib import Path
 
 import asyncpg
 
-from digitwin import embedded
+from digitwin import embedded, roles
 from digitwin.errors import ConfigurationError
 from digitwin.kernel import dsn, migrations, opening
 from digitwin.kernel.dsn import Target
 from digitwin.settings import Settings
 from digitwin.testing.background import Background, background
+
+log = logging.getLogger("digitwin.testing")
 
 ROOM = 2 * 2**30
 """Bytes that must be free in memory; the server uses a tenth of it."""
@@ -101,7 +104,9 @@ class Keeper:
                 await self.drop(row["datname"])
         await self._execute(f"CREATE DATABASE {self._template} TEMPLATE template0")
         settings = Settings(migrate="auto")
-        await migrations.ensure(replace(self._server, database=self._template), settings)
+        template = replace(self._server, database=self._template)
+        await migrations.ensure(template, settings)
+        await _make_roles(template, settings)
         # Cloning needs a template to which nobody is connected.
         await self._execute(f"ALTER DATABASE {self._template} ALLOW_CONNECTIONS false")
 
@@ -126,6 +131,17 @@ class Keeper:
     async def _execute(self, statement: str) -> None:
         async with self._one_statement:
             await self._connection.execute(statement)
+
+
+async def _make_roles(template: Target, settings: Settings) -> None:
+    """What scopes need; whoever may make no roles on a server tests without scopes there."""
+    connection = await opening.connect_once(settings, template)
+    try:
+        await roles.apply(connection, settings.schema_name)
+    except ConfigurationError as fault:
+        log.warning("%s; `db.for_user` needs them", fault)
+    finally:
+        await opening.close_once(connection)
 
 
 @asynccontextmanager

@@ -1,0 +1,42 @@
+"""On whose behalf statements run: a role of the database, and the person it may see.
+
+Both are set by ``SET LOCAL`` and end with the transaction, so that no connection carries them
+on. The role makes row security hold even where the connection belongs to the tables' owner or
+to a superuser, whom PostgreSQL lets past it; the policies compare each row with the person.
+They stand in ``digitwin.roles``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+APPLICATION: Final = "digitwin_app"
+"""Sees one person's rows, and without a person none."""
+SERVICE: Final = "digitwin_service"
+"""Works across people: sign-up, clean-up."""
+PERSON: Final = "digitwin.user_id"
+"""The setting that the policies read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A role, ``NONE`` for whoever logged in, and a person."""
+
+    role: str
+    user_id: UUID | None = None
+
+    @property
+    def sql(self) -> str:
+        """What puts a transaction under this scope; every part of it is of our making."""
+        return f"SET LOCAL ROLE {self.role}; SET LOCAL {PERSON} = '{self.user_id or ''}'"
+
+
+UNSCOPED: Final = Scope("NONE")
+ACROSS_PEOPLE: Final = Scope(SERVICE)
+
+
+def of_person(user_id: UUID) -> Scope:
+    """This person's rows and no others."""
+    return Scope(APPLICATION, user_id)
