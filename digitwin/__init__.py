@@ -47,6 +47,7 @@ __all__ = [  # noqa: F405
     "RotationReport",
     "ScopeRequiredError",
     "SearchHit",
+    "ServiceScope",
     "SessionStatistics",
     "Settings",
     "StageStatistics",

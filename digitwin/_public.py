@@ -11,7 +11,12 @@ from digitwin.conversations.statistics import (
     SessionStatistics as SessionStatistics,
     StageStatistics as StageStatistics,
 )
-from digitwin.database import Database as Database, UserScope as UserScope, connect as connect
+from digitwin.database import (
+    Database as Database,
+    ServiceScope as ServiceScope,
+    UserScope as UserScope,
+    connect as connect,
+)
 from digitwin.errors import (
     AlreadyExistsError as AlreadyExistsError,
     ClosedError as ClosedError,

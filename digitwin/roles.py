@@ -53,6 +53,7 @@ BOOKS: Final = ("digitwin_schema", "aerich")
 """What every start reads."""
 
 SEQUENCES: Final = ("cache_epoch_seq",)
+FUNCTIONS: Final = ("digitwin_guard()",)
 
 _ME = f"nullif(current_setting('{PERSON}', true), '')::uuid"
 _ALL_ROWS = "SELECT, INSERT, UPDATE, DELETE"
@@ -72,6 +73,17 @@ EXCEPTION WHEN unique_violation THEN
     NULL;
 END
 $member$"""
+_WHO_MIGRATES = """DO $owner$
+DECLARE
+    login name := (SELECT rolname FROM pg_class JOIN pg_roles ON pg_roles.oid = relowner
+                   WHERE pg_class.oid = to_regclass('users'));
+BEGIN
+    IF NOT pg_has_role(login, '{role}', 'MEMBER') THEN
+        EXECUTE format('GRANT {role} TO %I', login);
+    END IF;
+END
+$owner$"""
+"""Whoever has migrated so far goes on: the tables' owner becomes a member of their new one."""
 _MONTHS_TOO = """DO $months$
 DECLARE
     part regclass;
@@ -108,6 +120,7 @@ def statements(schema: str = "public", logins: Iterable[str] = ()) -> list[str]:
             for role in (OWNER, RETENTION, APPLICATION, SERVICE)
         ),
         _BELONGS.format(role=RETENTION, member=f"'{OWNER}'::name"),
+        _WHO_MIGRATES.format(role=OWNER),
         f'GRANT USAGE ON SCHEMA "{schema}" TO {", ".join(ROLES)}',
         f'GRANT CREATE ON SCHEMA "{schema}" TO {OWNER}, {RETENTION}',
         *_personal(),
@@ -153,7 +166,9 @@ def _trail() -> list[str]:
 def _shared() -> list[str]:
     tables, sequences = ", ".join(SHARED), ", ".join(SEQUENCES)
     return [
-        *(f"ALTER TABLE {table} OWNER TO {OWNER}" for table in SHARED),
+        *(f"ALTER TABLE {table} OWNER TO {OWNER}" for table in (*SHARED, *BOOKS)),
+        *(f"ALTER SEQUENCE {sequence} OWNER TO {OWNER}" for sequence in SEQUENCES),
+        *(f"ALTER FUNCTION {function} OWNER TO {OWNER}" for function in FUNCTIONS),
         f"GRANT {_ALL_ROWS} ON {tables} TO {APPLICATION}, {SERVICE}",
         f"GRANT SELECT, DELETE ON {tables} TO {RETENTION}",
         f"GRANT USAGE ON SEQUENCE {sequences} TO {APPLICATION}, {SERVICE}",

@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 import digitwin
-from digitwin import cluster, embedded
+from digitwin import cluster, embedded, roles
 from digitwin.kernel import dsn, migrations
 from digitwin.kernel.dsn import Target
 from tests.faults.server import DEBIAN
@@ -63,6 +63,15 @@ class Place:
             await connection.close()
 
 
+async def make_roles(place: Place) -> None:
+    """As ``digitwin db roles --apply --login twins_service`` does."""
+    assert "digitwin db roles --apply --login twins_service" in SETUP
+    administrator = replace(place.administrator, database=place.here("twins"))
+    connection = await asyncpg.connect(administrator.url)
+    await roles.apply(connection, logins=[place.here("twins_service")])
+    await connection.close()
+
+
 @pytest.fixture
 async def place(digitwin_url: str) -> AsyncIterator[Place]:
     test = dsn.parse(digitwin_url)
@@ -71,7 +80,7 @@ async def place(digitwin_url: str) -> AsyncIterator[Place]:
     try:
         owner = place.user("twins")
         await migrations.upgrade(owner, digitwin.Settings())
-        await place.run(owner, statements("grants"))
+        await make_roles(place)
         yield place
     finally:
         names = ("DATABASE twins WITH (FORCE)", "ROLE twins", "ROLE twins_service")
@@ -80,7 +89,8 @@ async def place(digitwin_url: str) -> AsyncIterator[Place]:
 
 async def test_the_services_user_does_all_that_a_service_does(place: Place) -> None:
     async with digitwin.connect(place.user("twins_service").url) as db:
-        ada = await db.users.create(email="ada@example.com", name="Ada")
+        everybody = db.for_service(reason="sign-up")
+        ada = await everybody.users.create(email="ada@example.com", name="Ada")
         me = db.for_user(ada.id)
         await me.voices.create(name="Warm", status="ready", is_active=True)
         document = await me.documents.create(title="Opening hours", content="From nine to six.")
@@ -93,9 +103,9 @@ async def test_the_services_user_does_all_that_a_service_does(place: Place) -> N
         assert await db.limits.reset("web-1") == 1
         await db.audit.record("user.delete", "user", user_id=ada.id)
         assert (await db.audit.verify()).ok
-        await db.users.delete(ada.id)
-        await db.users.restore(ada.id)
-        await db.users.hard_delete(ada.id)
+        await me.users.delete(ada.id)
+        await me.users.restore(ada.id)
+        await everybody.users.hard_delete(ada.id)
         assert await db.ready()
         assert (await db.health()).ok
 
