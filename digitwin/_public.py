@@ -13,8 +13,6 @@ from digitwin.conversations.statistics import (
 )
 from digitwin.database import (
     Database as Database,
-    ServiceScope as ServiceScope,
-    UserScope as UserScope,
     connect as connect,
 )
 from digitwin.errors import (
@@ -57,6 +55,7 @@ from digitwin.limits.decision import (
     JointDecision as JointDecision,
 )
 from digitwin.limits.reservation import Reservation as Reservation
+from digitwin.personal import ServiceScope as ServiceScope, UserScope as UserScope
 from digitwin.policies import Policy as Policy
 from digitwin.settings import Settings as Settings
 from digitwin.upkeep import MaintenanceReport as MaintenanceReport

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Any, Self
 from uuid import UUID
 
-from pydantic import TypeAdapter
 from typing_extensions import Unpack
 
 from digitwin import embedded, roles, upkeep
@@ -23,12 +22,10 @@ from digitwin.cache.repository import CacheRepository
 from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.errors import DigiTwinError
 from digitwin.health import Health, PoolHealth
-from digitwin.kernel import active, dsn, migrations, opening, scopes
+from digitwin.kernel import active, dsn, migrations, opening
 from digitwin.kernel.acting import ActingAs, Who
 from digitwin.kernel.core import Core, operation
 from digitwin.kernel.ids import parse_id
-from digitwin.kernel.inputs import line, validate
-from digitwin.kernel.transactions import outside
 from digitwin.keys import master
 from digitwin.keys.files import FileKeyStore
 from digitwin.keys.protocols import KeyService, KeyStore
@@ -37,6 +34,7 @@ from digitwin.keys.table import TableKeyStore
 from digitwin.knowledge.repository import KnowledgeDocumentRepository
 from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
 from digitwin.limits.repository import RateLimitRepository
+from digitwin.personal import Personal, ServiceScope, UserScope
 from digitwin.settings import Settings, load_settings
 from digitwin.upkeep import Caretaker, MaintenanceReport, Progress
 from digitwin.users.repository import UserRepository
@@ -230,9 +228,7 @@ class Database:
             InvalidInputError: ``reason`` does not fit.
             ConfigurationError (when used): the role is missing, or not this login's.
         """
-        why = validate(_REASON, reason, "reason")
-        record = partial(self.audit.record, "scope.service", "scope", metadata={"reason": why})
-        return ServiceScope(self._core, self.cache, partial(_by_itself, record))
+        return ServiceScope(self._core, self.cache, self.audit, reason)
 
     @operation
     async def maintain(self, *, progress: Progress = upkeep.log.debug) -> MaintenanceReport:
@@ -325,55 +321,3 @@ class Database:
 def _key_store(core: Core) -> KeyStore:
     folder = core.settings.key_store_path
     return TableKeyStore(core) if folder is None else FileKeyStore(folder)
-
-
-_REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, line(500)])
-
-
-async def _by_itself(record: Callable[[], Awaitable[object]]) -> None:
-    """Outside the transaction that is open: what it rolls back was tried all the same."""
-    with outside():
-        await record()
-
-
-class Personal:
-    """The repositories of personal data; with a ``user_id``, that person's alone."""
-
-    def __init__(self, core: Core, cache: CacheRepository, user_id: UUID | None) -> None:
-        self._core = core
-        self.user_id = user_id
-        self.users = UserRepository(core, scope=user_id, cache=cache)
-        self.voices = VoiceModelRepository(core, scope=user_id)
-        self.faces = FaceModelRepository(core, scope=user_id)
-        self.sessions = ConversationSessionRepository(core, scope=user_id)
-        self.documents = KnowledgeDocumentRepository(core, scope=user_id, cache=cache)
-
-    def transaction(self) -> AbstractAsyncContextManager[None]:
-        """As :meth:`Database.transaction`, on behalf of this scope; inside one, it joins."""
-        return self._core.transaction()
-
-    def acting_as(self, **who: Unpack[Who]) -> ActingAs:
-        """As :meth:`Database.acting_as`; the person of the scope need not be who acts."""
-        return ActingAs(**who)
-
-
-class UserScope(Personal):
-    """The repositories of personal data, bound to one person.
-
-    Every statement carries the id, and the database compares it once more: another person's
-    row is not found.
-    """
-
-    user_id: UUID
-
-    def __init__(self, core: Core, cache: CacheRepository, user_id: UUID) -> None:
-        super().__init__(core.scoped(scopes.of_person(user_id)), cache, user_id)
-
-
-class ServiceScope(Personal):
-    """The repositories of personal data, for work across people."""
-
-    def __init__(
-        self, core: Core, cache: CacheRepository, announce: Callable[[], Awaitable[object]]
-    ) -> None:
-        super().__init__(core.scoped(scopes.ACROSS_PEOPLE, announce=announce), cache, None)

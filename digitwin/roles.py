@@ -37,6 +37,7 @@ PERSONAL: Final = {
     "conversation_sessions": "user_id",
     "conversation_turns": "user_id",
     "knowledge_documents": "user_id",
+    "consents": "user_id",
 }
 """Tables of personal data, and the column that says whose: they are under row security."""
 
@@ -48,6 +49,9 @@ SHARED: Final = (
     *("cache_invalidations", "cache_usage", "rate_limits", "rate_limit_usage"),
 )
 """Cache and limits: who may see an entry is part of its key, and they are asked without a scope."""
+
+KEYS: Final = ("user_keys",)
+"""Wrapped keys: whoever serves a person needs theirs, before the scope is known."""
 
 BOOKS: Final = ("digitwin_schema", "aerich")
 """What every start reads."""
@@ -166,11 +170,12 @@ def _trail() -> list[str]:
 def _shared() -> list[str]:
     tables, sequences = ", ".join(SHARED), ", ".join(SEQUENCES)
     return [
-        *(f"ALTER TABLE {table} OWNER TO {OWNER}" for table in (*SHARED, *BOOKS)),
+        *(f"ALTER TABLE {table} OWNER TO {OWNER}" for table in (*SHARED, *KEYS, *BOOKS)),
         *(f"ALTER SEQUENCE {sequence} OWNER TO {OWNER}" for sequence in SEQUENCES),
         *(f"ALTER FUNCTION {function} OWNER TO {OWNER}" for function in FUNCTIONS),
         f"GRANT {_ALL_ROWS} ON {tables} TO {APPLICATION}, {SERVICE}",
         f"GRANT SELECT, DELETE ON {tables} TO {RETENTION}",
+        f"GRANT {_ALL_ROWS} ON {', '.join(KEYS)} TO {APPLICATION}, {SERVICE}",
         f"GRANT USAGE ON SEQUENCE {sequences} TO {APPLICATION}, {SERVICE}",
         f"GRANT SELECT ON {', '.join(BOOKS)} TO {', '.join(ROLES)}",
     ]

@@ -9,6 +9,7 @@ import pytest
 
 from digitwin import Participant
 from digitwin.database import Database
+from digitwin.kernel.ids import uuid7
 from digitwin.models import User
 
 
@@ -25,6 +26,11 @@ class Belongings(NamedTuple):
 
 async def settled(db: Database, name: str) -> Belongings:
     user = await db.users.create(email=f"{name}@example.com", name=name)
+    await db._core.db.execute(
+        "INSERT INTO consents (user_id, id, purpose, evidence) VALUES ($1, $2, 'recording', '{}')",
+        user.id,
+        uuid7(),
+    )
     voice = await db.voices.create(user_id=user.id, name="Warm", status="ready")
     face = await db.faces.create(user_id=user.id, name="Calm", status="ready")
     guest = Participant(kind="guest", ref=f"{name}-guest", name="Sam")

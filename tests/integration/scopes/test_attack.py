@@ -9,10 +9,11 @@ from uuid import UUID
 
 import pytest
 
-from digitwin.database import Database, UserScope
+from digitwin.database import Database
 from digitwin.errors import DigiTwinError, NotFoundError
 from digitwin.kernel.ids import uuid7
 from digitwin.kernel.pool import Connection
+from digitwin.personal import UserScope
 from tests.integration.scopes.conftest import Belongings
 
 REPOSITORIES = {

@@ -124,7 +124,7 @@ async def test_every_personal_table_is_under_row_security(digitwin_db: Database)
     )
     secured = {row["relname"] for row in rows if row["relrowsecurity"]}
     assert secured == roles.PERSONAL.keys() - {"users"}
-    assert {row["relname"] for row in rows} - secured <= {*roles.TRAIL, *roles.SHARED}
+    assert {row["relname"] for row in rows} - secured <= {*roles.TRAIL, *roles.SHARED, *roles.KEYS}
 
 
 async def test_every_table_is_given_to_roles(digitwin_db: Database) -> None:
@@ -132,7 +132,7 @@ async def test_every_table_is_given_to_roles(digitwin_db: Database) -> None:
         "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
         " AND relkind IN ('r', 'p') AND NOT relispartition"
     )
-    given = {*roles.PERSONAL, *roles.TRAIL, *roles.SHARED, *roles.BOOKS}
+    given = {*roles.PERSONAL, *roles.TRAIL, *roles.SHARED, *roles.KEYS, *roles.BOOKS}
     assert {row["relname"] for row in rows} == given
 
 
