@@ -113,6 +113,15 @@ class Settings(BaseSettings):
     home: Path = Path(".digitwin")
     """The embedded PostgreSQL's folder."""
 
+    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = (
+        None
+    )
+    """Encryption, with libpq's meanings, where the URL does not say."""
+    sslrootcert: str | None = None
+    """The file of the authority to trust, or ``system``, where the URL does not say."""
+    ssl_min_protocol_version: Literal["TLSv1.2", "TLSv1.3"] | None = None
+    """The oldest version of TLS to speak, where the URL does not say."""
+
     pool_min: int = Field(1, ge=0, le=1000)
     """Connections opened at the start."""
     pool_max: int = Field(10, ge=2, le=1000)

@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
 from digitwin.errors import ConfigurationError
@@ -61,8 +62,8 @@ _SCHEME = re.compile(r"(?:postgres(?:ql)?(?:\+\w+)?|asyncpg)://", re.IGNORECASE)
 _PAIR = re.compile(r"\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?=\s|$)")
 
 
-def keywords(address: str) -> dict[str, str]:
-    """The address's own words, then its service's, then the environment's.
+def keywords(address: str, settings: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """The address's own words, then its service's, then the settings', then the environment's.
 
     Raises:
         ConfigurationError: it cannot be read, or says something we do not know.
@@ -73,6 +74,7 @@ def keywords(address: str) -> dict[str, str]:
     service = said.pop("service", None) or os.environ.get("PGSERVICE")
     if service:
         said = _known(_of_service(service)) | said
+    said = dict(settings) | said
     return _ambient(said) | said
 
 

@@ -7,6 +7,7 @@ import ipaddress
 import ssl as tls_module
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from digitwin.kernel import conninfo, tls
 from digitwin.settings import Settings
 
 PORT = 5432
+_ENCRYPTION = ("sslmode", "sslrootcert", "ssl_min_protocol_version")
 _SHOWN = [name for name in tls.KEYWORDS if name != "sslpassword"]
 
 
@@ -115,11 +117,12 @@ def resolve(settings: Settings, url: str | None = None) -> Target | None:
         ConfigurationError: an address cannot be read, or there is none and the embedded
             server is ruled out.
     """
+    encryption = {name: value for name in _ENCRYPTION if (value := getattr(settings, name))}
     if url is not None:
-        return parse(url)
+        return parse(url, settings=encryption)
     said = settings.url or settings.database_url
     if said and settings.embedded != "always":
-        return parse(said.get_secret_value())
+        return parse(said.get_secret_value(), settings=encryption)
     if settings.embedded == "never":
         raise ConfigurationError(
             "No database is named: set DATABASE_URL, as in"
@@ -129,13 +132,15 @@ def resolve(settings: Settings, url: str | None = None) -> Target | None:
     return None
 
 
-def parse(address: str, *, embedded: bool = False) -> Target:
-    """The target an address names; ``PG*`` variables fill what it leaves out.
+def parse(
+    address: str, *, embedded: bool = False, settings: Mapping[str, str] = MappingProxyType({})
+) -> Target:
+    """The target an address names; settings, then ``PG*`` variables, fill what it leaves out.
 
     Raises:
         ConfigurationError: it cannot be read; the message never quotes it.
     """
-    said = conninfo.keywords(address)
+    said = conninfo.keywords(address, settings)
     if any("\0" in value for value in said.values()):
         raise ConfigurationError("The URL holds a NUL byte", field="url")
     user = said.get("user") or _this_user()

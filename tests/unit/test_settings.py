@@ -156,6 +156,9 @@ def test_the_example_file_names_every_setting_with_its_default() -> None:
 
 
 _WITHOUT_A_DEFAULT = {
+    "sslmode",
+    "sslrootcert",
+    "ssl_min_protocol_version",
     *("migrate", "maintenance_interval", "policies", "decision_timeout"),
     *("master_key", "master_keys_retired", "master_key_file", "key_store_path"),
 }

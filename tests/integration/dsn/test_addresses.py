@@ -15,6 +15,7 @@ import pytest
 
 from digitwin.errors import ConfigurationError
 from digitwin.kernel import dsn
+from digitwin.settings import Settings
 
 if TYPE_CHECKING:
     from tests.integration.dsn.conftest import DebianServer
@@ -27,10 +28,16 @@ def _home_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.delenv(name, raising=False)
 
 
-async def ask(
-    address: str, question: str = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
-) -> Any:
-    connection = await asyncpg.connect(**dsn.parse(address).connect_args(), timeout=5)
+ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+
+
+async def ask(address: str, question: str = ENCRYPTED) -> Any:
+    return await ask_target(dsn.parse(address), question)
+
+
+async def ask_target(target: dsn.Target | None, question: str = ENCRYPTED) -> Any:
+    assert target is not None
+    connection = await asyncpg.connect(**target.connect_args(), timeout=5)
     try:
         return await connection.fetchval(question)
     finally:
@@ -71,6 +78,24 @@ async def test_a_version_of_tls_that_is_too_old_is_refused(debian: DebianServer)
         assert await ask(wanted, VERSION) == "TLSv1.2"
         with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
             await ask(f"{wanted}&ssl_min_protocol_version=TLSv1.3")
+
+
+async def test_the_settings_say_what_the_address_leaves_open(debian: DebianServer) -> None:
+    """A platform sets the URL, the service's own settings how safe it must be."""
+    ca = f"{debian.folder}/ca.crt"
+    strict = {"sslmode": "verify-full", "ssl_min_protocol_version": "TLSv1.3"}
+    safe = Settings(**strict, sslrootcert=ca)
+    here = f"postgres://{debian.login}@localhost:{debian.port}/twins"
+    assert await ask_target(dsn.resolve(safe, here)) is True
+    elsewhere = f"postgres://{debian.login}@127.0.0.1:{debian.port}/twins"
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await ask_target(dsn.resolve(safe, elsewhere))
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await ask_target(dsn.resolve(Settings(**strict, sslrootcert="system"), here))
+    async with no_newer_than_tls_1_2(f"postgres://trusted@localhost:{debian.port}/twins"):
+        with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
+            await ask_target(dsn.resolve(safe, here))
+    assert await ask_target(dsn.resolve(safe, f"{elsewhere}?sslmode=verify-ca")) is True
 
 
 VERSION = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
