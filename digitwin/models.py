@@ -17,6 +17,7 @@ from digitwin.conversations.models import (
 from digitwin.knowledge.models import KnowledgeDocument
 from digitwin.likeness.models import FaceModel, VoiceModel
 from digitwin.limits.models import RateLimit, RateLimitUsage
+from digitwin.privacy.models import ArtifactDeletion, Erasure
 from digitwin.users.models import User, UserEmail
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 __models__ = [
+    ArtifactDeletion,
     AuditLog,
     CacheInvalidation,
     CacheUsage,
@@ -41,6 +43,7 @@ __models__ = [
     Consent,
     ConversationSession,
     ConversationTurn,
+    Erasure,
     FaceModel,
     KnowledgeDocument,
     RateLimit,

@@ -73,6 +73,58 @@ CREATE INDEX ix_consents__purpose ON consents (purpose, id);
 CREATE INDEX ix_consents__expires_at ON consents (expires_at) WHERE withdrawn_at IS NULL AND expires_at IS NOT NULL;
 CREATE TRIGGER consents_guard BEFORE DELETE ON consents
     FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
+
+
+-- Erasures: who is gone, as a hash, and what of theirs is still kept elsewhere ---------------
+
+CREATE TABLE erasures (
+    id uuid PRIMARY KEY,
+    subject varchar(16) NOT NULL,
+    subject_hash varchar(64) NOT NULL,
+    reason varchar(500) NOT NULL,
+    counts jsonb NOT NULL DEFAULT '{}',
+    begun_at timestamptz NOT NULL DEFAULT now(),
+    completed_at timestamptz,
+    CONSTRAINT ck_erasures__subject CHECK (subject IN ('user', 'participant')),
+    CONSTRAINT ck_erasures__subject_hash CHECK (subject_hash ~ '^[0-9a-f]{64}$'),
+    CONSTRAINT ck_erasures__counts CHECK (jsonb_typeof(counts) = 'object'),
+    CONSTRAINT ck_erasures__completed_at CHECK (completed_at >= begun_at)
+);
+CREATE UNIQUE INDEX uq_erasures__subject_hash ON erasures (subject_hash) WHERE completed_at IS NULL;
+CREATE INDEX ix_erasures__subject_hash ON erasures (subject_hash);
+CREATE INDEX ix_erasures__begun_at ON erasures (begun_at);
+CREATE TRIGGER erasures_guard BEFORE DELETE ON erasures
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
+
+-- The address is sealed with the service's key. A row that is claimed is due again when the claim has passed
+CREATE TABLE artifact_deletions (
+    id uuid PRIMARY KEY,
+    erasure_id uuid,
+    kind varchar(16) NOT NULL,
+    address text NOT NULL,
+    attempts integer NOT NULL DEFAULT 0,
+    due_at timestamptz NOT NULL DEFAULT now(),
+    error varchar(200),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT ck_artifact_deletions__kind CHECK (kind IN ('voice', 'face')),
+    CONSTRAINT ck_artifact_deletions__attempts CHECK (attempts >= 0)
+);
+CREATE INDEX ix_artifact_deletions__due_at ON artifact_deletions (due_at);
+CREATE INDEX ix_artifact_deletions__erasure_id ON artifact_deletions (erasure_id) WHERE erasure_id IS NOT NULL;
+CREATE TRIGGER artifact_deletions_guard BEFORE DELETE ON artifact_deletions
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
+
+-- Volatile, so that it sees what was committed while it waited: the statement around it does not
+CREATE FUNCTION digitwin_is_erased(person uuid, lock bigint) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $erased$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(lock);
+    RETURN EXISTS (
+        SELECT 1 FROM erasures
+        WHERE subject_hash = encode(sha256(convert_to(person::text, 'UTF8')), 'hex')
+            AND completed_at IS NOT NULL
+    );
+END
+$erased$;
 """
 
 
@@ -80,6 +132,9 @@ async def downgrade(db: BaseDBAsyncClient) -> str:
     return """
 SET LOCAL lock_timeout = '5s';
 
+DROP FUNCTION digitwin_is_erased(uuid, bigint);
+DROP TABLE artifact_deletions;
+DROP TABLE erasures;
 DROP TABLE consents;
 DROP TABLE user_keys;
 ALTER TABLE face_models
@@ -98,90 +153,97 @@ UPDATE digitwin_schema SET version = 1;
 
 
 MODELS_STATE = (
-    "eJztXXtz2zYS/yoY/dN0xpdL5GfTm5uxE6Xx1bFzfjR9Dg2RkIgTRagEaMXXy3c/AKQovk"
-    "3aFCXRm5kkNoGFoN+Ci31h8VfPomMq5tR9eexbVJyxce8N+qvn4imRP+S07qAens3ibeqR"
-    "wENHE2DVz3DYmOueQy48bArZMsIOJ/KRRbjp0ZmgzFX9r9iUDJl1jyxqIS5/ETZ1x9+j21"
-    "ufE8+g1u0tohzNbTZFVCCTuSbxXL4jO8hxWdhDNusBqHipPtZipvxcOc5KPuF393f32ibI"
-    "wvJbY06QR0ZyKI7IHfHu0c2nd8fXgx2EXQu9G5wNrgdIMIQdBw19gYQk9GcTQmZ6pr5L//"
-    "SJIdhYTot4cr6//SEfU9ciXwhf/DqbGCNKHCvBGmqpAfRzQ9zP9LObm9N373VPhcLQMJnj"
-    "T91l79m9sJkbdfd9ar1UNKptTFziYUGsGLNc33FCzi4eBTOWD4Tnk2iq1vKBRUbYdxTLe/"
-    "8Y+a6pOI2idTSR2BLnJbX4S/Xph/8MZxqjMozzi2vjanBtGL3MglEzSnE4fCQZpxYbdYXC"
-    "7a+vwbhLfPTTnvqAtx+OL1/sHnyrEWFcjD3dqNHrfdWEkrUBqebBEvRwydRBPkbSJPyLB0"
-    "v8l29YBOWr8M/fcv5Z/NlEBiwBx3r9ZPF+a2MvH+8lRQpuOblVAb0AZQUw9qb4i+EQdyxs"
-    "+evrV69KcP3p+FJDK3tpbJmUvYFYPg+b+kFbEmOJPvM9k9RBOU4DONfDOVeAPAx1vhCphn"
-    "YomzcT7H4lsPslYPezYC/27jqiOk7zBFm9YWA3I4hli5pVvXUbUrQnIHrcN03C+ao2tZSU"
-    "OKgiJA6KZcRBetXSmYEtywu/QVWkk1TdExB7+xVw3tsvxFk1JXHWShmWmNRa0Umq7uEs96"
-    "yK217pvpeRxdLmwkqlzmL9r6uL83ys4zQppC1qCvQ/5FAuViZHlqbL0KeOoC5/qT52HeaK"
-    "wkiNPOX8TycO9ouPxz+n+fD27OIkLc3VACcplpgeUZAZOOcFeCdbBJ2SfMYkKdOsCUlfLn"
-    "5oVRM8Z/MX366GCdenHwdX18cfPyU4oSx91dLXT+9TT1+kJX80CPp8ev0BqV/RrxfngzTD"
-    "on7Xv/bUnLAvmOGyuZLyMTQWjxePvipfwWgSM1zVgyE2J3PsWUamhfVZUd9s07Q/TT/Brp"
-    "SFVoimxm5h5b/Fpk1O3TvsULkQAi7kOJWy3XbKvUumIjBojKKim+mzTVyEEZf6nWzFaEY8"
-    "ztxvOJphTyA2QlTsIObJFoHHiLrKEzTHHDmYC0SmchxiZV1LjYyq3Em3t2TGTDvwRFkenr"
-    "to5LGp9hZxIt8K1yTo9jb4+rqrIR/f3j7Vh6T/r7EBLvo3o9A97EFqbefbf92vsPHJXoX7"
-    "nm4rdx7pdVIH7oigixZ247rzRH6vOugu+ncQ3KMK2B4VQnuURlZLnCy0J3R86op8cCOSFL"
-    "rUXZnOtkp0x2oSf/uu39/dPey/2j042t87PNw/enUk++oZZ5sOS3hwcvrD6fl1En/1AHQ0"
-    "0NFa1dFuONZLu0g5C9oraWV+1PVBbewDFVzHx6aUq8CZ1JRCLUopScwlyGa+l9W3atA9QS"
-    "ka+uaE1H7lllSreN3Wqipt+ysHOtnadDJbvrH1FIcFRXt6w6tOKQ2BaKyH+ZIGUK+O+mbt"
-    "5NZgOiSWFUBTtJ3HOj2wp5NFR0Pv7tX29WN0R1QIbQdhrn0Xw3sRbNNq4x45DIvdvpy/HN"
-    "vj2e29PvkTdvkJua9lLAbdwfHxGMcHZM20nTXjW1T5DOus8DhNiwFbNpeDthOubdgrIvA4"
-    "Z5899jx8n4/wgiCFbttxLPV564hjXQ9+vv7tjxSInP6XGFrOZ6Es1FeSRF3yMPVf7x3uHe"
-    "0e7EXaSvSkTEkB39GTF+d2GLIxn+yXGZXDPYLBScqNYjD4K9Js5gI7xPBdQZ26fE6RNsDo"
-    "DUte6RKf77Dj56hrJ9TFXoE6EZGkOBttjN15bU/CrJaIk1IrOzk9P778JcqBidh5dnH+w0"
-    "lOFszJL9eD480z2y8Jn0kcypzwyz475Ua740wNL+xbx27/bGOBMHKwO/blbNGUWcRB2OVz"
-    "4hErOMpis7m0xAVxpWWOgzQGaaNZCI8lA/NSI5oYEux7sO/Bvgf7Hux7sO/Bvgf7/hkZBG"
-    "DfPws2g33/PPhcYN8Xn38psu5bOPyyHpau5JiLTYXE1M875vVAEsqSDHIitjYn4opgz7R7"
-    "Ja6VsMdOuWMlyEswuO78CM9KQIhGcknlHiPJ7wTeD/B+gPcDvB/g/QDvB3g/wPvxjMwl8H"
-    "48CzaD9+N58Bm8H615PzbHAldZCK7o5RvfYePOAycLg24VizxcuARhiQeZSprgcGBQkUEV"
-    "4FSnA2e+JyEj36s6DJQjVxXsRKaN3bFKSWCuc4+IXBk5JnpzQwflHuZU2LrOg9ynFvVHSV"
-    "QfImrV1SPmQZUJl8z1JwnGJvpAxMzBJoEqoltYRTRcLHXs1xgJHDyscPCQ3FEr30dQvOnE"
-    "aWDfeYLXfexh93HmWZJyo7R3MM820jwDrX1lXI4rKXX5nKYFTm8yp7crhLEepj6g72Xsri"
-    "S6WWjfM4/QsfsjCfzpp3IeuEj5CNXem3Cg7QR1+TQ2ASkiIqskvqbk17eIQ0SgFh9fvT1+"
-    "N+h9XaMtK+05risOXhHOiysa5nTcedDGjUgMHtDUMHjj5NpwVNUG1VTQqbZEbWpJpVYakd"
-    "Qh2mzUISldZ1DjW2DsNjMsGKbbZZgqludet1AYrIpRtBeper0iUCFMBXZQPb1pZj2SwUlK"
-    "YPCGMph8EVKiY6fmlR0psu5Vil/JlR1SARZ+rYsPlhQt5vSoC4buyKo29pU7Rl3LkJsLr3"
-    "epUpKqe+v5YK8Czgd7hTirplT+lO+5RanHhdpUkqgziceNKVTyffcet98mKWG/3dT9VsVI"
-    "H+NWjtGBq3GTOQx3wWxcuC702DzitUtSwou3yS+e5pXyMdbzrKXI4Fq85LszwiYxdHGTmr"
-    "hmCAHZJLLqDh1q0hl2RU1os5SAbc71dxDvawrOO0YfKQWylLBUIZbaSiy1QNY2Am4Y+vyU"
-    "HHYrl+/DSGe3mwTgch7o/ObsrFckMhpB/Cc13sfFcB1FOistKyC9VLQaAfo97j7OGd20AO"
-    "bidIykHzTvOoqQ7P2Pl8SJ7n4sAj2eVnEtB+yI4Fbr42t7mSsauQfTVhb4Vs5ZiThcLWGF"
-    "fAmORbxBc1X3QN3zEJOgiGMaloeMmtXHR6Uj89NVmhgUklXW4NCCZJVNia1AskrHHYCQrN"
-    "J1BoNXp1EHJONU1Ntg4iRQuCNnk9HrTZAvOSLoWj4tWaQLoi7knjxQRqY8wJcodL/ono76"
-    "pXJRpLZXG/UEEaBeH3WbKPutLuxJKsC9Pu5bkkZosulMR89XZXWtOpMQc8+Y1ilstSR41N"
-    "64Ycu66a3RI/LzyB126oGaJgNos9Cqe1FG1OPCEGxC3HoA5xMDzPkw14YW4CyCUwheD84l"
-    "AcCZJ1/l96i5YyVoANQsqIFgVMVVWT1ks4QAb44IYKKuPhAnAUizkFJ35odbeR1Y02QAbR"
-    "Za5otHYZuhA3Bz1q1FpjMmiGveGzWru+eQdsGv0MaJxCCPqaZTPUkFfvXyjD6+LJPx5OSc"
-    "gvIb2wnzw3k6yYW2WSVTlnlSuRkniTSqslSTZS5SxRyTY6RBIxZSpEGtThVByCaOlPaEbJ"
-    "BV+SUhG2QL1A3IBul6sgBkg3SbwXCq89lwGU51Npz6o//PwFlsYS/6d7A090rs6pnHVK3t"
-    "nJNcJRXQYzTdc1+8rgTz6xKYX2dhVhnw0rQRhu/RLNTFOShpui7A3XYWimkTc8L9aR3c4z"
-    "SAeWczf2bEtRRs7QiWxvN+/vSxQ8W9wU3m5eyS7x2GC9Z3hjIF+kiRdmqZv7u4OTkboE+X"
-    "g7enV6dh7ZZIgdSN6pF8QAO/3eXg+Czt+efGsuRc6hQdYw7BboFjKU6XQnooCVe1vqMn7U"
-    "J9cnFxlpAoJ6dpkXHz8WQgF/u3Scizzg+oUbRxNYrgbANUVdiAiMsTKtRnIl6NnoquHu3a"
-    "zM2z7XPRP7ps7hBrTN4x058W3lOX7bZTHq6aLAgMK6SoHraSdgESwV3w+nTyFN8jNV5u5K"
-    "qws7pg7lodcFZTQjbm+ta4QCyiqXyld9DtbXiTfXCv/e3tjirkb9roUyA1rv59hlR6ui8I"
-    "RyOPTZGgwiG/u+oEteSUkF/rzeKmO4Y06MgmamjOglm5TNhyskjfgyfVOovrq+w8qoakAk"
-    "JsEGKDEBuE2Drtm4cQW8cZDCG2Z8NlCLE1HGLTGmUdV21E0MEg236l6M9+SfRnPxv9CRX1"
-    "WgGIJUknUG496BPgF6BWY22n6VoMRihD8u8zBwd27JYGOjnzPZPkhzlLgj8Jqi4E3NKh+7"
-    "2jSrH7vaOS4L1qzF/lNub2Y1b5gq4TImbV98jcUU6HVIXN6kCdpGpRnOhrIFuSJI1HNiF+"
-    "3AbKxPNYrcyfiKCLIrpqelVpflU280cIMp2JWtU5YiRw81TaWTdn3qRevtqSopPLtvmkQI"
-    "dgLrUxV9CcSs3l7pQUKfhTNtmfAtkVkF2xqdo8ZFdsaXbFarMFLiXYZ3RKC7IEls075dkB"
-    "immGo3pWzgoY+uaEiDfIZnMkZ3iPgjIJKvpuq7A7Fuj2dhkvUrH84b2ucK7k5VDui8h0mD"
-    "nJSyJodOwnRPO5P/wPMXM8lSWG15KkGcvr4Yj+NmpXxcF8aUPOGM1zD5feAhzRdNB5sxKt"
-    "VooAS+pHeTV8Tui40BpLkHWplPB3/f7u7mH/1e7B0f7e4eH+0avINMs2ldloJ6c/KDMtwY"
-    "mcVF7J4KKCNCWZ6kmyR6apbxoHVpyn/giYAeJ6EGPHYXOSo6eXHgSIUbV4DGCxf27tKQBI"
-    "3+mgIyJjpq3dpLjhWO+MZXZF0KeycWH4Uf8HLYwPUvdnI0FcnSYcqtVojjkKxYa+NskiLi"
-    "XaIFC9FnogogGVzfyc8jqNjgzWxQZquWBdrNu6CCz4uvvTkmqj9iZwladd5cX6XonpWKzu"
-    "bW8cr2WrMdiU6sG+pAHUq6O+MfpYzpXFuTpZ/tXGZXpZ7CLKil7fKzYlQ2bdo7nNkMDOhC"
-    "PBtD6k02u+4frI1/faE8vlBNFELhKtTXlkpA5lRQ2SJquYNT88nORaQyTwCSe5IN7XaC67"
-    "ej/qaLqL/h3UcptPF5Mypw62YXfIualkP7Ra6Oz5was+LS8JrzjRZUmxGWku6vM6k+YCJ2"
-    "47bi+Dy76DDK5hIkKNlcoJWC3UWNHparlG9CKRrcxsVgZHRXv5s810nRFpvvKwHkrW6i3q"
-    "BLbrdtmuUIWkB1VIYMsEnQgYDFVInhmXoQpJw55bMsV5p81KkhQWBB303e72q7jAZK9CF5"
-    "hug6sUWr1KQSq3zA3qatd3N+ZTg+uxcdcjJ0J+qXEt5sRpNoMlnTr0yP1hNE9D0Hqnu3OJ"
-    "W6wBMfIIWRUjVhHRe5QTT81rUUH3iU48Trby0Eyh5y7nlto1+Tq3ErLUraJPQS1xk2kXsU"
-    "oUsn4KUrnFtLuI2B2jjS2vn9RYnVtfqw88DLShVhh9GCzsuIdCEIa2+CoGIlTddWnTS6VD"
-    "ymR1obDKlHPoncTojf55Qu7lXzLjiGDTVvlz3/Ag6w4FPMvGLRoa8wlhjvDT66hHMZLOHa"
-    "Bo0EyGDL02K3KsK7U4JsJz5VFSxJcJpPTGUuc2dE1b7Tr0vK4QJoUwKYRJIUza1fgKhEk7"
-    "zmAIkz4bLkOYFO5Db1CVgPvQ13COCO5DX5/Qh/vQu4E51LPPESxwH/qWF0GD+9DhPvRnn7"
-    "wC8QGo2N1u3HYxAbgPvYsh82PiUdPu5canwrad8tgUXvZ6KCpVDEbDUabCWEeuGMwJc4SL"
-    "Y3Mj042EOR4RRSq5eqwwjNQJ98/+fhX3z/5+sftHtaX8EvK1qoFw2L2D6K7E61N4D2qx8l"
-    "p8D2oLuut6lKXGtNS1pl18/T9iJ8L9"
+    "eJztXWtz2zYW/SsYfWk7483Gr9ib7uyMnSitt46dje12H92hIRKSsKIIlQCtaLv57wuAD/"
+    "EtUqYkir6daRITOCR9LgjcFy5+71l0RMWcOq8uXEGH2BTviU0EZU7vLfq95+Apkf8o6XWA"
+    "eng2i/dRlwQe2BqIg/6GFQC4Rgy4cOVV2WOIbU7kJYtw06Wz4Mm9C/TEqEkQc2UP+Xd4Hy"
+    "TGWP1BECfuk+pBOeKC2jYSDOmHkO8RFRxhy3IJ57qdYJtYr9STLWbKR1NntMmHeA79zSOG"
+    "YCMib+LKR/3r3/IydSzyhfDwx9nEGFJiWwmiqaVuoK8bYjHT1x4ert5/0D3VLzAwTGZ7U2"
+    "fZe7YQY+ZE3T2PWq8URrWNiENcLIgVo9rxbDuQT3jJf2N5QbgeiV7VWl6wyBB7thJY789D"
+    "zzGVnJB+kvrj5C/Bq8W6GcbN7b1x1783jF5GvuoVUtIILplyiMixQR2hiPr9q3/fJSH6ak"
+    "894N2PF5+/PX7znaaAcTFydaOmq/dVA7HAPlSTvmRZUsI9lxj12E6insF6wGlEethlyfry"
+    "qwj5DBlrGcdLTify7bNsvhtjN5/NsH+KR/li64zbHVPYm+Ivhk2ckRjLHw/flFD688Vnze"
+    "qhzyqT86A/Vd4ELUe6KUluMM9k+b0nX0Q+vzFIJyguofS+//d7decp57/ZcSq//Xjxd83y"
+    "dBG0XN/e/BB2j1H/7vr2Mk25EGQ6EzmcXzlFlMcgKc7lb7Epzl9vakyP1Bv84ejw5Ozk/P"
+    "jNybnsot8yunJWIpOrm/sUoZZcErHI0vle8iHolORzukSlGLUC2KvwH1sd0zds/u13GxrN"
+    "Vx/7d/cXHz8lhvT7i/u+ajlKDOfw6rfpySS6Cfrl6v5HpH5E/7y96acn8qjf/T976p2wJ5"
+    "jhsLkhp48YG+Hl8FJCsMR1mVtn6o8Aa01MLVs9k1P/0evXFeZ+2atw8tdtyS/HdImiY42v"
+    "J4mEL6hFX5AyAYaTmHqqLgywOZlj1zIyLeyIFfXNNk2Ppukr2MEjLR7FpuYuMuk8i4prNu"
+    "rlG3xh68EKQ0/1M2w2qmjg3bEpGTBrgSxqIS5/EGMp7e/R46MnjS6pYz8+KqtqPmZTaWkh"
+    "KXyTuA4/kB3kfVnQQzbrG1CRte4af8Kvzq/OvTQKlVkxwJwglwzlrTgiT8RdoIdPaiwdIO"
+    "xY6H3/un/fV9YilkbjwPOtSW82IWT2okzEaBxNJLfEfkUtri3Gsz2zGIMhU4f5GKRJ+qtM"
+    "uL3XwX9/yPkj/K+NAoip32boXqqqVSwRnbB3UiZlJb3isESvOMzqFZJ95rkmqcNyHAM81+"
+    "M5dwJZTXX+JALKcr6yHK7ddabqOAb8epnBq96q3rgNENubIHrcM83A3bWPDj46Mwp9fMVM"
+    "J1HdmyBOTivwfHJayLNqSvKslTJpCTm1RnQS1T2e5ZpVcdkrXfcyc7G0ubBSqbNc//Xu9i"
+    "af6zgm7bCgpkD/QzblG3OmxkyXgUdtQR3+Sj12F+aK4qjcrZ32YKdmc3WDtFsbfEngS9qc"
+    "L+kdNsfkynnCNpUDoTCLINvtoNy7ZCqAQWOIim6mX8bEQRhxqd/JVoxmxOXM+YajGXYFYk"
+    "NExYGK/2Mk8AhRR3mC5pgjG3OBVDCH5iUONHJX5U56fCQzZo59T5Tl4rmDhi6bBrkH8qtw"
+    "TIIeH/1fX3c15OXHx+f6kPTfNRbAsH8zCt1qD9LWVr7Tw6MKC5/sVbju6bZy55EeJ3Xojg"
+    "BdtLAb150h8yAi97wCt+eF1J6nmdUzTpbaSzoqjIFHkO0FwDfJrh8D/9PR0fHx2dHr4zfn"
+    "pydnZ6fnr6NgeLapLCp+efWDCown+M9GykFHAx1twzraA8d6aBcpZ357Ja3Mi7qu1MZ+1D"
+    "mTjoWmlKvAmdSUAi1KKUnMIWjMPDerb9XAPUMpGnjmhNT+5JaoTXxuO1WV9v2TA51sZzrZ"
+    "mOZlzpUpDiGiM4lzW1Ya/KmxHudLDLBenfV2reRWfzogluVTU7ScxzqtWNNJ2NHQq3u1df"
+    "0CPREVQjtAmGvfxWAh/GVaLdxDm2FxfCTfX97b5bn7MGrCn7HKT8iilrHodwfHxzqOD8ia"
+    "2XbWjGdR5TOsM8LjmC0GbNlc3nQ74dqGvSICj3LW2QvXxYt8hkNAit1tx7HU83YRx1L7Lf"
+    "717xSJnP6XGHqez1JZqK8kQV3yMDW2ywJ8R500ZGM+2S8zKm+3hoCTyFYJGPwVaTFzgW1i"
+    "eI6gdl05p6ANCLplyStdkvMTtr0cde2SOtgtUCciSEqy0cLYnc/2MshqiSQptbLLq5uLz/"
+    "/I39p5mZMFc/mP+/5F+8z2z4TPJA9lTvhln4Nyo922p4Yb9K1jt/+i6hxgZGNn5Mm3RVNm"
+    "ERthh8+JSyx/K8uYzaUlLojjV0VQaQzSRrMQHkkB5qVGNHFLsO/Bvgf7Hux7sO/Bvgf7Hu"
+    "z7F2QQgH3/IsQM9v3LkHOBfV+8/6XIut/C5pfdiHQj21zGVEhOvbxtXiuSUJYwyInY25yI"
+    "O4Jdc9wrca0EPQ7KHSt+XoLBdec1PCs+EA3lkMrdRpLfCbwf4P0A7wd4P8D7Ad4P8H6A9+"
+    "MFmUvg/XgRYgbvx8uQM3g/tub9aI8FrrIQHNHLN76DxoMVOwv9bhWLPNw6BGHJB5lKjL85"
+    "0K/IoApwqt2BM8+VlOkzG1ShBUcV7ETmGDsjlZLAHHuBiBwZOSZ6c7f2yz3MqRjrOg9ynQ"
+    "rrj5KoPkTUqqtHzP0qEw6Z6ycJxiZ6Q8TMxiaBKqJ7WEU0GCx17NcYBDYeVth4SJ6ole8j"
+    "KF504hhYd57hdR+52FnPPEsiW6W9g3nWSvMMtPaNSTmupNSVcxoLkm6zpPcrhLEboa7Q9z"
+    "J2V5LdLLUfmEvoyPmJ+P70K/keuEj5CNTeh+BG+0nq8mrsBeQUEVkl8TElf33/gD1N/cXd"
+    "u4v3/d7XHdqy0p7juuLgHeG8uKJhTseDlTZuBDG4j6lh8Mbh2nBU1QbVq6ArbYmOqSWVWm"
+    "lEUptos1GHpHSdQc1vgbHbzG3BMN0vw1SJPPe4hcJgVQyxvUjV4YZIhTAV2EH19KaZtaaA"
+    "k0gQcEsFTL4IOaNju+aRHSlY9yrFb+TIDqkAC6/WwQdLxBZzetQBQ09kUwv7xh2jjmXIxY"
+    "XXO1QpiereeH5zUoHnNyeFPKumVP6U5zpFqceF2lQS1JnE48YUKvm9u+utt0kkrLdtXW9V"
+    "jHQdt3IMB67GNksYzoJpXbgu8Niscyp3AgkfXps/PC0r5WOs51lLweBYvOS3M8QmMXRxk5"
+    "q8ZoDAbJJZdYYONekMO6ImtVkkcJtz/B3E+5qi84nRNWeBLBKGKsRStxJLLZhrGyE3CH1+"
+    "St52L4fvaqazy02CcPke6Obh+rpXNGU0wvjP6n4fw9t1lOnsbFmB6aWi1QjRH3D3ec7opg"
+    "U0F6djJP2gecdRBLAPP30mdnT2YxHp8bSKe3nDjkzcanx83V7mimZuZdpKyG/lnJVIwtUS"
+    "VsgXf1vEWzRXdQ/UOQ+xGRRxTIPykFGzenxUOjI/XaWJm0Kyyg4cWpCs0pbYCiSrdNwBCM"
+    "kqXRcweHUadUAyTkW9BSYOgcIdOYuMHm+CfMmZgu7l1ZJBGoK6kHuyooxMeYAvUeg+7J6O"
+    "+qVyUaS2V5v1BAhYr8/6mCj7rS7tSRTwXp/3PUkjNNl0pqPnm7K6Np1JiLlrTOsUtloC1l"
+    "obWzasm14aXSKfR56wXY/UNAyozVKrzkUZUpcLQ7AJceoRnA8GmvNprk0t0FlEpxC8Hp1L"
+    "ANCZN7/K36PmipXAAKlZUv2JURVXZfWYzQKB3pwpgIm6+kAcApRmKaXOzAuW8jq0pmFAbZ"
+    "Za5om1uM3ggNyccWuR6YwJ4pgLo2Z19xxoF/wK29iR6Ocx1XSqJ1HgVy/P6OPLMhnPTs4p"
+    "KL+xnzSvztNJDrR2lUzpu5h7Lunl5puEjQflaSbE71YxueQiLMk5HzNdRlPBVfXNicPmDh"
+    "osEEZjzMcI28wh3yOHCRQ54aJKJqqEiTqMlLmTbKrJZh4BiSebcoFuJvGEe4P/EDPHq1/i"
+    "YV5CoHxnBd9ywJehPqY1eI5wHSS7+a3q9csBPLMUQLsJPq2kSZ6WaJKnWU1Sb+rPMYqKN7"
+    "0uEbDltTxGuMaW1wEZeeuUtYzjIA+qpXlQkca1Ti5jCgt7mtsm6YwpuSsLZ7kTJNfGSWwU"
+    "KbNylrstKhs6WpzSolBQ/zQClSOVZ6+U9ASzY7/MDsh370G+O6gBkO8OAoa6NS9MylC3pu"
+    "HNDfrvDJ3FHp+wfwf9PRuJHM5cpk4TyqlVUXLGUwzTvQDtYSWaD0toPszSrPb4StNGGJ5L"
+    "s1QXZ9mncV2ge9t59uaYmBPuTevwHscA553d2zAjjqVo287E0nj06TcP21QsDG4yN2eV/G"
+    "AzXDC+M8gU6UMF7dQwf3/7cHndR58+999d3V0FrvpIgdSN6pK8QP3MhM/9i+t0bhM3lkW1"
+    "k1xfMmYT7BQ4luK4FNMDCdzU+I6ubJfqy9vb68SMcnmVnjIePl725WD/Lkl51vkBVVhbF5"
+    "KC3dtQN64FOWXPOIMrk9PXaN2n6vl87Vw8t1356SeHzW1ijch7ZnrTwpO4s90OysNVkxBg"
+    "WAGiethK2gVIqApM/mFiaIoXOnUuN3JV2FkdoX2vSjipV1L5dvpcbH9aRFP5SR+gx0dOsG"
+    "uOjSdiCuY+Ph6o7DtzjD75s8bd3651Yp4nCEdDl02RoMImvzqqRpSUlJC/1tvwLG+GNOlo"
+    "TNStOfPfymFiLF8W6ZO+pVpncX1Yt0vVLamAEBuE2CDEBiG2TvvmIcTWcQFDiO3FSBlCbA"
+    "2H2LRGWcdVGwE6GGTbUFK1VtRrBSCWkE6wvPWgj8+fz1qNsZ3GbTEYoQzJP85s7Nuxexro"
+    "5MxzTZIf5iwJ/iRQXQi4pUP3J+eVYvcn5yXBe9WYP8rrbj9K4zoxxWx6+9ET5XRAVdisDt"
+    "VJ1BanE33Q/ZZmkub31UH8eAssE9dltTJ/IkAXp+iq6VWl+VXZzB8hyHSWt6WuuP5gDAJn"
+    "66addWo7er18tSWik8O2+aRAm2AutTFH0JyzaMrdKSko+FPa7E+B7ArIrmirNg/ZFXuaXb"
+    "HZbIHPkuxrOqUFWQLL5oPy7AAlNMNWPStnBQw8c0LEWzRmcyTfcIH8QnAq+j5WYXcs0OPj"
+    "Ml6kYvmDhT7DSc2XA7kuItNmZm65nkbv/YxofhtKxqyO6O+jdlUczJc25IzRPPdwiSEWw3"
+    "TQebMRrVZOAZbUj/KqlF7SUaE1loB16bCUPx0dHR+fHb0+fnN+enJ2dnr+OjLNsk1lNtrl"
+    "1Q/KTEtIIieVVwq4qORmSaZ6ErZmmnrbJLDhPPU1aAaK61GMbZvNSY6eXroRIIba4jaAcP"
+    "3c210AkL7TQUdEa+rjRDbDA8d6ZSyzK/w+lY0Lw4v6r7QwfpS6PxsK4ug04UCt1tU7g2lD"
+    "HwxrEYcSbRCoXqEeiKiPGjMvp7xOo3cG66KFWi5YF7u2LnwLvu76tES1am0CV3naVV6s75"
+    "WYjsXq3v7G8bZsNfqLUj3alxhgvTrrrdHHgg10n1TtC5POcNGOsJx+K/Sy2bJrRa/vHZuS"
+    "AbMWupC6wPaEI8G0PqTTa77hesvX99oTy+ULookcJFqbcslQbcqKGiQmq5g1f3vYybWDSO"
+    "AzdnJBvK/RXHb1fdTRdMP+HdRym08Xk3NOHW6D7pBzU8l+2Gqhs5dHr3pavbr2S0Q70lzU"
+    "8zqT5gI7bjtuL4PLvoMCrmEiQo2VyglYW6ixotPVco3oMJGtzGxWBkdFe/mXMdN1RqT5yo"
+    "N6KFmrt6gT2K77ZbtCFZIeVCGBJRN0IhAwVCF5YVKGKiQNe27JFOftNitJUggBHfTdHh9V"
+    "cYHJXoUuMN0GRyls9SgFfeSyX1e7vrsxHw2ux8Zdj5wI+UuNagknjmmHSDq16ZF7g+g9DU"
+    "Hr7e7OBW+xBsTQJWRTgthERG8tJ556r7CC7jOdeJzs5aaZQs9dcm7Zpa9zLylLnSr6HNYS"
+    "J5l2katEIevnMJVbTLuLjD0x2tjw+lndq3Pja/OBh7421AqjD/3QjlsVgjC0xVcxEKHqrk"
+    "ubXiodck5WBwqrTDmbPkmO3up/T8hC/k9mHBFsjlX+3Dfcz7pDvsyycYuG7vmMMEfw9Drq"
+    "UQzSuQ0UDZrJkKG3zYocu0otjk3hufNRcoovm5DSC0ud09A1ttpx6HldIUwKYVIIk0KYtK"
+    "vxFQiTdlzAECZ9MVKGMCmch96gKgHnoe9gHxGch767SR/OQ+8G51DPPmdigfPQ97wIGpyH"
+    "Duehv/jkFYgPQMXu7cZtwxeA89C7GDK/IC41x73c+FTQdlAem8LLXquiUsVkNBxlKox15E"
+    "6DOWGOYHC0NzLdSJhjjShSydFjhWGkTrh/Tk+ruH9OT4vdP6ot5ZeQn1UNhoPuHWR3I16f"
+    "wnNQi5XX4nNQt6C77kZZakxL3Wnaxdf/A9cBX48="
 )

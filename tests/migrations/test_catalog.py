@@ -20,7 +20,10 @@ PERSONAL = {
 }
 CACHES = {"embedding_cache", "vector_search_cache", "llm_response_cache"}
 BY_THEIR_OWN_KEYS = {"users", "user_emails", "user_keys", "rate_limits", "rate_limit_usage"}
-SERVICE = {"aerich", "digitwin_schema", "cache_invalidations", "cache_usage"}
+SERVICE = {"aerich", "digitwin_schema", "cache_invalidations", "cache_usage"} | {
+    "erasures",
+    "artifact_deletions",
+}
 
 _TABLES = """
 SELECT relname FROM pg_class

@@ -1,0 +1,42 @@
+"""The tables of what was erased, and of what is still to be deleted elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tortoise import fields
+from tortoise.fields.db_defaults import Now
+
+from digitwin.kernel.base import Model
+from digitwin.kernel.ids import uuid7
+
+
+class Erasure(Model):
+    """A person who was erased, known by a hash alone; not completed while it is at work."""
+
+    id = fields.UUIDField(primary_key=True, default=uuid7)
+    subject = fields.CharField(max_length=16)
+    subject_hash = fields.CharField(max_length=64)
+    reason = fields.CharField(max_length=500)
+    counts: fields.Field[dict[str, Any]] = fields.JSONField(default=dict)
+    begun_at = fields.DatetimeField(db_default=Now())
+    completed_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "erasures"
+
+
+class ArtifactDeletion(Model):
+    """A voice or face artifact that the service is still to delete; its address is sealed."""
+
+    id = fields.UUIDField(primary_key=True)
+    erasure_id = fields.UUIDField(null=True)
+    kind = fields.CharField(max_length=16)
+    address = fields.TextField()
+    attempts = fields.IntField(default=0)
+    due_at = fields.DatetimeField(db_default=Now())
+    error = fields.CharField(max_length=200, null=True)
+    created_at = fields.DatetimeField(db_default=Now())
+
+    class Meta:
+        table = "artifact_deletions"

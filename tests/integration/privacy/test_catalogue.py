@@ -1,0 +1,88 @@
+"""Nobody adds a table or a column without saying what it is to a person."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from digitwin.database import Database
+from digitwin.privacy.catalogue import CATALOGUE, IMPERSONAL
+
+_COLUMNS = """
+SELECT relname::text AS table, attname::text AS column
+FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
+WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+"""
+_KEYS = """
+SELECT conrelid::regclass::text AS table,
+       ARRAY(SELECT attname::text FROM unnest(conkey) WITH ORDINALITY AS part (number, place)
+             JOIN pg_attribute ON attrelid = conrelid AND attnum = number ORDER BY place) AS columns
+FROM pg_constraint
+WHERE contype = 'p' AND connamespace = current_schema()::regnamespace
+"""
+PERSONAL_NAMES = {"user_id", "actor_id", "subject", "email", "address", "user_text", "ref"}
+"""Columns that make a table a person's, wherever they stand."""
+
+
+async def there(connection: asyncpg.Connection) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for table, column in await connection.fetch(_COLUMNS):
+        found.setdefault(table, set()).add(column)
+    return found
+
+
+def untold(tables: dict[str, set[str]]) -> list[str]:
+    """What is in the database and not in the catalogue, or the other way round."""
+    told = {held.table: {*held.columns, *held.left_out} for held in CATALOGUE}
+    wrong = [f"{table} is in no list" for table in tables.keys() - told.keys() - IMPERSONAL.keys()]
+    wrong += [f"{table} is no table" for table in (told.keys() | IMPERSONAL.keys()) - tables.keys()]
+    for table, columns in told.items():
+        wrong += [f"{table}.{column}" for column in columns ^ tables.get(table, columns)]
+    return sorted(wrong)
+
+
+@pytest.fixture
+async def connection(digitwin_db: Database) -> asyncpg.Connection:
+    connection = await asyncpg.connect(digitwin_db._target.url)
+    yield connection
+    await connection.close()
+
+
+async def test_every_table_and_column_is_told(connection: asyncpg.Connection) -> None:
+    assert untold(await there(connection)) == []
+
+
+async def test_a_new_table_and_a_new_column_are_missed(connection: asyncpg.Connection) -> None:
+    await connection.execute(
+        "CREATE TABLE diaries (user_id uuid); ALTER TABLE users ADD shoe_size int"
+    )
+    assert untold(await there(connection)) == ["diaries is in no list", "users.shoe_size"]
+
+
+async def test_no_table_without_persons_has_a_column_of_theirs(
+    connection: asyncpg.Connection,
+) -> None:
+    """But the two that keep a hash or a sealed value under such a name."""
+    found = {
+        f"{table}.{column}"
+        for table, columns in (await there(connection)).items()
+        for column in columns & PERSONAL_NAMES
+        if table in IMPERSONAL
+    }
+    assert found == {"erasures.subject", "artifact_deletions.address"}
+
+
+async def test_the_keys_are_the_tables_own(connection: asyncpg.Connection) -> None:
+    keys = {row["table"]: tuple(row["columns"]) for row in await connection.fetch(_KEYS)}
+    assert {held.table: held.key for held in CATALOGUE} == {
+        held.table: keys[held.table] for held in CATALOGUE
+    }
+
+
+def test_nothing_stands_in_two_lists() -> None:
+    assert len({held.table for held in CATALOGUE} | IMPERSONAL.keys()) == len(CATALOGUE) + len(
+        IMPERSONAL
+    )
+    for held in CATALOGUE:
+        assert not held.columns.keys() & held.left_out.keys()
+        assert held.sealed | held.vectors <= held.columns.keys()
