@@ -53,11 +53,14 @@ SHARED: Final = (
 KEYS: Final = ("user_keys",)
 """Wrapped keys: whoever serves a person needs theirs, before the scope is known."""
 
+ERASURES: Final = ("erasures", "artifact_deletions")
+"""Who is gone, which whoever stores must see, and what of theirs is still to be deleted."""
+
 BOOKS: Final = ("digitwin_schema", "aerich")
 """What every start reads."""
 
 SEQUENCES: Final = ("cache_epoch_seq",)
-FUNCTIONS: Final = ("digitwin_guard()",)
+FUNCTIONS: Final = ("digitwin_guard()", "digitwin_is_erased(uuid, bigint)")
 
 _ME = f"nullif(current_setting('{PERSON}', true), '')::uuid"
 _ALL_ROWS = "SELECT, INSERT, UPDATE, DELETE"
@@ -169,13 +172,17 @@ def _trail() -> list[str]:
 
 def _shared() -> list[str]:
     tables, sequences = ", ".join(SHARED), ", ".join(SEQUENCES)
+    owned = (*SHARED, *KEYS, *ERASURES, *BOOKS)
     return [
-        *(f"ALTER TABLE {table} OWNER TO {OWNER}" for table in (*SHARED, *KEYS, *BOOKS)),
+        *(f"ALTER TABLE {table} OWNER TO {OWNER}" for table in owned),
         *(f"ALTER SEQUENCE {sequence} OWNER TO {OWNER}" for sequence in SEQUENCES),
         *(f"ALTER FUNCTION {function} OWNER TO {OWNER}" for function in FUNCTIONS),
         f"GRANT {_ALL_ROWS} ON {tables} TO {APPLICATION}, {SERVICE}",
         f"GRANT SELECT, DELETE ON {tables} TO {RETENTION}",
         f"GRANT {_ALL_ROWS} ON {', '.join(KEYS)} TO {APPLICATION}, {SERVICE}",
+        f"GRANT {_ALL_ROWS} ON {', '.join(ERASURES)} TO {SERVICE}, {RETENTION}",
+        f"GRANT SELECT ON erasures TO {APPLICATION}",
+        f"GRANT INSERT ON artifact_deletions TO {APPLICATION}",
         f"GRANT USAGE ON SEQUENCE {sequences} TO {APPLICATION}, {SERVICE}",
         f"GRANT SELECT ON {', '.join(BOOKS)} TO {', '.join(ROLES)}",
     ]
