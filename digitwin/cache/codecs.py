@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 import sys
 from array import array
 from collections.abc import Sequence
+from decimal import Decimal
 from numbers import Real
-from typing import Any, Final, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeAlias, TypeVar
 
-from digitwin.errors import InvalidInputError
-from digitwin.kernel.jsonb import complaint, dumps
+if TYPE_CHECKING:
+    import numpy
+
+from pydantic_core import SchemaValidator, ValidationError, core_schema
+
+from digitwin.errors import ConfigurationError, InvalidInputError
+from digitwin.kernel.jsonb import MAX_BYTES, TOO_LARGE, dumps, fault
 
 MAX_DIMENSIONS: Final = 65_536
 """Of an embedding: 256 KiB, an order of magnitude beyond what models give."""
@@ -27,6 +34,8 @@ class Numbers(Protocol):
 
 
 Vector: TypeAlias = Sequence[float] | Numbers
+Array: TypeAlias = "numpy.ndarray[Any, numpy.dtype[numpy.float32]]"
+"""What ``as_numpy`` gives."""
 
 
 class Codec(Protocol[In, Out]):
@@ -47,11 +56,14 @@ class JsonCodec:
     """Any JSON value, null included, up to 1 MiB. Tuples come back as lists."""
 
     def encode(self, value: Any) -> tuple[str, int]:
-        found = complaint(value)
+        found = fault(value)
         if found is not None:
             raise InvalidInputError(f"value {found}", field="value")
         text = dumps(value)
-        return text, len(text.encode())
+        size = len(text.encode())
+        if size > MAX_BYTES:
+            raise InvalidInputError(f"value {TOO_LARGE}", field="value")
+        return text, size
 
     def decode(self, stored: str) -> Any:
         return json.loads(stored)
@@ -61,29 +73,96 @@ class VectorCodec:
     """Numbers as float32, little-endian; what float32 cannot tell apart comes back rounded."""
 
     def encode(self, value: Vector) -> tuple[bytes, int]:
-        numbers = _listed(value)
-        if not 0 < len(numbers) <= MAX_DIMENSIONS:
-            raise InvalidInputError(
-                f"value must have 1 to {MAX_DIMENSIONS:,} numbers, not {len(numbers):,}",
-                field="value",
-                limit=MAX_DIMENSIONS if numbers else 1,
-            )
-        if not {*map(type, numbers)} <= {float, int}:
-            _refuse_what_is_no_number(numbers)
-        try:
-            packed = array("f", numbers)
-        except OverflowError:
-            _explain(numbers)
-        # Finite float32 numbers cannot overflow a double: the sum is finite when all of them are.
-        if not math.isfinite(sum(packed)):
-            _explain(numbers)
-        stored = _little_endian(packed).tobytes()
+        if _is_ndarray(value):
+            stored = _packed_at_once(value)
+        else:
+            numbers = value if type(value) is list else _listed(value)
+            _check_dimensions(len(numbers))
+            stored = _packed(numbers)
         return stored, len(stored)
 
     def decode(self, stored: bytes) -> list[float]:
         packed = array("f")
         packed.frombytes(stored)
-        return _little_endian(packed).tolist()
+        if sys.byteorder == "big":
+            packed.byteswap()
+        return packed.tolist()
+
+    def decode_numpy(self, stored: bytes) -> Array:
+        """An array of the caller's own."""
+        numpy = require_numpy()
+        array: Array = numpy.frombuffer(stored, dtype="<f4").astype(numpy.float32)
+        return array
+
+
+_FINITE = SchemaValidator(
+    core_schema.list_schema(core_schema.float_schema(strict=True, allow_inf_nan=False))
+)
+"""Types and finiteness in one pass: a fifth of what a set of types and a sum took."""
+
+
+def _packed(numbers: list[Any]) -> bytes:
+    try:
+        return struct.pack(f"<{len(numbers)}f", *_FINITE.validate_python(numbers))
+    except (ValidationError, OverflowError):
+        pass  # numbers of other kinds, or something to be refused with its reason
+    _refuse_what_is_no_number(numbers)
+    try:
+        stored = struct.pack(f"<{len(numbers)}f", *numbers)
+    except (OverflowError, struct.error):
+        _explain(numbers)
+    if not all(map(math.isfinite, numbers)):
+        _explain(numbers)
+    return stored
+
+
+def _is_ndarray(value: Any) -> bool:
+    """Nobody has an array who has not imported NumPy."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.ndarray)
+
+
+def _packed_at_once(value: Any) -> bytes:
+    numpy = require_numpy()
+    if value.ndim != 1:
+        raise InvalidInputError(
+            f"value must be an array of one dimension, not {value.ndim}", field="value"
+        )
+    _check_dimensions(len(value))
+    if value.dtype.kind not in "fiu":
+        raise InvalidInputError(
+            f"value must be an array of numbers, not of {value.dtype}", field="value"
+        )
+    with numpy.errstate(over="ignore", invalid="ignore"):
+        packed = value.astype("<f4")
+    if not numpy.isfinite(packed).all():
+        _explain(value.tolist())
+    stored: bytes = packed.tobytes()
+    return stored
+
+
+def require_numpy() -> Any:
+    """NumPy, imported where it is asked for: it is an extra.
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
+    try:
+        import numpy
+    except ImportError:
+        raise ConfigurationError(
+            "NumPy is not installed: install `digitwin[numpy]`", field="as_numpy"
+        ) from None
+    return numpy
+
+
+def _check_dimensions(count: int) -> None:
+    if not 0 < count <= MAX_DIMENSIONS:
+        raise InvalidInputError(
+            f"value must have 1 to {MAX_DIMENSIONS:,} numbers, not {count:,}",
+            field="value",
+            limit=MAX_DIMENSIONS if count else 1,
+        )
 
 
 def _listed(value: Any) -> list[Any]:
@@ -96,7 +175,7 @@ def _listed(value: Any) -> list[Any]:
 
 def _refuse_what_is_no_number(numbers: list[Any]) -> None:
     for position, number in enumerate(numbers):
-        if isinstance(number, bool) or not isinstance(number, Real):
+        if isinstance(number, bool) or not isinstance(number, Real | Decimal):
             raise InvalidInputError(f"value[{position}] must be a number", field="value")
 
 
@@ -113,9 +192,3 @@ def _explain(numbers: list[Any]) -> NoReturn:
 
 
 _FLOAT32_MAX = (2 - 2**-23) * 2.0**127
-
-
-def _little_endian(packed: array[float]) -> array[float]:
-    if sys.byteorder == "big":
-        packed.byteswap()
-    return packed

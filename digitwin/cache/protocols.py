@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, overload
 from uuid import UUID
 
-from digitwin.cache.codecs import Vector
+from digitwin.cache.codecs import Array, Vector
 from digitwin.cache.counting import StoreStatistics
 from digitwin.cache.fields import Audience
 
@@ -62,11 +62,83 @@ class CacheStore(Protocol[In, Out]):
     ) -> int: ...
 
 
+class EmbeddingCacheStore(CacheStore[Vector, list[float]], Protocol):
+    """See :class:`~digitwin.cache.embeddings.EmbeddingStore`."""
+
+    @overload
+    async def get(
+        self,
+        key: str,
+        *,
+        as_numpy: Literal[False] = False,
+        user_id: UUID | str | None = None,
+        audience: Audience = "owner",
+    ) -> list[float] | None: ...
+
+    @overload
+    async def get(
+        self,
+        key: str,
+        *,
+        as_numpy: Literal[True],
+        user_id: UUID | str | None = None,
+        audience: Audience = "owner",
+    ) -> Array | None: ...
+
+    @overload
+    async def get_many(
+        self,
+        keys: Iterable[str],
+        *,
+        as_numpy: Literal[False] = False,
+        user_id: UUID | str | None = None,
+        audience: Audience = "owner",
+    ) -> Mapping[str, list[float]]: ...
+
+    @overload
+    async def get_many(
+        self,
+        keys: Iterable[str],
+        *,
+        as_numpy: Literal[True],
+        user_id: UUID | str | None = None,
+        audience: Audience = "owner",
+    ) -> Mapping[str, Array]: ...
+
+    @overload
+    async def get_or_create(
+        self,
+        key: str,
+        factory: Callable[[], Awaitable[Vector]],
+        *,
+        as_numpy: Literal[False] = False,
+        ttl: float | timedelta | None = None,
+        stale_while_revalidate: float | timedelta | None = None,
+        tags: Iterable[str] = (),
+        user_id: UUID | str | None = None,
+        audience: Audience = "owner",
+    ) -> list[float]: ...
+
+    @overload
+    async def get_or_create(
+        self,
+        key: str,
+        factory: Callable[[], Awaitable[Vector]],
+        *,
+        as_numpy: Literal[True],
+        ttl: float | timedelta | None = None,
+        stale_while_revalidate: float | timedelta | None = None,
+        tags: Iterable[str] = (),
+        user_id: UUID | str | None = None,
+        audience: Audience = "owner",
+    ) -> Array: ...
+
+
 class Cache(Protocol):
     """See :class:`~digitwin.cache.repository.CacheRepository`."""
 
     @property
-    def embeddings(self) -> CacheStore[Vector, list[float]]: ...
+    def embeddings(self) -> EmbeddingCacheStore: ...
 
     @property
     def searches(self) -> CacheStore[Any, Any]: ...

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from digitwin.cache import fields, marks
-from digitwin.cache.codecs import Codec, JsonCodec, Vector, VectorCodec
+from digitwin.cache.codecs import JsonCodec, VectorCodec
 from digitwin.cache.counting import Counts, StoreStatistics
+from digitwin.cache.embeddings import EmbeddingStore
 from digitwin.cache.listener import Connect, Listener
 from digitwin.cache.locks import Locks
 from digitwin.cache.memory import Memory
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from digitwin.cache.protocols import Cache
     from digitwin.kernel.ports import CacheForgetter
 
-In = TypeVar("In")
-Out = TypeVar("Out")
-
 _SQL = load(__package__)
 
 
@@ -34,9 +32,9 @@ class CacheRepository(Repository):
     """Three stores, each with what :class:`~digitwin.cache.store.Store` promises.
 
     ``embeddings`` takes lists of numbers (NumPy arrays too) of up to 65,536 dimensions, keeps
-    them as float32 for an hour and gives lists of float; ``searches`` keeps any JSON value for
-    half an hour; ``responses`` a string or any JSON value for an hour, and counts how often each
-    was used. A JSON value has at most 1 MiB.
+    them as float32 for an hour and gives lists of float, or arrays with ``as_numpy``;
+    ``searches`` keeps any JSON value for half an hour; ``responses`` a string or any JSON value
+    for an hour, and counts how often each was used. A JSON value has at most 1 MiB.
 
     Before the database stands a memory of what this process has read more than once, bounded by
     ``cache_memory_entries`` and ``cache_memory_bytes``. It hears of changes over a connection of
@@ -61,9 +59,13 @@ class CacheRepository(Repository):
         }
         self._counts = Counts(core)
         self._locks = Locks(connect)
-        self.embeddings: Store[Vector, list[float]] = self._store("embeddings", VectorCodec(), 3600)
-        self.searches: Store[Any, Any] = self._store("searches", JsonCodec(), 1800)
-        self.responses: Store[Any, Any] = self._store("responses", JsonCodec(), 3600)
+        shared = self._counts, self._locks
+        shelves, json = self._shelves, JsonCodec()
+        self.embeddings = EmbeddingStore(
+            core, shelves["embeddings"], VectorCodec(), *shared, ttl=3600
+        )
+        self.searches = Store[Any, Any](core, shelves["searches"], json, *shared, ttl=1800)
+        self.responses = Store[Any, Any](core, shelves["responses"], json, *shared, ttl=3600)
 
     @operation
     async def purge_expired(self) -> Mapping[str, int]:
@@ -126,9 +128,6 @@ class CacheRepository(Repository):
         assert frame is not None
         for target in targets:
             frame.at_end(partial(self._memory.forget, target))
-
-    def _store(self, name: str, codec: Codec[In, Out], ttl: float) -> Store[In, Out]:
-        return Store(self._core, self._shelves[name], codec, self._counts, self._locks, ttl=ttl)
 
 
 if TYPE_CHECKING:

