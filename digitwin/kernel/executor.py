@@ -85,10 +85,10 @@ class Aside(Executor):
         frame = self._frame()
         if frame is not None:
             on = OnConnection(await frame.under(self._scope))
-            return await on._run(method, sql, args, write)
+            return await on._run(method, self._scope.mark(sql), args, write)
         if self._scope is not UNSCOPED:
             async with self._short(write=write) as on:
-                return await on._run(method, sql, args, write)
+                return await on._run(method, self._scope.mark(sql), args, write)
         connection = await self._pool.acquire()
         try:
             answer = await connection.ask(method, sql, *args)
