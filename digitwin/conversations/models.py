@@ -11,13 +11,19 @@ from tortoise.fields.db_defaults import Now
 from digitwin.conversations.fields import STAGES, TOKENS
 from digitwin.kernel.base import Entity, Model
 from digitwin.kernel.ids import uuid7
+from digitwin.kernel.shelter import Shelter
 
 if TYPE_CHECKING:
     from tortoise.models import Model as AnyModel
 
 
 class SessionParticipant(Model):
-    """Somebody who talks to one owner's twin; the same kind and ref is the same one."""
+    """Somebody who talks to one owner's twin; the same kind and ref is the same one.
+
+    It is hidden while that owner is deleted.
+    """
+
+    hidden_with: ClassVar[Shelter | None] = Shelter("users", "user", {"id": "user_id"})
 
     id = fields.UUIDField(primary_key=True, default=uuid7)
     user_id = fields.UUIDField()
@@ -90,7 +96,10 @@ class ConversationSession(Entity):
 
 
 class ConversationTurn(Entity):
-    """One exchange: what the participant said, and what the twin answered."""
+    """One exchange: what the participant said, and what the twin answered.
+
+    It is hidden with its session.
+    """
 
     create_through: ClassVar[str] = "db.sessions.add_turn(session_id, …)"
     change_through: ClassVar[dict[str, str]] = {
@@ -98,6 +107,9 @@ class ConversationTurn(Entity):
         "position": "db.sessions.add_turn(session_id, …)",
         "idempotency_key": "db.sessions.add_turn(session_id, idempotency_key=…)",
     }
+    hidden_with: ClassVar[Shelter | None] = Shelter(
+        "conversation_sessions", "session", {"user_id": "user_id", "id": "session_id"}
+    )
 
     user_id = fields.UUIDField()
     session: fields.ForeignKeyRelation[ConversationSession] = fields.ForeignKeyField(

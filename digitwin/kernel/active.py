@@ -20,6 +20,7 @@ from tortoise.backends.asyncpg.client import AsyncpgDBClient
 from tortoise.backends.asyncpg.executor import AsyncpgExecutor
 from tortoise.contrib.postgres.json_functions import postgres_json_filter
 from tortoise.filters import json_filter
+from tortoise.models import MetaInfo
 
 from digitwin.errors import InvalidStateError
 
@@ -67,6 +68,16 @@ class _Nobody(Client):
 
 
 NOBODY = _Nobody()
+
+
+class BoundMeta(MetaInfo):
+    """Tortoise's metadata of a model of ours, whose connection is chosen at each use."""
+
+    __slots__ = ()
+
+    @property
+    def db(self) -> Client:
+        return client()
 
 
 def join(client: Client) -> None:

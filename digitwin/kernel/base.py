@@ -1,9 +1,9 @@
 """The base of every model: bound to its handle, soft-deleted rows out of sight.
 
 What reaches into Tortoise's private parts reaches into models of our own alone: here
-``MetaInfo.db`` (which connection), ``Model._choose_db`` (a foreign router has no say) and
-``Model._init_from_db`` (an instance knows where it came from); in ``engine`` the getters of
-relations (an instance's relations stay in its database).
+``Model._choose_db`` (a foreign router has no say) and ``Model._init_from_db`` (an instance
+knows where it came from); in ``active`` ``MetaInfo.db`` (which connection); in ``engine`` the
+getters of relations (an instance's relations stay in its database); in ``hiding`` the joins.
 """
 
 from __future__ import annotations
@@ -23,17 +23,8 @@ from digitwin.kernel import active, writes
 from digitwin.kernel.ids import uuid7
 from digitwin.kernel.queries import Everything, Living
 from digitwin.kernel.relations import of_their_owners
+from digitwin.kernel.shelter import Shelter
 from digitwin.kernel.wording import our_words
-
-
-class BoundMeta(models.MetaInfo):
-    """Tortoise's metadata, whose connection is chosen at each use."""
-
-    __slots__ = ()
-
-    @property
-    def db(self) -> BaseDBAsyncClient:
-        return active.client()
 
 
 class BoundRelation(ReverseRelation[Any]):
@@ -60,8 +51,8 @@ class ModelType(models.ModelMeta):
     @staticmethod
     def build_meta(meta_class: Any, fields_map: Any, *rest: Any) -> models.MetaInfo:
         meta = models.ModelMeta.build_meta(meta_class, fields_map, *rest)
-        meta.__class__ = BoundMeta
-        meta.manager = Living() if "deleted_at" in fields_map else Everything()
+        meta.__class__ = active.BoundMeta
+        meta.manager = Living()
         return meta
 
 
@@ -69,6 +60,9 @@ class Model(models.Model, metaclass=ModelType):
     """A row of one of our tables."""
 
     all_objects: ClassVar[Manager] = Everything()
+
+    hidden_with: ClassVar[Shelter | None] = None
+    """The row whose deletion hides this one, where it has no ``deleted_at`` of its own."""
 
     class Meta:
         abstract = True

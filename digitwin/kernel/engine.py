@@ -23,6 +23,7 @@ from digitwin.kernel import active, faults, writes
 from digitwin.kernel.active import Executor
 from digitwin.kernel.pool import Pool, cut
 from digitwin.kernel.relations import of_their_owners
+from digitwin.kernel.shelter import shelter_of, under_shelter
 from digitwin.kernel.transactions import Transaction
 
 APP = "digitwin"
@@ -62,7 +63,8 @@ class Keeper(Executor):
             value = getattr(instance, name)
             if not isinstance(value, DatabaseDefault):
                 writes.stored(self.model, name, value, instance)
-        await super().execute_insert(instance)
+        async with under_shelter(self.db, self.model, [instance]):
+            await super().execute_insert(instance)
         stamp(instance, self.db)
 
     async def execute_update(
@@ -91,6 +93,8 @@ class Keeper(Executor):
         where += [bind(name, "IS NOT DISTINCT FROM") for name in seen]
         if "deleted_at" in meta.fields_map:
             where.append('"deleted_at" IS NULL')
+        if (shelter := shelter_of(self.model)) is not None:
+            where.append(shelter.stands(meta.db_table))
         told = [name for name in _TOLD if name in meta.fields_map] or [meta.db_pk_column]
         return (
             f'WITH saved AS (UPDATE "{meta.db_table}" SET {", ".join(changes)}'

@@ -20,7 +20,9 @@ from tortoise.queryset import (
 
 from digitwin.errors import InvalidInputError, InvalidStateError
 from digitwin.kernel import active, writes
+from digitwin.kernel.hiding import Alive
 from digitwin.kernel.ids import uuid7
+from digitwin.kernel.shelter import under_shelter
 from digitwin.kernel.wording import in_our_words
 
 
@@ -69,7 +71,9 @@ class Rows(QuerySet[Any]):
         writes.refuse_creation(self.model)
         if update_fields or on_conflict:
             raise InvalidStateError("bulk_create() does not update: use a queryset's update()")
-        return super().bulk_create(objects, batch_size, ignore_conflicts)
+        made = super().bulk_create(objects, batch_size, ignore_conflicts)
+        made.__class__ = _UnderShelter
+        return made
 
     def bulk_update(self, *_: Any, **__: Any) -> BulkUpdateQuery[Any]:
         raise InvalidStateError(
@@ -93,6 +97,14 @@ class Rows(QuerySet[Any]):
         return super().update(**kwargs)
 
 
+class _UnderShelter(BulkCreateQuery[Any]):
+    __slots__ = ()
+
+    async def _execute_many(self, *statements: Any) -> None:
+        async with under_shelter(self._db, self.model, self._objects):
+            await super()._execute_many(*statements)
+
+
 def _refuse_odd_names(names: Iterable[str]) -> None:
     """Tortoise writes these into the statement as they are."""
     for name in names:
@@ -101,7 +113,7 @@ def _refuse_odd_names(names: Iterable[str]) -> None:
 
 
 class Everything(Manager):
-    """Sees every row, the deleted too."""
+    """Sees every row of its model, the hidden too; what is joined to them is alive all the same."""
 
     _model: type[Model]
 
@@ -111,7 +123,7 @@ class Everything(Manager):
 
 
 class Living(Everything):
-    """Sees what is not deleted."""
+    """Sees what is not hidden."""
 
     def get_queryset(self) -> QuerySet[Any]:
-        return super().get_queryset().filter(deleted_at__isnull=True)
+        return super().get_queryset().filter(Alive())

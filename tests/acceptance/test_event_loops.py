@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from tortoise import fields
 from tortoise.context import TortoiseContext
+from tortoise.functions import Count
 from tortoise.models import Model
 
 from digitwin.database import Database, connect
@@ -76,6 +78,18 @@ class Neighbour(Model):
         table = "neighbours"
 
 
+class Remark(Model):
+    """Another, with a column that in one of ours would hide the row."""
+
+    neighbour: fields.ForeignKeyRelation[Neighbour] = fields.ForeignKeyField(
+        "models.Neighbour", related_name="remarks"
+    )
+    deleted_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "remarks"
+
+
 @pytest.fixture
 async def neighbour() -> AsyncIterator[TortoiseContext]:
     """That application, as it would start itself: Tortoise on a SQLite database."""
@@ -101,3 +115,15 @@ async def test_another_tortoise_application_is_left_alone(digitwin_url: str) -> 
         assert await Neighbour.all().count() == 3
     names = [found.name for found in await Neighbour.all().order_by("id")]
     assert names == ["before", "beside", "inside"]
+
+
+@pytest.mark.usefixtures("neighbour")
+async def test_what_others_join_is_theirs_to_hide(digitwin_url: str) -> None:
+    async with connect(digitwin_url):
+        ours = await Neighbour.create(name="gone")
+        await Remark.create(neighbour=ours, deleted_at=datetime.now(UTC))
+        assert await Neighbour.annotate(n=Count("remarks")).values_list("n", flat=True) == [1]
+        assert await Neighbour.filter(remarks__isnull=False).count() == 1
+        assert await Neighbour.filter(remarks__neighbour__name="gone").count() == 1
+        assert await Neighbour.all().values_list("remarks__id", flat=True) == [1]
+        assert (await Remark.all().select_related("neighbour").get()).neighbour.name == "gone"

@@ -1,0 +1,87 @@
+"""No statement of the package reads past a deletion by mistake."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import digitwin
+from digitwin.kernel.sql import parse
+
+PACKAGE = Path(digitwin.__file__).parent
+
+HIDES = (
+    "users|voice_models|face_models|knowledge_documents|conversation_sessions"
+    "|conversation_turns|participants"
+)
+TOUCHES = re.compile(rf'\b(?:FROM|JOIN|UPDATE|INTO)\s+"?(?:{HIDES})(?!\w)')
+CONDITIONS = re.compile(r"deleted_at|\{ALIVE\}")
+
+EXCEPTIONS = {
+    "users/create": "a new row; the address's key says who is in the way",
+    "users/create_many": "as create",
+    "likeness/one_at_a_time": "only waits for its turn; what is changed then says that it lives",
+    "conversations/statements.py": "an id finds its owner; each statement asks whether it lives",
+}
+"""Statements that say nothing about deletion, and why they need not."""
+
+NEVER = re.compile(r"\.raw\(|(?<!\w)QuerySet\(|Prefetch\(")
+"""Ways around the managers of our models."""
+
+
+def statements() -> Iterator[tuple[str, str]]:
+    """Every named statement, and every piece of SQL within the code, with where it stands."""
+    for file in sorted(PACKAGE.rglob("queries.sql")):
+        for name, sql in parse(file.read_text("utf-8")).items():
+            table = "voice_models" if file.parent.name == "likeness" else "{table}"
+            yield f"{file.parent.name}/{name}", sql.replace("{table}", table)
+    for file in sorted(PACKAGE.rglob("*.py")):
+        for text in _strings(ast.parse(file.read_text("utf-8"))):
+            yield str(file.relative_to(PACKAGE)), text
+
+
+def _strings(tree: ast.AST) -> Iterator[str]:
+    formatted = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    parts = {id(part) for text in formatted for part in text.values}
+    yield from ("".join(map(_part, text.values)) for text in formatted)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
+            yield node.value
+
+
+def _part(part: ast.expr) -> str:
+    if isinstance(part, ast.FormattedValue):
+        return f"{{{ast.unparse(part.value)}}}"
+    assert isinstance(part, ast.Constant)
+    return str(part.value)
+
+
+TOUCHING = [(name, sql) for name, sql in statements() if TOUCHES.search(sql)]
+
+
+def test_statements_are_found() -> None:
+    assert len(TOUCHING) > 25
+
+
+@pytest.mark.parametrize(("name", "sql"), TOUCHING, ids=[name for name, _ in TOUCHING])
+def test_a_statement_says_what_it_does_about_the_deleted(name: str, sql: str) -> None:
+    assert CONDITIONS.search(sql) or name in EXCEPTIONS
+
+
+def test_an_exception_is_one() -> None:
+    silent = {name for name, sql in TOUCHING if not CONDITIONS.search(sql)}
+    assert set(EXCEPTIONS) == silent
+
+
+def test_nothing_goes_around_the_managers() -> None:
+    found = {
+        f"{file.relative_to(PACKAGE)}: {line.strip()}"
+        for file in PACKAGE.rglob("*.py")
+        for line in file.read_text("utf-8").splitlines()
+        if NEVER.search(line)
+    }
+    assert found == set()
