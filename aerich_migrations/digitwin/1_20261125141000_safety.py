@@ -21,6 +21,19 @@ UPDATE digitwin_schema SET version = 2;
 CREATE TRIGGER participants_guard BEFORE DELETE ON participants
     FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
 
+-- An address goes with its owner's deletion, and else not
+CREATE FUNCTION digitwin_guard_email() RETURNS trigger LANGUAGE plpgsql AS $guard$
+BEGIN
+    IF current_setting('digitwin.allow_hard_delete', true) IS DISTINCT FROM 'on'
+        AND EXISTS (SELECT 1 FROM users WHERE id = OLD.user_id AND deleted_at IS NULL) THEN
+        RAISE EXCEPTION '% on % is refused: what is kept here is changed through digitwin', TG_OP, TG_TABLE_NAME;
+    END IF;
+    RETURN OLD;
+END
+$guard$;
+CREATE TRIGGER user_emails_guard BEFORE DELETE ON user_emails
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard_email();
+
 
 -- Cache: how long an old value may be shown; which entries are the oldest, and how large ------
 
@@ -142,6 +155,8 @@ ALTER TABLE face_models
 ALTER TABLE voice_models
     ALTER COLUMN artifact_uri TYPE varchar(2048), ALTER COLUMN checksum TYPE varchar(128);
 DROP TRIGGER participants_guard ON participants;
+DROP TRIGGER user_emails_guard ON user_emails;
+DROP FUNCTION digitwin_guard_email();
 DROP INDEX ix_embedding_cache__created_at;
 DROP INDEX ix_vector_search_cache__created_at;
 DROP INDEX ix_llm_response_cache__created_at;

@@ -122,8 +122,8 @@ async def test_what_others_join_is_theirs_to_hide(digitwin_url: str) -> None:
     async with connect(digitwin_url):
         ours = await Neighbour.create(name="gone")
         await Remark.create(neighbour=ours, deleted_at=datetime.now(UTC))
-        assert await Neighbour.annotate(n=Count("remarks")).values_list("n", flat=True) == [1]
+        assert await Neighbour.annotate(n=Count("remarks")).values("n") == [{"n": 1}]
         assert await Neighbour.filter(remarks__isnull=False).count() == 1
         assert await Neighbour.filter(remarks__neighbour__name="gone").count() == 1
-        assert await Neighbour.all().values_list("remarks__id", flat=True) == [1]
+        assert await Neighbour.all().values("remarks__id") == [{"remarks__id": 1}]
         assert (await Remark.all().select_related("neighbour").get()).neighbour.name == "gone"

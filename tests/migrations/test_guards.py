@@ -7,6 +7,19 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from tests.migrations.test_catalog import CACHES, PERSONAL
+
+_OF_A_PERSON = """
+SELECT DISTINCT attrelid::regclass::text AS name FROM pg_attribute JOIN pg_class ON oid = attrelid
+WHERE attname = 'user_id' AND relnamespace = current_schema()::regnamespace
+  AND relkind IN ('r', 'p') AND NOT relispartition
+"""
+_GUARDED = """
+SELECT DISTINCT tgrelid::regclass::text AS name
+FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+WHERE proname LIKE 'digitwin_guard%' AND tgenabled IN ('O', 'A')
+  AND tgtype & 1 = 1 AND tgtype & 2 = 2 AND tgtype & 8 = 8 -- for each row, before, DELETE
+"""
 ALLOW = "SET LOCAL digitwin.allow_hard_delete = 'on'"
 
 
@@ -20,6 +33,12 @@ async def ada(db: asyncpg.Connection) -> UUID:
     """A user with one row of everything."""
     ada, voice, session = uuid4(), uuid4(), uuid4()
     await db.execute("INSERT INTO users (id, email, name) VALUES ($1, 'ada@example.com', 'A')", ada)
+    await db.execute(
+        "INSERT INTO user_emails (address, user_id) VALUES ('ada@example.com', $1)", ada
+    )
+    await db.execute(
+        "INSERT INTO participants (user_id, id, kind) VALUES ($1, gen_random_uuid(), 'guest')", ada
+    )
     for table in ("voice_models", "face_models"):
         await db.execute(
             f"INSERT INTO {table} (user_id, id, name) VALUES ($1, $2, 'm')", ada, voice
@@ -55,6 +74,8 @@ async def ada(db: asyncpg.Connection) -> UUID:
         "conversation_sessions",
         "conversation_turns",
         "knowledge_documents",
+        "participants",
+        "user_emails",
         "audit_logs",
     ],
 )
@@ -66,6 +87,23 @@ async def test_rows_are_not_deleted_by_the_way(db: asyncpg.Connection, table: st
         await db.execute(ALLOW)
         assert await db.execute(f"DELETE FROM {table}") == "DELETE 1"
     await db.execute(f"DELETE FROM {table}")  # the permission ended with its transaction
+
+
+async def test_every_table_of_a_persons_data_is_guarded(db: asyncpg.Connection) -> None:
+    """A new table with `user_id` needs a guard, or is named here with the reason it has none."""
+    without = {
+        *CACHES,  # holds copies, which are thrown away at any time
+        "rate_limit_usage",  # counts, which are thrown away in time
+    }
+    personal = {row["name"] for row in await db.fetch(_OF_A_PERSON)} | {"users"}
+    guarded = {row["name"] for row in await db.fetch(_GUARDED)}
+    assert personal >= PERSONAL | {"user_emails"}
+    assert personal - without <= guarded
+
+
+async def test_an_address_goes_with_its_owner(db: asyncpg.Connection, ada: UUID) -> None:
+    await db.execute("UPDATE users SET deleted_at = now(), deletion_id = gen_random_uuid()")
+    assert await db.execute("DELETE FROM user_emails WHERE user_id = $1", ada) == "DELETE 1"
 
 
 @pytest.mark.usefixtures("ada")

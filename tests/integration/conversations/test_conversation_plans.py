@@ -215,7 +215,8 @@ async def test_a_model_reads_its_turns_as_one_range_of_the_key(
         await ways[way]()
     found = await scans(db, mode, *sent[-1])
     assert_ranges(found)
-    assert indexes(found) == {"conversation_turns_pkey"}
+    session = {"ix_conversation_sessions__id", "conversation_sessions_pkey"}  # whether it lives
+    assert indexes(found) - session == {"conversation_turns_pkey"}
 
 
 async def test_a_start_finds_the_participant_by_its_index(

@@ -39,10 +39,10 @@ class World:
     voice: VoiceModel
     face: FaceModel
     document: KnowledgeDocument
-    session: ConversationSession
-    his_session: ConversationSession
-    his_turn: ConversationTurn
-    his_participant: SessionParticipant
+    session: Any
+    his_session: Any
+    his_turn: Any
+    his_participant: Any
 
     async def end(self) -> None:
         await self.db.voices.delete(self.voice.id)
