@@ -153,7 +153,7 @@ class Database:
             key_store or _key_store(core),
         )
         unbound = core.refusing() if core.settings.scope == "required" else core
-        personal = Personal(unbound, self.cache, None)
+        personal = Personal(unbound, self.cache, self.keys, None)
         self.users, self.voices, self.faces = personal.users, personal.voices, personal.faces
         self.sessions, self.documents = personal.sessions, personal.documents
         for repository in (self.users, self.voices, self.faces, self.documents):
@@ -213,7 +213,7 @@ class Database:
         Raises (when used):
             ConfigurationError: the role is missing; it names the command that makes it.
         """
-        return UserScope(self._core, self.cache, parse_id(user_id, "user_id"))
+        return UserScope(self._core, self.cache, self.keys, parse_id(user_id, "user_id"))
 
     def for_service(self, *, reason: str) -> ServiceScope:
         """The repositories of personal data for work across people: sign-up, clean-up.
@@ -228,7 +228,7 @@ class Database:
             InvalidInputError: ``reason`` does not fit.
             ConfigurationError (when used): the role is missing, or not this login's.
         """
-        return ServiceScope(self._core, self.cache, self.audit, reason)
+        return ServiceScope(self._core, self.cache, self.keys, self.audit, reason)
 
     @operation
     async def maintain(self, *, progress: Progress = upkeep.log.debug) -> MaintenanceReport:

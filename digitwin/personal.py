@@ -22,6 +22,7 @@ from digitwin.kernel.acting import ActingAs, Who
 from digitwin.kernel.core import Core
 from digitwin.kernel.inputs import line, validate
 from digitwin.kernel.transactions import outside
+from digitwin.keys.ring import KeyRing
 from digitwin.knowledge.repository import KnowledgeDocumentRepository
 from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
 from digitwin.users.repository import UserRepository
@@ -38,12 +39,14 @@ async def _by_itself(record: Callable[[], Awaitable[object]]) -> None:
 class Personal:
     """The repositories of personal data; with a ``user_id``, that person's alone."""
 
-    def __init__(self, core: Core, cache: CacheRepository, user_id: UUID | None) -> None:
+    def __init__(
+        self, core: Core, cache: CacheRepository, keys: KeyRing, user_id: UUID | None
+    ) -> None:
         self._core = core
         self.user_id = user_id
         self.users = UserRepository(core, scope=user_id, cache=cache)
-        self.voices = VoiceModelRepository(core, scope=user_id)
-        self.faces = FaceModelRepository(core, scope=user_id)
+        self.voices = VoiceModelRepository(core, keys, scope=user_id)
+        self.faces = FaceModelRepository(core, keys, scope=user_id)
         self.sessions = ConversationSessionRepository(core, scope=user_id)
         self.documents = KnowledgeDocumentRepository(core, scope=user_id, cache=cache)
 
@@ -65,8 +68,8 @@ class UserScope(Personal):
 
     user_id: UUID
 
-    def __init__(self, core: Core, cache: CacheRepository, user_id: UUID) -> None:
-        super().__init__(core.scoped(scopes.of_person(user_id)), cache, user_id)
+    def __init__(self, core: Core, cache: CacheRepository, keys: KeyRing, user_id: UUID) -> None:
+        super().__init__(core.scoped(scopes.of_person(user_id)), cache, keys, user_id)
 
 
 class ServiceScope(Personal):
@@ -77,9 +80,14 @@ class ServiceScope(Personal):
     """
 
     def __init__(
-        self, core: Core, cache: CacheRepository, audit: AuditLogRepository, reason: str
+        self,
+        core: Core,
+        cache: CacheRepository,
+        keys: KeyRing,
+        audit: AuditLogRepository,
+        reason: str,
     ) -> None:
         why = {"reason": validate(_REASON, reason, "reason")}
         record = partial(audit.record, "scope.service", "scope", metadata=why)
         announce = partial(_by_itself, record)
-        super().__init__(core.scoped(scopes.ACROSS_PEOPLE, announce=announce), cache, None)
+        super().__init__(core.scoped(scopes.ACROSS_PEOPLE, announce=announce), cache, keys, None)

@@ -89,8 +89,7 @@ class Keeper(Executor):
         changes = [bind(name) for name in names if name not in guarded]
         changes += [move for name, move in _MOVES.items() if name in meta.fields_map]
         where = [bind(name) for name in self._identity()]
-        seen = [name for name in guarded if name in instance.__dict__]
-        where += [bind(name, "IS NOT DISTINCT FROM") for name in seen]
+        where += [bind(name, "IS NOT DISTINCT FROM") for name in self._seen(instance)]
         if "deleted_at" in meta.fields_map:
             where.append('"deleted_at" IS NULL')
         if (shelter := shelter_of(self.model)) is not None:
@@ -101,6 +100,14 @@ class Keeper(Executor):
             f" WHERE {' AND '.join(where)} RETURNING {', '.join(told)}) SELECT * FROM saved",
             values,
         )
+
+    def _seen(self, instance: Any) -> list[str]:
+        """The fields that only a repository changes, as far as they can be compared."""
+        return [
+            name
+            for name in writes.guarded(self.model)
+            if name in instance.__dict__ and not writes.still_as_opened(instance, name)
+        ]
 
     def _identity(self) -> list[str]:
         """What a row is found by: it must be the one that was read, as it was read."""
@@ -121,8 +128,8 @@ class Keeper(Executor):
         if row is not None and getattr(row, "version", None) == instance.__dict__.get("version"):
             if getattr(row, "user_id", None) != instance.__dict__.get("user_id"):
                 return InvalidStateError("user_id never changes", field="user_id")
-            for name in writes.guarded(self.model):
-                if getattr(row, name) != instance.__dict__.get(name, getattr(row, name)):
+            for name in self._seen(instance):
+                if getattr(row, name) != instance.__dict__[name]:
                     return writes.through_repository(self.model, name)
         return StaleVersionError(table=self.model._meta.db_table, id=str(instance.pk))
 

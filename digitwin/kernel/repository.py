@@ -104,17 +104,19 @@ class EntityRepository(Repository, Generic[M]):
         return None if record is None else self._row(record)
 
     async def _create(self, id: object, fields: Mapping[str, Any]) -> M:
-        row = self._new_row(id, fields)
+        given = self._new_row(id, fields)
+        row = await self._to_store(given, given)
         sql = statements.insert(self.model, tuple(row))
         record = await self._core.db.fetchrow(sql, *statements.encode(self.model, row), write=True)
         if record is None:
-            raise _no_owner(row["user_id"])
+            raise no_owner(row["user_id"])
         return self._row(record)
 
     async def _create_many(self, rows: Iterable[Mapping[str, Any]]) -> list[M]:
         given = [self._new_row(row.pop("id", None), row) for row in listed(rows)]
         if len({row["id"] for row in given}) < len(given):
             raise AlreadyExistsError("id is given twice", field="id")
+        given = [await self._to_store(row, row) for row in given]
         shapes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for row in given:
             shapes.setdefault(tuple(row), []).append(row)
@@ -134,7 +136,7 @@ class EntityRepository(Repository, Generic[M]):
         )
         if len(records) < len(rows):
             living = {record["user_id"] for record in records}
-            raise _no_owner(next(r["user_id"] for r in rows if r["user_id"] not in living))
+            raise no_owner(next(r["user_id"] for r in rows if r["user_id"] not in living))
         return {record["id"]: self._row(record) for record in records}
 
     async def _list(
@@ -172,6 +174,7 @@ class EntityRepository(Repository, Generic[M]):
 
     async def _update(self, id: object, changes: Mapping[str, Any], expected_version: object) -> M:
         values, key = self._change(id, changes, expected_version)
+        values = await self._to_store(key, values)
         sql = statements.update(self.model, tuple(values), tuple(key))
         record = await self._core.db.fetchrow(
             sql, *statements.encode(self.model, values), *key.values(), write=True
@@ -179,6 +182,10 @@ class EntityRepository(Repository, Generic[M]):
         if record is None:
             raise await self._not_updated(id, expected_version)
         return self._row(record)
+
+    async def _to_store(self, key: Mapping[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+        """The values of the row with this key as they are stored; some tables seal some."""
+        return values
 
     def _change(
         self, id: object, changes: Mapping[str, Any], expected_version: object
@@ -346,5 +353,6 @@ def listed(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [dict(row) for row in given]
 
 
-def _no_owner(user_id: UUID) -> NotFoundError:
+def no_owner(user_id: UUID) -> NotFoundError:
+    """The person a row would belong to is missing or deleted."""
     return NotFoundError("user not found", field="user_id", user_id=str(user_id))

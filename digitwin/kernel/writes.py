@@ -92,6 +92,12 @@ def stored(model: type[Model], name: str, value: Any, instance: Any = None) -> A
     return converted
 
 
+def still_as_opened(instance: Any, name: str) -> bool:
+    """Whether this is a sensitive field as a repository showed it, which is not how it stands."""
+    opened = instance.__dict__.get("_opened", {})
+    return name in opened and opened[name] == instance.__dict__[name]
+
+
 def refuse_naive(name: str, value: Any) -> None:
     """Refuse a moment that does not say its zone: Tortoise would guess one."""
     if isinstance(value, datetime) and value.tzinfo is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -10,14 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from digitwin.errors import DigiTwinError, InvalidStateError, KeyUnavailableError
+from digitwin.errors import (
+    DigiTwinError,
+    InvalidStateError,
+    KeyUnavailableError,
+)
 from digitwin.kernel.core import Core, operation
 from digitwin.kernel.ids import parse_id
 from digitwin.kernel.ports import Sensitive
 from digitwin.keys import sealing
 from digitwin.keys.protocols import KeyService, KeyStore, StoredKey
-
-log = logging.getLogger("digitwin.keys")
 
 KEPT_SECONDS: Final = 60.0
 """How long a key is used from memory: the bound within which other processes, too, cannot
@@ -122,6 +123,16 @@ class KeyRing:
         unknown = {user_id for user_id in user_ids if self._remembered(user_id) is None}
         if len(unknown) > 1:
             await self._known(list(unknown), all_of_them=False)
+
+    async def has_key(self, user_id: UUID) -> bool:
+        """Whether this person has a key already.
+
+        Raises:
+            KeyUnavailableError: there is one, and it cannot be had.
+        """
+        if self._remembered(user_id) is not None:
+            return True
+        return bool(await self._known([user_id], all_of_them=False))
 
     def is_sealed(self, value: str) -> bool:
         """Whether a stored value is sealed; one from before sealing is not."""

@@ -16,7 +16,9 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-PREFIX: Final = "dt1:"
+from digitwin.kernel.ports import SEALED
+
+PREFIX: Final = SEALED
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16

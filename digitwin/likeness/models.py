@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class Likeness(SoftDeleteEntity):
     """What voice and face models have in common."""
 
+    sensitive: ClassVar[tuple[str, ...]] = ("artifact_uri", "checksum")
+
     name = fields.CharField(max_length=200)
     provider = fields.CharField(max_length=100, null=True)
     artifact_uri = fields.TextField(null=True)
@@ -35,6 +37,8 @@ class VoiceModel(Likeness):
     create_through: ClassVar[str] = "db.voices.create(user_id=…, name=…)"
     change_through: ClassVar[dict[str, str]] = {
         "status": "db.voices.update(id, status=…)",
+        "artifact_uri": "db.voices.update(id, artifact_uri=…)",
+        "checksum": "db.voices.update(id, checksum=…)",
         "is_active": "db.voices.activate(id) or db.voices.deactivate(id)",
     }
 
@@ -53,6 +57,8 @@ class FaceModel(Likeness):
     create_through: ClassVar[str] = "db.faces.create(user_id=…, name=…)"
     change_through: ClassVar[dict[str, str]] = {
         "status": "db.faces.update(id, status=…)",
+        "artifact_uri": "db.faces.update(id, artifact_uri=…)",
+        "checksum": "db.faces.update(id, checksum=…)",
         "is_active": "db.faces.activate(id) or db.faces.deactivate(id)",
     }
 

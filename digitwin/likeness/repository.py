@@ -17,8 +17,9 @@ from digitwin.errors import InvalidInputError, InvalidStateError
 from digitwin.kernel.core import operation, streaming
 from digitwin.kernel.inputs import validate
 from digitwin.kernel.paging import Page
-from digitwin.kernel.repository import SoftDeleteRepository, listed
+from digitwin.kernel.repository import listed
 from digitwin.kernel.rows import columns
+from digitwin.kernel.sensitive import SensitiveRepository
 from digitwin.kernel.sql import load
 from digitwin.likeness.fields import (
     CHANGES,
@@ -40,7 +41,7 @@ M = TypeVar("M", VoiceModel, FaceModel)
 queries = load(__package__)
 
 
-class LikenessRepository(SoftDeleteRepository[M]):
+class LikenessRepository(SensitiveRepository[M]):
     """What voice and face models have in common.
 
     Deleting the active model leaves its owner without one. The deleted row remembers that it
@@ -181,14 +182,14 @@ class LikenessRepository(SoftDeleteRepository[M]):
         record = await self._core.db.fetchrow(
             self._sql("deactivate"), model.user_id, model.id, write=True
         )
-        return await self._get(id, None) if record is None else self._row(record)
+        return await self._get(id, None) if record is None else await self._open(self._row(record))
 
     @operation
     async def active_for(self, user_id: UUID | str | None = None) -> M | None:
         """The person's active model, or None; ``user_id`` may be left out under ``for_user``."""
         owner = self._require_owner(user_id)
         record = await self._core.db.fetchrow(self._sql("active_for"), owner)
-        return None if record is None else self._row(record)
+        return None if record is None else await self._open(self._row(record))
 
     @operation
     async def restore(self, id: UUID | str) -> M:
@@ -219,7 +220,7 @@ class LikenessRepository(SoftDeleteRepository[M]):
                     id=str(id),
                     status=model.status,
                 )
-            return self._row(record)
+            return await self._open(self._row(record))
 
     async def _wait_turn(self, user_id: UUID) -> None:
         await self._core.db.execute(self._sql("one_at_a_time"), user_id)
