@@ -71,10 +71,17 @@ EXCEPTION WHEN duplicate_object OR unique_violation THEN
     NULL;  -- roles belong to the server: another database, or another start, has made it
 END
 $roles$"""
+_TAKES_ON = """DO $member$
+BEGIN
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        GRANT {role} TO CURRENT_USER;  -- from 16 on, who makes a role may not yet take it on
+    END IF;
+END
+$member$"""
 _BELONGS = """DO $member$
 BEGIN
-    IF NOT pg_has_role({member}, '{role}', 'MEMBER') THEN
-        EXECUTE format('GRANT {role} TO %I', {member});
+    IF NOT pg_has_role('{member}', '{role}', 'MEMBER') THEN
+        GRANT {role} TO {member};
     END IF;
 EXCEPTION WHEN unique_violation THEN
     NULL;
@@ -122,11 +129,8 @@ def statements(schema: str = "public", logins: Iterable[str] = ()) -> list[str]:
     """
     return [
         *(_MAKE.format(role=role) for role in ROLES),
-        *(
-            _BELONGS.format(role=role, member="current_user")
-            for role in (OWNER, RETENTION, APPLICATION, SERVICE)
-        ),
-        _BELONGS.format(role=RETENTION, member=f"'{OWNER}'::name"),
+        *(_TAKES_ON.format(role=role) for role in (OWNER, RETENTION, APPLICATION, SERVICE)),
+        _BELONGS.format(role=RETENTION, member=OWNER),
         _WHO_MIGRATES.format(role=OWNER),
         f'GRANT USAGE ON SCHEMA "{schema}" TO {", ".join(ROLES)}',
         f'GRANT CREATE ON SCHEMA "{schema}" TO {OWNER}, {RETENTION}',
