@@ -35,6 +35,7 @@ from digitwin.knowledge.repository import KnowledgeDocumentRepository
 from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
 from digitwin.limits.repository import RateLimitRepository
 from digitwin.personal import Personal, ServiceScope, UserScope
+from digitwin.privacy.repository import Privacy
 from digitwin.settings import Settings, load_settings
 from digitwin.upkeep import Caretaker, MaintenanceReport, Progress
 from digitwin.users.repository import UserRepository
@@ -131,6 +132,7 @@ class Database:
     limits: RateLimitRepository
     audit: AuditLogRepository
     keys: KeyRing
+    privacy: Privacy
 
     def __init__(
         self,
@@ -152,6 +154,7 @@ class Database:
             key_service or master.service_of(core.settings, server.home if server else None),
             key_store or _key_store(core),
         )
+        self.privacy = Privacy(core, keys=self.keys, trail=self.audit)
         unbound = core.refusing() if core.settings.scope == "required" else core
         personal = Personal(unbound, self.cache, self.keys, None)
         self.users, self.voices, self.faces = personal.users, personal.voices, personal.faces

@@ -31,7 +31,7 @@ from digitwin.errors import DigiTwinError
 
 _GROUPS = (
     *("demo", "doctor", "seed", "importing", "replay", "stats"),
-    *("server", "schema", "maintain", "keys"),
+    *("server", "schema", "maintain", "keys", "privacy"),
 )
 """Modules of this package, in the order of ``--help``."""
 

@@ -8,7 +8,7 @@ found for a person, what it means to them and how it goes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -331,3 +331,60 @@ IMPERSONAL: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Tables without anything of a person's, and what they hold."""
+
+
+_THEM = "ref = $1 AND ($2::text IS NULL OR kind = $2) AND ($3::uuid IS NULL OR user_id <> $3)"
+_THEIR_SESSIONS = (
+    f"(user_id, participant_id) IN (SELECT p.user_id, p.id FROM participants AS p WHERE {_THEM})"
+)
+_PART_OF: Final = {held.table: held for held in CATALOGUE}
+
+
+def _as_participant(table: str, title: str, columns: tuple[str, ...], found_by: str) -> Holding:
+    held = _PART_OF[table]
+    meanings = {"user_id": "whose twin it was", **held.columns}
+    return Holding(
+        table,
+        title,
+        key=held.key,
+        columns={name: meanings[name] for name in columns} | {"user_id": "whose twin it was"},
+        found_by=found_by,
+        batch=held.batch,
+    )
+
+
+AS_PARTICIPANT: Final[tuple[Holding, ...]] = (
+    _as_participant(
+        "participants",
+        "Known to other people's twins",
+        ("user_id", "id", "kind", "ref", "name", "traits", "created_at", "updated_at"),
+        _THEM,
+    ),
+    _as_participant(
+        "conversation_sessions",
+        "Conversations with other people's twins",
+        (
+            *("user_id", "id", "external_id", "participant_id", "status", "end_reason"),
+            *("turn_count", "started_at", "ended_at", "metadata"),
+        ),
+        _THEIR_SESSIONS,
+    ),
+    _as_participant(
+        "conversation_turns",
+        "What was said to other people's twins",
+        (
+            *("user_id", "session_id", "position", "id", "user_text", "twin_text", "heard_text"),
+            *("status", "created_at", "updated_at"),
+        ),
+        "(user_id, session_id) IN (SELECT s.user_id, s.id FROM conversation_sessions AS s WHERE"
+        f" {_THEIR_SESSIONS})",
+    ),
+)
+"""What is held about somebody who talked to twins that are not theirs. ``$1`` is their ref, ``$2``
+their kind or null, ``$3`` an owner who is left out or null."""
+
+LIMITS_OF_A_NAME: Final[tuple[Holding, ...]] = tuple(
+    replace(_PART_OF[table], found_by="subject = $1")
+    for table in ("rate_limits", "rate_limit_usage")
+)
+"""Limits of somebody known by a name alone, which is ``$1``."""

@@ -1,0 +1,215 @@
+"""Everything that is held about somebody, as one archive, while it is read.
+
+The format is described in ``docs/export.md``; whoever takes a field out of it, or gives one
+another meaning, raises ``VERSION``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from digitwin.cache.codecs import VectorCodec
+from digitwin.errors import InvalidStateError, KeyUnavailableError
+from digitwin.kernel.ports import Sealer, Sensitive
+from digitwin.kernel.sql import load
+from digitwin.privacy import page
+from digitwin.privacy.archive import Archive
+from digitwin.privacy.catalogue import Holding
+from digitwin.privacy.snapshot import Snapshot, lines
+
+FORMAT: Final = "digitwin-export"
+VERSION: Final = 1
+PIECE: Final = 256 * 1024
+"""Characters that are compressed at once, beside the event loop."""
+
+_TYPES: Final[Mapping[str, str]] = {
+    "uuid": "string (UUID)",
+    "text": "string",
+    "character varying": "string",
+    "timestamp with time zone": "string (ISO 8601, UTC)",
+    "json": "any",
+    "jsonb": "any",
+    "text[]": "array of string",
+    "bytea": "array of number",
+    "integer": "integer",
+    "bigint": "integer",
+    "double precision": "number",
+    "boolean": "boolean",
+}
+_SQL = load(__package__)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of the archive: a table's rows about somebody."""
+
+    holding: Holding
+    file: str
+    args: tuple[Any, ...]
+
+    @property
+    def sql(self) -> str:
+        """Each row as one JSON object."""
+        names, held = ", ".join(self.holding.columns), self.holding
+        return (
+            f"SELECT to_json(held)::text FROM (SELECT {names} FROM {held.table}"
+            f" WHERE {held.found_by} ORDER BY {', '.join(held.key)}) AS held"
+        )
+
+
+def parts(holdings: Sequence[Holding], folder: str, *args: Any) -> list[Part]:
+    """The files of a folder of the archive."""
+    return [
+        Part(holding, f"{folder}/{holding.table}.ndjson", args)
+        for holding in holdings
+        if holding.exported
+    ]
+
+
+class Export:
+    """An archive that is made while it is read: iterate over its bytes, or write it to a file.
+
+    Each iteration makes it anew, in constant memory, and shows one moment of the database; it
+    holds one connection of the pool until it ends.
+    """
+
+    def __init__(self, chunks: Callable[[], AsyncGenerator[bytes, None]]) -> None:
+        self._chunks = chunks
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._chunks()
+
+    async def write_to(self, path: str | Path) -> int:
+        """Write the archive to a file that only its owner may read; its size in bytes.
+
+        The file appears complete or not at all, in place of one that was there.
+        """
+        goal = Path(path)
+        draft = goal.with_name(f".{goal.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                async with aclosing(self._chunks()) as chunks:
+                    async for chunk in chunks:
+                        await asyncio.to_thread(file.write, chunk)
+                file.flush()
+                await asyncio.to_thread(os.fsync, file.fileno())
+                size = file.tell()
+            draft.replace(goal)
+        finally:
+            draft.unlink(missing_ok=True)
+        return size
+
+
+@dataclass(slots=True)
+class Writing:
+    """One archive on its way.
+
+    Args:
+        about: who it is about, as the manifest says it.
+        sealer: opens what is encrypted; None where nothing is.
+    """
+
+    about: Mapping[str, str | None]
+    parts: Sequence[Part]
+    sealer: Sealer | None
+    unreadable: int = 0
+    sections: list[page.Section] = field(default_factory=list)
+
+    async def stream(self, on: Snapshot) -> AsyncGenerator[bytes, None]:
+        """The archive's bytes, in pieces."""
+        moment: datetime = await on.fetchval(_SQL["moment"])
+        archive = Archive(moment)
+        await _put(archive, "schema.json", _text(await self._schema(on)))
+        for part in self.parts:
+            section = page.Section(part.holding.title, part.file, part.holding.columns)
+            self.sections.append(section)
+            archive.begin(part.file)
+            rows = lines(on, part.sql, *part.args, batch=part.holding.batch, size=PIECE)
+            async with aclosing(rows):
+                async for gathered in rows:
+                    read = await self._readable(part.holding, gathered)
+                    section.add(read)
+                    await asyncio.to_thread(archive.write, "\n".join(read) + "\n")
+                    if taken := archive.take():
+                        yield taken
+        title = "Everything held about you"
+        told = {name: value for name, value in self.about.items() if value is not None}
+        facts = {**told, "As of": f"{moment:%Y-%m-%d %H:%M:%S} UTC"}
+        await _put(archive, "index.html", page.render(title, facts, self.sections))
+        await _put(archive, "manifest.json", _text(self._manifest(moment)))
+        archive.close()
+        yield archive.take()
+
+    async def _readable(self, held: Holding, gathered: list[str]) -> list[str]:
+        if not held.sealed and not held.vectors:
+            return gathered
+        return [_compact(await self._opened(held, json.loads(line))) for line in gathered]
+
+    async def _opened(self, held: Holding, row: dict[str, Any]) -> dict[str, Any]:
+        for name in held.vectors:
+            row[name] = VectorCodec().decode(bytes.fromhex(row[name].removeprefix("\\x")))
+        sealed = {name: row[name] for name in held.sealed if row[name] is not None}
+        if sealed and self.sealer is not None:
+            place = Sensitive(held.table, UUID(row["user_id"]), UUID(row["id"]))
+            try:
+                row |= await self.sealer.open(place, sealed)
+            except (KeyUnavailableError, InvalidStateError):  # nobody can read it any more
+                self.unreadable += len(sealed)
+                row |= dict.fromkeys(sealed)
+        return row
+
+    async def _schema(self, on: Snapshot) -> dict[str, Any]:
+        tables = sorted({part.holding.table for part in self.parts})
+        rows = await on.fetch(_SQL["types"], tables)
+        types = {(row["table_name"], row["name"]): row["type"] for row in rows}
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "files": {
+                part.file: {
+                    "title": part.holding.title,
+                    "fields": {
+                        name: {
+                            "type": _TYPES[types[part.holding.table, name]],
+                            "meaning": meaning,
+                        }
+                        for name, meaning in part.holding.columns.items()
+                    },
+                }
+                for part in self.parts
+            },
+        }
+
+    def _manifest(self, moment: datetime) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "about": dict(self.about),
+            "as_of": moment.isoformat(),
+            "rows": {section.file: section.count for section in self.sections},
+            "unreadable_values": self.unreadable,
+        }
+
+
+async def _put(archive: Archive, name: str, text: str) -> None:
+    archive.begin(name)
+    await asyncio.to_thread(archive.write, text)
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def _compact(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":"))

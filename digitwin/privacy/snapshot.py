@@ -1,0 +1,65 @@
+"""One moment of the whole database, for as long as somebody reads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+from digitwin.kernel import faults
+from digitwin.kernel.core import Core
+from digitwin.kernel.executor import OnConnection
+from digitwin.kernel.transactions import begin, end
+
+_ONE_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+_SPELLING = "SET LOCAL timezone = 'UTC'; SET LOCAL extra_float_digits = 1"
+
+
+class Snapshot(OnConnection):
+    """Statements that all see the same moment and can change nothing."""
+
+    async def rows(self, sql: str, *args: Any, batch: int) -> AsyncGenerator[Any, None]:
+        """The first column of each row, ``batch`` rows at a time."""
+        try:
+            cursor = self.connection.cursor(
+                sql, *args, prefetch=batch, timeout=self.connection.watch.limit
+            )
+            async for row in cursor:
+                yield row[0]
+        except faults.DRIVER as fault:
+            raise faults.translate(fault) or fault from fault
+
+
+@asynccontextmanager
+async def snapshot(core: Core) -> AsyncIterator[Snapshot]:
+    """Hold a connection, and a moment, until the block ends; across all people."""
+    connection, well = await core.pool.acquire_long(), False
+    try:
+        await begin(connection, core.scope)
+        try:
+            one = Snapshot(connection)
+            await one.execute(_ONE_MOMENT)
+            await one.execute(_SPELLING)
+            yield one
+            well = True
+        finally:
+            await end(connection, failed=True)
+    finally:
+        await core.pool.release_long(connection, well=well)
+
+
+async def lines(
+    on: Snapshot, sql: str, *args: Any, batch: int, size: int
+) -> AsyncGenerator[list[str], None]:
+    """Rows of JSON in lists of about ``size`` characters, so that each is worth compressing."""
+    gathered: list[str] = []
+    held = 0
+    async with aclosing(on.rows(sql, *args, batch=batch)) as rows:
+        async for row in rows:
+            gathered.append(row)
+            held += len(row)
+            if held >= size:
+                yield gathered
+                gathered, held = [], 0
+    if gathered:
+        yield gathered

@@ -1,0 +1,29 @@
+"""What ``docs/export.md`` says of the archive is what is in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from digitwin.privacy.catalogue import AS_PARTICIPANT, CATALOGUE
+from digitwin.privacy.export import FORMAT, VERSION
+
+TEXT = (Path(__file__).parents[3] / "docs/export.md").read_text("utf-8")
+FILES = {f"data/{held.table}.ndjson": held.columns for held in CATALOGUE if held.exported}
+FILES |= {f"elsewhere/{held.table}.ndjson": held.columns for held in AS_PARTICIPANT}
+
+
+def told() -> dict[str, dict[str, str]]:
+    _, *sections = re.split(r"^### `(.*?)`$", TEXT, flags=re.MULTILINE)
+    return {
+        name: dict(re.findall(r"^\| `(\w+)` \| (.*?) \|$", text, re.MULTILINE))
+        for name, text in zip(sections[::2], sections[1::2], strict=True)
+    }
+
+
+def test_every_file_and_field_is_told() -> None:
+    assert told() == {name: dict(columns) for name, columns in FILES.items()}
+
+
+def test_the_version_is_told() -> None:
+    assert f"`format` is `{FORMAT}`, `version` {VERSION}." in TEXT
