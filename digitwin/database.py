@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from types import TracebackType
@@ -26,6 +26,7 @@ from digitwin.kernel import active, dsn, migrations, opening
 from digitwin.kernel.acting import ActingAs, Who
 from digitwin.kernel.core import Core, operation
 from digitwin.kernel.ids import parse_id
+from digitwin.kernel.scopes import UNSCOPED, Scope
 from digitwin.keys import master
 from digitwin.keys.files import FileKeyStore
 from digitwin.keys.protocols import KeyService, KeyStore
@@ -159,10 +160,18 @@ class Database:
         personal = Personal(unbound, self.cache, self.keys, None)
         self.users, self.voices, self.faces = personal.users, personal.voices, personal.faces
         self.sessions, self.documents = personal.sessions, personal.documents
-        for repository in (self.users, self.voices, self.faces, self.documents):
-            core.client.deleters[repository.model] = repository.delete
+        core.client.deleter = self._deleter
         self._caretaker = Caretaker(self.maintain, core.settings.maintenance_interval)
         self._caretaker.start()
+
+    def _deleter(
+        self, scope: Scope, model: type[Any]
+    ) -> Callable[[UUID], Coroutine[Any, Any, None]]:
+        """How a model deletes itself: as the repository that it came from."""
+        core = self._core if scope == UNSCOPED else self._core.scoped(scope)
+        personal = Personal(core, self.cache, self.keys, scope.user_id)
+        deletable = personal.users, personal.voices, personal.faces, personal.documents
+        return next(part.delete for part in deletable if part.model is model)
 
     @property
     def settings(self) -> Settings:

@@ -40,6 +40,10 @@ class Client(AsyncpgDBClient):
         """Delete a row as its repository does."""
         raise NotImplementedError
 
+    def of_origin(self, rest: str) -> Client:
+        """The client of what an instance's stamp says behind the handle's name."""
+        raise NotImplementedError
+
 
 def _json_filter(field: Term, value: dict[str, Any]) -> Criterion:
     """Tortoise writes the keys of a JSON filter into the statement as they are."""
@@ -64,6 +68,9 @@ class _Nobody(Client):
         raise _cannot_choose()
 
     def _in_transaction(self) -> Any:
+        raise _cannot_choose()
+
+    def of_origin(self, rest: str) -> Client:
         raise _cannot_choose()
 
 
@@ -136,7 +143,11 @@ def client_of(instance: Any) -> Client:
     origin = instance.__dict__.get("_origin")
     if origin is None:
         return client()
-    home = _live.get(origin) or _active.get()
+    handle, _, scope = origin.partition("/")
+    home = _live.get(handle)
+    if home is not None:
+        return home.of_origin(scope)
+    home = _active.get()
     if home is None:
         raise InvalidStateError(
             "The handle this object came from is closed: use it inside `with db.activate():`"

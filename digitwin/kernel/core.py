@@ -192,7 +192,8 @@ class ScopedCore(Core):
     def __init__(self, core: Core, scope: Scope, db: Joining) -> None:
         self.scope = scope
         self.settings, self.pool, self.loop = core.settings, core.pool, core.loop
-        self.client, self.aside = core.client, core.aside
+        self.client = core.client if scope is UNSCOPED else core.client.under(scope)
+        self.aside = core.aside
         self.db = db
         self._handle = core
 

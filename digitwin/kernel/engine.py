@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import lru_cache
 from typing import Any, cast
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from digitwin.kernel import active, faults, writes
 from digitwin.kernel.active import Executor
 from digitwin.kernel.pool import Pool, cut
 from digitwin.kernel.relations import of_their_owners
+from digitwin.kernel.scopes import UNSCOPED, Scope
 from digitwin.kernel.shelter import shelter_of, under_shelter
 from digitwin.kernel.transactions import Transaction
 
@@ -143,21 +145,37 @@ _TOLD = ("created_at", "updated_at", "version")
 """What a save tells the instance, whatever stood there."""
 
 
+SCOPES_AT_HAND = 1024
+"""Scopes of which a handle keeps the client; more are made anew as they are needed."""
+
+
 class HandleClient(active.Client):
     """The Tortoise client of one handle."""
 
     executor_class = Keeper
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, scope: Scope = UNSCOPED) -> None:
         super().__init__()
         self.pool = pool
-        self.deleters: dict[type[Model], Callable[[UUID], Awaitable[Any]]] = {}
+        self.scope = scope
+        self.deleter: Callable[[Scope, type[Model]], Callable[[UUID], Awaitable[Any]]]
+        self.under = lru_cache(SCOPES_AT_HAND)(self._under)
+
+    def _under(self, scope: Scope) -> HandleClient:
+        """The same handle on behalf of a scope: whatever it reads is asked there again."""
+        scoped = HandleClient(self.pool, scope)
+        scoped.origin, scoped.loop = f"{self.origin}/{scope.text}", self.loop
+        scoped.deleter = self.deleter
+        return scoped
+
+    def of_origin(self, rest: str) -> HandleClient:
+        return self.under(Scope.of_text(rest)) if rest else self
 
     async def delete_instance(self, instance: Any) -> None:
-        await self.deleters[type(instance)](instance.pk)
+        await self.deleter(self.scope, type(instance))(instance.pk)
 
     def acquire_connection(self) -> Any:
-        return _lend(self.pool)
+        return _lend(self.pool, self.scope)
 
     def _in_transaction(self) -> Any:
         return self._transaction()
@@ -166,10 +184,15 @@ class HandleClient(active.Client):
     async def _transaction(self) -> Any:
         outer = Transaction.of(self.pool)
         block: AbstractAsyncContextManager[Any] = (
-            Transaction(self.pool) if outer is None else outer.savepoint()
+            Transaction(self.pool, self.scope)
+            if outer is None
+            else outer.savepoint(self._in(outer))
         )
         async with block:
             yield self
+
+    def _in(self, frame: Transaction) -> Scope:
+        return _within(frame, self.scope)
 
     async def execute_many(self, query: str, values: list[Any]) -> None:
         async with self._transaction():
@@ -190,14 +213,23 @@ class HandleClient(active.Client):
             raise faults.translate(fault, write=write) or fault from fault
 
 
+def _within(frame: Transaction, scope: Scope) -> Scope:
+    """What names no scope of its own is on behalf of whoever opened the transaction."""
+    return frame.scope if scope is UNSCOPED else scope
+
+
 @asynccontextmanager
-async def _lend(pool: Pool) -> Any:
+async def _lend(pool: Pool, scope: Scope) -> Any:
     """A connection for one statement of Tortoise's, in the task's transaction if one is open."""
     frame = Transaction.of(pool)
     if frame is not None:
-        connection = await frame.under(frame.scope)
+        connection = await frame.under(_within(frame, scope))
         async with _watched(connection):
             yield connection
+        return
+    if scope is not UNSCOPED:
+        async with Transaction(pool, scope) as frame, _watched(frame.connection):
+            yield frame.connection
         return
     connection, well = await pool.acquire(), False
     try:

@@ -33,6 +33,16 @@ class Scope:
         """What puts a transaction under this scope; every part of it is of our making."""
         return f"SET LOCAL ROLE {self.role}; SET LOCAL {PERSON} = '{self.user_id or ''}'"
 
+    @property
+    def text(self) -> str:
+        """As :meth:`of_text` reads it, for a stamp on what was read."""
+        return f"{self.role}/{self.user_id or ''}"
+
+    @classmethod
+    def of_text(cls, text: str) -> Scope:
+        role, _, person = text.partition("/")
+        return cls(role, UUID(person) if person else None)
+
     def mark(self, sql: str) -> str:
         """The statement, told apart from the same one under another role.
 

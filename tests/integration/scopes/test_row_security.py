@@ -307,6 +307,27 @@ async def _found() -> list[str]:
     return ["it"]
 
 
+async def test_what_a_scope_read_is_asked_saved_and_deleted_under_it(
+    service: Database, ada: Belongings, bob: Belongings
+) -> None:
+    """A model remembers on whose behalf it was read, wherever it is used."""
+    me = service.for_user(ada.user)
+    user = await me.users.get(ada.user)
+    voice = (await user.voice_models.all())[0]
+    assert voice.id == ada.voice
+    assert await user.sessions.all().count() == 1
+    await user.fetch_related("documents")
+    assert [document.id for document in user.documents] == [ada.document]
+    user.name = "Ada, Countess"
+    await user.save()
+    await user.refresh_from_db()
+    assert user.name == "Ada, Countess"
+    await voice.delete()
+    assert await me.voices.find(ada.voice) is None
+    everybody = await service.for_service(reason="a look").users.get(bob.user)
+    assert await everybody.documents.all().count() == 1
+
+
 async def test_a_new_person_signs_up_under_their_own_scope(service: Database) -> None:
     id = uuid7()
     await service.for_user(id).users.create(email="dora@example.com", name="Dora")
