@@ -178,6 +178,10 @@ class Settings(BaseSettings):
     connection beside the pool to hear of changes."""
     cache_memory_bytes: int = Field(64 * 2**20, ge=0, le=2**40)
     """Bytes that these take at most; 0 keeps none."""
+    cache_max_rows: int = Field(1_000_000, ge=0, le=10**12)
+    """Entries that each of the cache's stores holds, about; the oldest go first. 0: any number."""
+    cache_max_bytes: int = Field(4 * 2**30, ge=0, le=2**50)
+    """Bytes of their values, about; 0: any number."""
     cache_ttl_jitter: float = Field(0.1, ge=0, le=0.5)
     """By how much of its time at most a cached value lives shorter, at random, so that what was
     stored together does not expire together."""

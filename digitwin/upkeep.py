@@ -28,13 +28,15 @@ JITTER = 0.1
 
 Progress = Callable[[str], None]
 """Told each of the ``STEPS`` as it begins, in words for a person."""
-STEPS = 4
+STEPS = 5
 
 
 class ExpiringCache(Protocol):
-    """A cache whose rows have a time."""
+    """A cache whose rows have a time, and whose stores a bound."""
 
     async def purge_expired(self) -> Mapping[str, int]: ...
+
+    async def make_room(self) -> Mapping[str, int]: ...
 
 
 class SpentLimits(Protocol):
@@ -57,6 +59,8 @@ class MaintenanceReport:
 
     cache_rows: Mapping[str, int] = field(default_factory=dict)
     """Expired rows removed, by store."""
+    cache_evicted: Mapping[str, int] = field(default_factory=dict)
+    """The oldest rows, removed where a store held more than it may, by store."""
     limit_buckets: int = 0
     """Buckets removed that had long been full again."""
     audit_records: int = 0
@@ -83,6 +87,7 @@ async def maintain(
     steps = _Steps(progress)
     settings = core.settings
     rows = await steps.do("expired cache rows", cache.purge_expired(), {})
+    evicted = await steps.do("cache rows beyond the bounds", cache.make_room(), {})
     buckets = await steps.do("idle limits", limits.purge(settings.limiter_retention), 0)
     months = await steps.do("audit partitions to come", audit.prepare(), 0)
     records = await steps.do(
@@ -90,7 +95,7 @@ async def maintain(
     )
     if steps.failure is not None:
         raise steps.failure
-    return MaintenanceReport(rows, buckets, records, months, time.perf_counter() - started)
+    return MaintenanceReport(rows, evicted, buckets, records, months, time.perf_counter() - started)
 
 
 class _Steps:

@@ -114,6 +114,27 @@ WITH old AS (SELECT user_id, audience, key FROM {table}
                     AND entry.key = old.key RETURNING 1)
 SELECT count(*) FROM gone
 
+-- name: beyond
+-- What the newest entries leave no room for, and how young the youngest of it is. Reads the index
+-- by age, which says each entry's size too, and no table.
+SELECT count(*) AS rows, max(created_at) AS until
+FROM (SELECT created_at, row_number() OVER newest AS rows, sum(size_bytes) OVER newest AS bytes
+      FROM {table}
+      WINDOW newest AS (ORDER BY created_at DESC ROWS UNBOUNDED PRECEDING)) AS kept
+WHERE rows > $1 OR bytes > $2
+
+-- name: evict_batch
+-- The oldest go first, a few at a time; what somebody else is at is left to them. Told, for the
+-- next `set` of a key that is not here is no news to whoever remembers it.
+WITH old AS (SELECT user_id, audience, key FROM {table} WHERE created_at <= $2
+             ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED),
+     gone AS (DELETE FROM {table} AS entry USING old
+              WHERE entry.user_id = old.user_id AND entry.audience = old.audience
+                    AND entry.key = old.key
+              RETURNING pg_notify({channel}, '{store} key ' || encode(sha256(convert_to(
+                  entry.user_id || ' ' || entry.audience || ' ' || entry.key, 'UTF8')), 'hex')))
+SELECT count(*) FROM gone
+
 -- name: purge_marks
 -- No factory that is still waited for is older than this.
 WITH old AS (SELECT store, kind, name FROM cache_invalidations

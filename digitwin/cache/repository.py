@@ -83,6 +83,17 @@ class CacheRepository(Repository):
         return removed
 
     @operation
+    async def make_room(self) -> Mapping[str, int]:
+        """Keep each store to ``cache_max_rows`` and ``cache_max_bytes``; how many entries had to
+        go, by store.
+
+        The oldest go first, those whose time is over too while they were not cleared away. It
+        happens by itself when a handle has written a tenth of a bound, and with ``maintain()``;
+        until then a store may hold so much more for each handle.
+        """
+        return {name: await shelf.make_room() for name, shelf in self._shelves.items()}
+
+    @operation
     async def statistics(self) -> Mapping[str, StoreStatistics]:
         """How each store is used and what it holds, by its name; reads whole tables.
 
@@ -115,6 +126,8 @@ class CacheRepository(Repository):
         await self._listener.stop()
         for store in (self.embeddings, self.searches, self.responses):
             await store.close()
+        for shelf in self._shelves.values():
+            await shelf.close()
         await self._locks.close()
         await self._counts.close()
 

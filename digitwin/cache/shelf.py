@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from digitwin.cache import marks
+from digitwin.cache.bounds import Bound
 from digitwin.cache.fields import Place
 from digitwin.cache.marks import Target
 from digitwin.cache.memory import Memory
@@ -41,6 +42,8 @@ class Row(NamedTuple):
         return Place(*self[:3])
 
 
+_ANY: Final = 2**62
+"""No bound."""
 _STALE: Final = Row._fields.index("stale")
 
 
@@ -67,6 +70,8 @@ class Shelf:
         self._core = core
         self._memory = memory
         self._schema = core.settings.schema
+        rows, size = core.settings.cache_max_rows, core.settings.cache_max_bytes
+        self._bound = Bound(core, partial(self.evict, rows or _ANY, size or _ANY), rows, size)
         self.name = name
         self.counts_hits = counts_hits
         self._sql = partial(compiled, table, name, counts_hits=counts_hits)
@@ -107,6 +112,7 @@ class Shelf:
             await self._core.aside.execute(self._put, *row[:_STALE])
         finally:
             self._memory.forget_entry(self.name, row.place)
+        self._bound.wrote(row.size)
 
     def remembered(self, place: Place) -> Any:
         """What memory has, which is no less than the table's."""
@@ -146,6 +152,7 @@ class Shelf:
                 await on.execute(self._keep, *row[:_STALE], *marked, row.stale)
         finally:
             self._memory.forget_entry(self.name, row.place)
+        self._bound.wrote(row.size)
 
     async def take_out(self, place: Place) -> bool:
         """Forget one entry; whether it was there."""
@@ -180,9 +187,29 @@ class Shelf:
         sweep = self._sql("sweep", "user_id = $4", worth_telling="count(*) > 0")
         await on.fetchval(sweep, None, target.kind, target.name, user_id)
 
+    async def make_room(self) -> int:
+        """Keep to the store's bounds; how many entries had to go."""
+        return await self._bound.keep()
+
+    async def close(self) -> None:
+        """End what goes on in the background."""
+        await self._bound.close()
+
     async def purge(self) -> int:
         """Clear away expired rows; how many there were."""
         return await self._in_batches(self._sql("purge_batch"))
+
+    async def evict(self, rows: int, size: int) -> int:
+        """Remove the oldest entries until the rest keeps to both bounds; how many there were."""
+        beyond: Any = await self._core.aside.fetchrow(self._sql("beyond"), rows, size)
+        sql, left = self._sql("evict_batch"), beyond["rows"]
+        while left:
+            asked = min(left, BATCH)
+            gone = await self._core.aside.fetchval(sql, asked, beyond["until"], write=True)
+            left -= gone
+            if gone < asked:
+                break  # somebody else is at the rest
+        return int(beyond["rows"] - left)
 
     async def sizes(self) -> Mapping[str, int]:
         """``live`` and ``expired`` rows, and their ``bytes``."""

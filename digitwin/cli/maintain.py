@@ -40,6 +40,7 @@ def _told(report: MaintenanceReport) -> str:
     return "\n".join(
         (
             f"{rows:>9,}  expired cache rows removed ({by_store or 'no store'})",
+            f"{sum(report.cache_evicted.values()):>9,}  of the oldest cache rows made room",
             f"{report.limit_buckets:>9,}  idle rate limits removed",
             f"{report.audit_records:>9,}  audit records past their retention removed",
             f"{report.audit_partitions:>9,}  months of the audit trail made ready",

@@ -10,7 +10,7 @@ import digitwin
 from digitwin.database import Database
 from digitwin.errors import QueryTimeoutError
 from digitwin.kernel.core import Core
-from digitwin.upkeep import MaintenanceReport, maintain
+from digitwin.upkeep import STEPS, MaintenanceReport, maintain
 
 AGE = "now() - interval '400 days'"
 
@@ -107,7 +107,7 @@ async def once(core: Core, db: Database, trail: Trail, told: list[str]) -> Maint
 async def test_every_step_is_told_as_it_begins(digitwin_db: Database) -> None:
     told: list[str] = []
     report = await once(digitwin_db._core, digitwin_db, Trail(), told)
-    assert len(told) == 4
+    assert len(told) == STEPS
     assert (report.audit_partitions, report.audit_records) == (2, 3)
 
 
