@@ -159,20 +159,21 @@ class HandleClient(active.Client):
         self.pool = pool
         self.scope = scope
         self.deleter: Callable[[Scope, type[Model]], Callable[[UUID], Awaitable[Any]]]
+        self.handle = self
         self.under = lru_cache(SCOPES_AT_HAND)(self._under)
 
     def _under(self, scope: Scope) -> HandleClient:
         """The same handle on behalf of a scope: whatever it reads is asked there again."""
         scoped = HandleClient(self.pool, scope)
         scoped.origin, scoped.loop = f"{self.origin}/{scope.text}", self.loop
-        scoped.deleter = self.deleter
+        scoped.handle = self
         return scoped
 
     def of_origin(self, rest: str) -> HandleClient:
         return self.under(Scope.of_text(rest)) if rest else self
 
     async def delete_instance(self, instance: Any) -> None:
-        await self.deleter(self.scope, type(instance))(instance.pk)
+        await self.handle.deleter(self.scope, type(instance))(instance.pk)
 
     def acquire_connection(self) -> Any:
         return _lend(self.pool, self.scope)
