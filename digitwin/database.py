@@ -246,9 +246,9 @@ class Database:
     async def maintain(self, *, progress: Progress = upkeep.log.debug) -> MaintenanceReport:
         """Clear away what is past its time, in small batches beside the traffic.
 
-        Expired cache rows, limiter rows that say nothing any more, audit rows past
-        ``audit_retention``; the audit trail's months to come are made ready. Several
-        instances may run it at once.
+        Expired cache rows and those beyond a store's bounds, limiter rows that say nothing
+        any more, audit rows past ``audit_retention``; the audit trail's months to come are
+        made ready. Several instances may run it at once.
 
         Args:
             progress: told each step as it begins.

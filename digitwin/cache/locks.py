@@ -33,8 +33,9 @@ RESPITE: Final = 5.0
 
 _GREETING: Final = """
 SELECT pg_backend_pid(), concat_ws(' ', inet_server_addr(), inet_server_port(),
-           pg_postmaster_start_time(), current_database()),
-       set_config('tcp_keepalives_idle', '5', false),
+                                   pg_postmaster_start_time(), current_database())"""
+_SETTINGS: Final = """
+SELECT set_config('tcp_keepalives_idle', '5', false),
        set_config('tcp_keepalives_interval', '2', false),
        set_config('tcp_keepalives_count', '3', false),
        set_config('idle_session_timeout', '0', false)"""
@@ -201,6 +202,7 @@ class Locks:
         if behind_pooler:
             self._without_until = float("inf")
             raise DigiTwinError("behind a pooler there are no locks of a session")
+        await connection.fetchrow(_SETTINGS)
         self._realm = greeting[1]
         return connection
 
