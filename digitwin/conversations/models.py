@@ -41,6 +41,8 @@ class SessionParticipant(Model):
 class ConversationSession(Entity):
     """One conversation with a twin. It is hidden while its owner is deleted."""
 
+    resource: ClassVar[str] = "session"
+
     create_through: ClassVar[str] = "db.sessions.start(user_id, …)"
     change_through: ClassVar[dict[str, str]] = {
         "participant_id": "db.sessions.start(user_id, participant=…)",

@@ -1,5 +1,6 @@
 -- {session} and {turn} stand for the columns of a table, {owner} for the person whose session
--- it is: the first argument where it is known, else looked up by the session's id.
+-- it is: the first argument where it is known, else looked up by the session's id. {started} and
+-- {ended} add the record of what `done` has changed to the audit trail; their parameters come last.
 
 -- name: start
 -- The owner is locked against a deletion; nothing is stored, not even the participant, unless
@@ -20,13 +21,16 @@ WITH owner AS (
         traits = CASE WHEN excluded.traits = '[]' THEN known.traits ELSE excluded.traits END,
         updated_at = excluded.updated_at
     RETURNING id
-)
-INSERT INTO conversation_sessions (
-    user_id, id, external_id, voice_model_id, face_model_id, metadata, participant_id, started_at
-)
-SELECT id, $2, $3, $4, $5, $6::jsonb, (SELECT id FROM participant), statement_timestamp()
-FROM checked
-RETURNING {session}
+), done AS (
+    INSERT INTO conversation_sessions (
+        user_id, id, external_id, voice_model_id, face_model_id, metadata, participant_id,
+        started_at
+    )
+    SELECT id, $2, $3, $4, $5, $6::jsonb, (SELECT id FROM participant), statement_timestamp()
+    FROM checked
+    RETURNING {session}
+), recorded AS ({started})
+SELECT * FROM done
 
 -- name: present
 -- Which of the rows a session names are there; asked only after `start` stored nothing.
@@ -40,11 +44,14 @@ SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND deleted_at IS NULL) AS user
 
 -- name: end
 -- The row's lock decides between this, another end and a turn on its way.
-UPDATE conversation_sessions
-SET status = 'ended', end_reason = $3, version = version + 1, updated_at = now(),
-    ended_at = greatest(statement_timestamp(), started_at)
-WHERE id = $2 AND user_id = {owner} AND status = 'active' AND deleted_at IS NULL
-RETURNING {session}
+WITH done AS (
+    UPDATE conversation_sessions
+    SET status = 'ended', end_reason = $3, version = version + 1, updated_at = now(),
+        ended_at = greatest(statement_timestamp(), started_at)
+    WHERE id = $2 AND user_id = {owner} AND status = 'active' AND deleted_at IS NULL
+    RETURNING {session}
+), recorded AS ({ended})
+SELECT * FROM done
 
 -- name: status
 -- Why a session took no turn or no end.

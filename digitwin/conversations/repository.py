@@ -30,6 +30,7 @@ from digitwin.kernel.core import operation, streaming
 from digitwin.kernel.ids import parse_id, uuid7
 from digitwin.kernel.inputs import PERIOD, dumps, validate
 from digitwin.kernel.paging import Page
+from digitwin.kernel.recording import parameters
 from digitwin.kernel.repository import listed
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class ConversationSessionRepository(TurnLog):
         target = self._target(session_id, user_id)
         sql = statement("end", owner_known=target[0] is not None)
         record = await self._core.db.fetchrow(
-            sql, *target, validate(REASON, reason, "reason"), write=True
+            sql, *target, validate(REASON, reason, "reason"), *parameters(), write=True
         )
         if record is None:
             raise await self._refusal(target)
@@ -180,7 +181,7 @@ class ConversationSessionRepository(TurnLog):
 
     async def _start(self, row: tuple[Any, ...]) -> ConversationSession:
         record = await self._core.db.fetchrow(
-            statement("start", owner_known=True), *row, write=True
+            statement("start", owner_known=True), *row, *parameters(), write=True
         )
         if record is None:
             raise await self._missing_part(row)

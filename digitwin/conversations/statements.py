@@ -6,6 +6,7 @@ from functools import cache
 
 from digitwin.conversations.models import ConversationSession, ConversationTurn
 from digitwin.conversations.statistics import MEASURES
+from digitwin.kernel.recording import insert
 from digitwin.kernel.rows import columns
 from digitwin.kernel.sql import load
 from digitwin.kernel.statements import nulls
@@ -26,6 +27,8 @@ def statement(name: str, *, owner_known: bool) -> str:
         ("{no_session}", nulls(ConversationSession)),
         ("{no_turn}", nulls(ConversationTurn)),
         ("{stages}", MEASURES),
+        ("{started}", insert(ConversationSession, "start", 12)),
+        ("{ended}", insert(ConversationSession, "end", 4)),
         ("{owner}", KNOWN if owner_known else LOOKED_UP),
     ):
         filled = filled.replace(mark, text)

@@ -23,8 +23,8 @@ from contextvars import ContextVar, Token
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from digitwin.errors import ClosedError, InvalidStateError
-from digitwin.kernel import active
+from digitwin.errors import ClosedError, DigiTwinError, InvalidStateError
+from digitwin.kernel import active, recording
 from digitwin.kernel.engine import HandleClient
 from digitwin.kernel.executor import Announced, Aside, Joining, Refusing
 from digitwin.kernel.pool import Pool
@@ -228,10 +228,17 @@ def operation(
     async def run(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         core = self._core
         if core.within():
-            return await method(self, *args, **kwargs)
+            try:
+                return await method(self, *args, **kwargs)
+            except DigiTwinError as error:
+                await recording.refused(core, self, method.__name__, error)
+                raise
         work = core.begin()
         try:
             return await method(self, *args, **kwargs)
+        except DigiTwinError as error:
+            await recording.refused(core, self, method.__name__, error)
+            raise
         finally:
             core.end(work)
 
@@ -246,8 +253,12 @@ def streaming(
     @wraps(method)
     async def run(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
         with self._core.counted():
-            async with aclosing(method(self, *args, **kwargs)) as items:
-                async for item in items:
-                    yield item
+            try:
+                async with aclosing(method(self, *args, **kwargs)) as items:
+                    async for item in items:
+                        yield item
+            except DigiTwinError as error:
+                await recording.refused(self._core, self, method.__name__, error)
+                raise
 
     return run

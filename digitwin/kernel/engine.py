@@ -20,7 +20,7 @@ from tortoise.models import Model
 from tortoise.queryset import QuerySet
 
 from digitwin.errors import InvalidStateError, StaleVersionError
-from digitwin.kernel import active, faults, writes
+from digitwin.kernel import active, faults, recording, writes
 from digitwin.kernel.active import Executor
 from digitwin.kernel.pool import Pool, cut
 from digitwin.kernel.relations import of_their_owners
@@ -88,7 +88,8 @@ class Keeper(Executor):
             values.append(self._value(instance, name))
             return f'"{meta.fields_db_projection[name]}" {sign} ${len(values)}'
 
-        changes = [bind(name) for name in names if name not in guarded]
+        own = [name for name in names if name not in guarded]
+        changes = [bind(name) for name in own]
         changes += [move for name, move in _MOVES.items() if name in meta.fields_map]
         where = [bind(name) for name in self._identity()]
         where += [bind(name, "IS NOT DISTINCT FROM") for name in self._seen(instance)]
@@ -97,11 +98,18 @@ class Keeper(Executor):
         if (shelter := shelter_of(self.model)) is not None:
             where.append(shelter.stands(meta.db_table))
         told = [name for name in _TOLD if name in meta.fields_map] or [meta.db_pk_column]
-        return (
-            f'WITH saved AS (UPDATE "{meta.db_table}" SET {", ".join(changes)}'
-            f" WHERE {' AND '.join(where)} RETURNING {', '.join(told)}) SELECT * FROM saved",
-            values,
-        )
+        condition, found = f" WHERE {' AND '.join(where)}", ", ".join(told)
+        if not recording.is_recorded(self.model):
+            sets = ", ".join(changes)
+            return (
+                f'WITH saved AS (UPDATE "{meta.db_table}" AS t SET {sets}{condition}'
+                f" RETURNING {found}) SELECT * FROM saved",
+                values,
+            )
+        columns = ", ".join(f't."{name}"' for name in meta.fields_db_projection)
+        first = len(values) + 1
+        steps = recording.update(self.model, own, changes, condition, columns, first)
+        return f"WITH {steps} SELECT {found} FROM done", [*values, *recording.parameters()]
 
     def _seen(self, instance: Any) -> list[str]:
         """The fields that only a repository changes, as far as they can be compared."""
@@ -140,7 +148,7 @@ class Keeper(Executor):
         return cast(active.Client, self.db)
 
 
-_MOVES = {"updated_at": '"updated_at" = now()', "version": '"version" = "version" + 1'}
+_MOVES = {"updated_at": '"updated_at" = now()', "version": '"version" = t."version" + 1'}
 _TOLD = ("created_at", "updated_at", "version")
 """What a save tells the instance, whatever stood there."""
 

@@ -27,6 +27,7 @@ from digitwin.kernel.core import Core, operation
 from digitwin.kernel.ids import parse_id, uuid7
 from digitwin.kernel.inputs import bounded, validate
 from digitwin.kernel.paging import Page, decode_cursor, encode_cursor
+from digitwin.kernel.recording import parameters
 from digitwin.kernel.rows import hydrate
 
 M = TypeVar("M", bound=Model)
@@ -107,7 +108,8 @@ class EntityRepository(Repository, Generic[M]):
         given = self._new_row(id, fields)
         row = await self._to_store(given, given)
         sql = statements.insert(self.model, tuple(row))
-        record = await self._core.db.fetchrow(sql, *statements.encode(self.model, row), write=True)
+        values = statements.encode(self.model, row)
+        record = await self._core.db.fetchrow(sql, *values, *parameters(), write=True)
         if record is None:
             raise no_owner(row["user_id"])
         return self._row(record)
@@ -131,9 +133,8 @@ class EntityRepository(Repository, Generic[M]):
     ) -> dict[UUID, M]:
         sql = statements.insert_many(self.model, names)
         encoded = [statements.encode(self.model, row) for row in rows]
-        records = await self._core.db.fetch(
-            sql, *[list(column) for column in zip(*encoded, strict=True)], write=True
-        )
+        columns = [list(column) for column in zip(*encoded, strict=True)]
+        records = await self._core.db.fetch(sql, *columns, *parameters(len(rows)), write=True)
         if len(records) < len(rows):
             living = {record["user_id"] for record in records}
             raise no_owner(next(r["user_id"] for r in rows if r["user_id"] not in living))
@@ -177,7 +178,11 @@ class EntityRepository(Repository, Generic[M]):
         values = await self._to_store(key, values)
         sql = statements.update(self.model, tuple(values), tuple(key))
         record = await self._core.db.fetchrow(
-            sql, *statements.encode(self.model, values), *key.values(), write=True
+            sql,
+            *statements.encode(self.model, values),
+            *key.values(),
+            *parameters(),
+            write=True,
         )
         if record is None:
             raise await self._not_updated(id, expected_version)
@@ -311,18 +316,17 @@ class SoftDeleteRepository(EntityRepository[M]):
         key = self._key(id, None)
         async with self._core.transaction():
             await self._core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'on'")
-            tag = await self._core.db.execute(
-                statements.remove(self.model, tuple(key)), *key.values()
-            )
+            sql = statements.remove(self.model, tuple(key))
+            gone = await self._core.db.fetchval(sql, *key.values(), *parameters(), write=True)
             await self._core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'off'")
-            if tag == "DELETE 0":
+            if gone is None:
                 raise self._missing(id)
 
     async def _hide(self, id: object) -> M:
-        key = self._key(id, None)
-        record = await self._core.db.fetchrow(
-            statements.hide(self.model, tuple(key)), uuid7(), *key.values(), write=True
-        )
+        key, deletion = self._key(id, None), uuid7()
+        sql = statements.hide(self.model, tuple(key))
+        about = parameters(deletion_id=str(deletion))
+        record = await self._core.db.fetchrow(sql, deletion, *key.values(), *about, write=True)
         if record is None:
             raise self._missing(id)
         return self._row(record)
@@ -330,7 +334,7 @@ class SoftDeleteRepository(EntityRepository[M]):
     async def _show(self, id: object) -> M:
         key = self._key(id, None)
         sql = statements.show(self.model, tuple(key))
-        record = await self._core.db.fetchrow(sql, *key.values(), write=True)
+        record = await self._core.db.fetchrow(sql, *key.values(), *parameters(), write=True)
         if record is not None:
             return self._row(record)
         row = await self._find(id, None, include_deleted=True)

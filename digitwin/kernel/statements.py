@@ -2,7 +2,8 @@
 
 Names come from the model alone, values are always bound. A table whose rows belong to a
 person is written only while that person lives: the statement itself holds the owner's row
-with ``FOR SHARE``, so that no child slips in beside an open deletion.
+with ``FOR SHARE``, so that no child slips in beside an open deletion. What changes a row records
+it in the same statement: the five :func:`~digitwin.kernel.recording.parameters` come last.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from tortoise import fields
 
+from digitwin.kernel import recording
 from digitwin.kernel.base import Model
 from digitwin.kernel.inputs import dumps
 from digitwin.kernel.rows import columns
@@ -57,8 +59,11 @@ def insert(model: type[Model], names: tuple[str, ...]) -> str:
     owner = ""
     if is_owned(model):
         owner = f" FROM users WHERE id = ${names.index('user_id') + 1} AND {ALIVE} FOR SHARE"
-    return (
-        f'INSERT INTO "{table}" ({_list(names)}) SELECT {values}{owner} RETURNING {columns(model)}'
+    return _recorded(
+        model,
+        "create",
+        f'INSERT INTO "{table}" ({_list(names)}) SELECT {values}{owner} RETURNING {columns(model)}',
+        len(names),
     )
 
 
@@ -74,10 +79,14 @@ def insert_many(model: type[Model], names: tuple[str, ...]) -> str:
             f" JOIN (SELECT id AS owner FROM users WHERE id = ANY(${n}::uuid[]) AND {ALIVE}"
             " ORDER BY id FOR SHARE) AS living ON living.owner = given.user_id"
         )
-    return (
+    return _recorded(
+        model,
+        "create",
         f'INSERT INTO "{table}" ({_list(names)}) SELECT {_list(names)}'
         f' FROM unnest({arrays}) WITH ORDINALITY AS given({_list(names)}, "n"){owners}'
-        f' ORDER BY "n" RETURNING {columns(model)}'
+        f' ORDER BY "n" RETURNING {columns(model)}',
+        len(names),
+        many=True,
     )
 
 
@@ -118,20 +127,31 @@ def _equals(model: type[Model], name: str, n: int) -> str:
 @cache
 def update(model: type[Model], names: tuple[str, ...], equal: tuple[str, ...]) -> str:
     """Set these columns on the living row that equals; version and time move along."""
-    sets = ", ".join(f'"{name}" = ${n}' for n, name in enumerate(names, 1))
-    conditions = where(model, equal, (), hidden=False, first=len(names) + 1)
-    return (
-        f'UPDATE "{model._meta.db_table}" SET {sets}, {_TOUCH}{conditions}'
-        f" RETURNING {columns(model)}"
+    return f"WITH {update_steps(model, names, equal)} SELECT * FROM done"
+
+
+def update_steps(model: type[Model], names: tuple[str, ...], equal: tuple[str, ...]) -> str:
+    """The steps of an update, of which ``done`` is the changed row."""
+    sets = [f'"{name}" = ${n}' for n, name in enumerate(names, 1)]
+    return recording.update(
+        model,
+        names,
+        [*sets, '"version" = t."version" + 1, "updated_at" = now()'],
+        where(model, equal, (), hidden=False, first=len(names) + 1),
+        columns(model, "t."),
+        len(names) + len(equal) + 1,
     )
 
 
 @cache
 def hide(model: type[Model], equal: tuple[str, ...]) -> str:
     """Delete softly: $1 is the deletion's id, the living row is the one that equals."""
-    return (
+    return _recorded(
+        model,
+        "delete",
         f'UPDATE "{model._meta.db_table}" SET "deleted_at" = now(), "deletion_id" = $1, {_TOUCH}'
-        f"{where(model, equal, (), hidden=False, first=2)} RETURNING {columns(model)}"
+        f"{where(model, equal, (), hidden=False, first=2)} RETURNING {columns(model)}",
+        len(equal) + 1,
     )
 
 
@@ -139,20 +159,38 @@ def hide(model: type[Model], equal: tuple[str, ...]) -> str:
 def show(model: type[Model], equal: tuple[str, ...]) -> str:
     """Take a deletion back, under a living owner only."""
     terms = " AND ".join(f't."{name}" = ${n}' for n, name in enumerate(equal, 1))
-    return (
+    return _recorded(
+        model,
+        "restore",
         "WITH owner AS (SELECT id FROM users WHERE deleted_at IS NULL AND id ="
         f' (SELECT t.user_id FROM "{model._meta.db_table}" t WHERE {terms}) FOR SHARE)'
         f' UPDATE "{model._meta.db_table}" AS t SET "deleted_at" = NULL, "deletion_id" = NULL,'
         f' "version" = t."version" + 1, "updated_at" = now() FROM owner'
         f" WHERE t.user_id = owner.id AND {terms} AND t.deleted_at IS NOT NULL"
-        f" RETURNING {columns(model, 't.')}"
+        f" RETURNING {columns(model, 't.')}",
+        len(equal),
     )
 
 
 @cache
 def remove(model: type[Model], equal: tuple[str, ...]) -> str:
     """Delete for real."""
-    return f'DELETE FROM "{model._meta.db_table}"{where(model, equal, (), hidden=True)}'
+    return _recorded(
+        model,
+        "hard_delete",
+        f'DELETE FROM "{model._meta.db_table}"{where(model, equal, (), hidden=True)}'
+        f" RETURNING {columns(model)}",
+        len(equal),
+        what="id",
+    )
+
+
+def _recorded(
+    model: type[Model], verb: str, sql: str, values: int, *, many: bool = False, what: str = "*"
+) -> str:
+    """A statement and, as its last five parameters, the record of what it did."""
+    record = recording.insert(model, verb, values + 1, many=many)
+    return f"WITH done AS ({sql}), recorded AS ({record}) SELECT {what} FROM done"
 
 
 def nulls(model: type[Model]) -> str:

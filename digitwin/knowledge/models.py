@@ -20,6 +20,9 @@ class KnowledgeDocument(SoftDeleteEntity):
     and content: it is no field here, so that nothing ever loads or writes it.
     """
 
+    resource: ClassVar[str] = "document"
+    audited: ClassVar[tuple[str, ...]] = ("title", "content_type", "visibility", "status")
+
     create_through: ClassVar[str] = "db.documents.create(user_id=…, title=…, content=…)"
     change_through: ClassVar[dict[str, str]] = dict.fromkeys(
         (

@@ -45,7 +45,7 @@ class DocumentProcessing(SoftDeleteRepository[KnowledgeDocument]):
             lease_seconds, "lease_seconds", at_least=SHORTEST_LEASE, at_most=LONGEST_LEASE
         )
         record = await self._core.db.fetchrow(
-            *statement("claim", name, lease, owner=self._scope), write=True
+            *statement("claim", name, lease, owner=self._scope, verb="claim"), write=True
         )
         return None if record is None else self._row(record)
 
@@ -60,7 +60,7 @@ class DocumentProcessing(SoftDeleteRepository[KnowledgeDocument]):
             InvalidInputError: a name out of bounds.
         """
         name = validate(WORKER, {"worker": worker})["worker"]
-        return await self._finish(id, name, "ready", None)
+        return await self._finish("complete", id, name, "ready", None)
 
     @operation
     async def fail(self, id: UUID | str, error: str, *, worker: str) -> KnowledgeDocument:
@@ -75,13 +75,13 @@ class DocumentProcessing(SoftDeleteRepository[KnowledgeDocument]):
             As :meth:`complete`.
         """
         given = validate(FAILURE, {"error": error, "worker": worker})
-        return await self._finish(id, given["worker"], "failed", given["error"])
+        return await self._finish("fail", id, given["worker"], "failed", given["error"])
 
     async def _finish(
-        self, id: UUID | str, worker: str, status: str, error: str | None
+        self, verb: str, id: UUID | str, worker: str, status: str, error: str | None
     ) -> KnowledgeDocument:
         record = await self._core.db.fetchrow(
-            *statement("finish", parse_id(id), worker, status, error, owner=self._scope),
+            *statement("finish", parse_id(id), worker, status, error, owner=self._scope, verb=verb),
             write=True,
         )
         if record is None:

@@ -1,5 +1,6 @@
 -- {columns} stands for the columns of the table ({d_columns}: as d), {owner} for the condition of
--- a scope: empty, or " AND user_id = " and the last argument.
+-- a scope: empty, or " AND user_id = " and the last argument. {record} adds the record of what
+-- `done` has changed to the audit trail; its parameters come before the scope's.
 
 -- name: search
 -- A term counts by how rare it is among what this caller may see and how often it is asked for;
@@ -55,22 +56,27 @@ WITH next AS (
     WHERE status IN ('pending', 'processing') AND deleted_at IS NULL
       AND (status = 'pending' OR lease_until <= statement_timestamp()){owner}
     ORDER BY created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
-)
-UPDATE knowledge_documents AS d
-SET status = 'processing', worker = $1, attempts = d.attempts + 1, error = NULL,
-    lease_until = statement_timestamp() + make_interval(secs => $2),
-    version = d.version + 1, updated_at = now()
-FROM next WHERE d.user_id = next.user_id AND d.id = next.id
-RETURNING {d_columns}
+), done AS (
+    UPDATE knowledge_documents AS d
+    SET status = 'processing', worker = $1, attempts = d.attempts + 1, error = NULL,
+        lease_until = statement_timestamp() + make_interval(secs => $2),
+        version = d.version + 1, updated_at = now()
+    FROM next WHERE d.user_id = next.user_id AND d.id = next.id
+    RETURNING {d_columns}
+), recorded AS ({record})
+SELECT * FROM done
 
 -- name: finish
 -- Only while the lease holds, by the clock at the very moment the row is ours.
-UPDATE knowledge_documents
-SET status = $3, error = $4, worker = NULL, lease_until = NULL,
-    version = version + 1, updated_at = now()
-WHERE id = $1 AND worker = $2 AND status = 'processing' AND deleted_at IS NULL
-  AND lease_until > clock_timestamp(){owner}
-RETURNING {columns}
+WITH done AS (
+    UPDATE knowledge_documents
+    SET status = $3, error = $4, worker = NULL, lease_until = NULL,
+        version = version + 1, updated_at = now()
+    WHERE id = $1 AND worker = $2 AND status = 'processing' AND deleted_at IS NULL
+      AND lease_until > clock_timestamp(){owner}
+    RETURNING {columns}
+), recorded AS ({record})
+SELECT * FROM done
 
 -- name: lock
 -- The row as it is, held until the transaction ends: what may follow depends on its status.

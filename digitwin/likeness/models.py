@@ -17,6 +17,13 @@ class Likeness(SoftDeleteEntity):
     """What voice and face models have in common."""
 
     sensitive: ClassVar[tuple[str, ...]] = ("artifact_uri", "checksum")
+    audited: ClassVar[tuple[str, ...]] = (
+        "name",
+        "provider",
+        "status",
+        "quality_score",
+        "is_active",
+    )
 
     name = fields.CharField(max_length=200)
     provider = fields.CharField(max_length=100, null=True)
@@ -34,6 +41,7 @@ class Likeness(SoftDeleteEntity):
 class VoiceModel(Likeness):
     """A trained voice of a user."""
 
+    resource: ClassVar[str] = "voice_model"
     create_through: ClassVar[str] = "db.voices.create(user_id=…, name=…)"
     change_through: ClassVar[dict[str, str]] = {
         "status": "db.voices.update(id, status=…)",
@@ -54,6 +62,7 @@ class VoiceModel(Likeness):
 class FaceModel(Likeness):
     """A trained face of a user."""
 
+    resource: ClassVar[str] = "face_model"
     create_through: ClassVar[str] = "db.faces.create(user_id=…, name=…)"
     change_through: ClassVar[dict[str, str]] = {
         "status": "db.faces.update(id, status=…)",

@@ -1,4 +1,6 @@
--- Voice and face models have the same life: {table} is one of the two, {model} its columns.
+-- Voice and face models have the same life: {table} is one of the two, {model} its columns
+-- ({t_model}: as t). {activated} and {deactivated} add the record of what `done` has changed to the
+-- audit trail; their parameters come last.
 
 -- name: one_at_a_time
 -- Activations of one person wait for each other: a unique index alone would fail one of them.
@@ -15,22 +17,36 @@ WHERE user_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE
 
 -- name: retire
 -- Whichever other model is active makes room.
-UPDATE {table} SET is_active = false, version = version + 1, updated_at = now()
-WHERE user_id = $1 AND id <> $2 AND is_active AND deleted_at IS NULL
+WITH done AS (
+    UPDATE {table} SET is_active = false, version = version + 1, updated_at = now()
+    WHERE user_id = $1 AND id <> $2 AND is_active AND deleted_at IS NULL
+    RETURNING user_id, id
+), recorded AS ({deactivated})
+SELECT id FROM done
 
 -- name: activate
 -- Only a ready model; one that is active already stays as it is, version and all.
-UPDATE {table}
-SET is_active = true, version = version + (NOT is_active)::int,
-    updated_at = CASE WHEN is_active THEN updated_at ELSE now() END
-WHERE user_id = $1 AND id = $2 AND status = 'ready' AND deleted_at IS NULL
-RETURNING {model}
+WITH before AS (
+    SELECT user_id, id, is_active FROM {table}
+    WHERE user_id = $1 AND id = $2 AND status = 'ready' AND deleted_at IS NULL
+    FOR NO KEY UPDATE
+), done AS (
+    UPDATE {table} AS t
+    SET is_active = true, version = t.version + (NOT t.is_active)::int,
+        updated_at = CASE WHEN t.is_active THEN t.updated_at ELSE now() END
+    FROM before WHERE t.user_id = before.user_id AND t.id = before.id
+    RETURNING {t_model}
+), recorded AS ({activated} WHERE NOT before.is_active)
+SELECT * FROM done
 
 -- name: deactivate
 -- One that is not active stays as it is, version and all.
-UPDATE {table} SET is_active = false, version = version + 1, updated_at = now()
-WHERE user_id = $1 AND id = $2 AND is_active AND deleted_at IS NULL
-RETURNING {model}
+WITH done AS (
+    UPDATE {table} SET is_active = false, version = version + 1, updated_at = now()
+    WHERE user_id = $1 AND id = $2 AND is_active AND deleted_at IS NULL
+    RETURNING {model}
+), recorded AS ({deactivated})
+SELECT * FROM done
 
 -- name: active_for
 -- At most one, by the partial unique index that also finds it.

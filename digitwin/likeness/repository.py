@@ -17,6 +17,7 @@ from digitwin.errors import InvalidInputError, InvalidStateError
 from digitwin.kernel.core import operation, streaming
 from digitwin.kernel.inputs import validate
 from digitwin.kernel.paging import Page
+from digitwin.kernel.recording import insert, parameters
 from digitwin.kernel.repository import listed
 from digitwin.kernel.rows import columns
 from digitwin.kernel.sensitive import SensitiveRepository
@@ -180,7 +181,7 @@ class LikenessRepository(SensitiveRepository[M]):
         """
         model = await self._get(id, None)
         record = await self._core.db.fetchrow(
-            self._sql("deactivate"), model.user_id, model.id, write=True
+            self._sql("deactivate"), model.user_id, model.id, *parameters(), write=True
         )
         return await self._get(id, None) if record is None else await self._open(self._row(record))
 
@@ -211,8 +212,10 @@ class LikenessRepository(SensitiveRepository[M]):
         db = self._core.db
         async with self._core.transaction():
             await self._wait_turn(user_id)
-            await db.execute(self._sql("retire"), user_id, id)
-            record = await db.fetchrow(self._sql("activate"), user_id, id, write=True)
+            await db.execute(self._sql("retire"), user_id, id, *parameters())
+            record = await db.fetchrow(
+                self._sql("activate"), user_id, id, *parameters(), write=True
+            )
             if record is None:
                 model = await self._get(id, user_id)
                 raise InvalidStateError(
@@ -253,7 +256,15 @@ class LikenessRepository(SensitiveRepository[M]):
 def _statement(model: type[Any], name: str) -> str:
     """A named query for one of the two tables."""
     sql: str = queries[name]
-    return sql.replace("{table}", model._meta.db_table).replace("{model}", columns(model))
+    for mark, text in (
+        ("{table}", model._meta.db_table),
+        ("{model}", columns(model)),
+        ("{t_model}", columns(model, "t.")),
+        ("{activated}", insert(model, "activate", 3, of=", before")),
+        ("{deactivated}", insert(model, "deactivate", 3)),
+    ):
+        sql = sql.replace(mark, text)
+    return sql
 
 
 class VoiceModelRepository(LikenessRepository[VoiceModel]):

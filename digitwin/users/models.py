@@ -24,6 +24,10 @@ class User(SoftDeleteEntity):
     change_through: ClassVar[dict[str, str]] = {"email": "db.users.update(id, email=…)"}
     delete_through: ClassVar[str | None] = "db.users.delete(id)"
 
+    resource: ClassVar[str] = "user"
+    audited: ClassVar[tuple[str, ...]] = ("email", "name", "subscription_tier")
+    actions: ClassVar[dict[str, str]] = {"subscription_tier": "tier_change"}
+
     looked_up: ClassVar[dict[str, str]] = {
         "email": "id = (SELECT user_id FROM user_emails WHERE address = {})"
     }

@@ -1,11 +1,15 @@
+-- {record} adds the record of what `done` has changed to the audit trail; its parameters come last.
+
 -- name: create
 -- The address and the user stand or fall together; the address's key keeps it unique.
 WITH taken AS (
     INSERT INTO user_emails (address, user_id) VALUES ($1, $2::uuid)
-)
-INSERT INTO users (id, email, name, personality_traits, settings, subscription_tier)
-VALUES ($2::uuid, $3, $4, $5::jsonb, $6::jsonb, $7)
-RETURNING {columns};
+), done AS (
+    INSERT INTO users (id, email, name, personality_traits, settings, subscription_tier)
+    VALUES ($2::uuid, $3, $4, $5::jsonb, $6::jsonb, $7)
+    RETURNING {columns}
+), recorded AS ({record})
+SELECT * FROM done;
 
 -- name: create_many
 -- As create, for one array a column; addresses in order, so that no two callers deadlock.
@@ -15,10 +19,12 @@ WITH given AS (
     ) WITH ORDINALITY AS row (address, id, email, name, traits, settings, tier, n)
 ), taken AS (
     INSERT INTO user_emails (address, user_id) SELECT address, id FROM given ORDER BY address
-)
-INSERT INTO users (id, email, name, personality_traits, settings, subscription_tier)
-SELECT id, email, name, traits, settings, tier FROM given ORDER BY n
-RETURNING {columns};
+), done AS (
+    INSERT INTO users (id, email, name, personality_traits, settings, subscription_tier)
+    SELECT id, email, name, traits, settings, tier FROM given ORDER BY n
+    RETURNING {columns}
+), recorded AS ({record})
+SELECT * FROM done;
 
 -- name: by_email
 -- One index look-up for the address, one for the user.
@@ -28,17 +34,20 @@ WHERE e.address = $1 AND u.deleted_at IS NULL;
 
 -- name: update_with_email
 -- The address moves with the user's row, which is locked first; its key refuses one that is taken.
-WITH changed AS ({update}), moved AS (
-    UPDATE user_emails SET address = {address} FROM changed WHERE user_id = changed.id
+WITH {update}, moved AS (
+    UPDATE user_emails SET address = {address} FROM done WHERE user_id = done.id
 )
-SELECT * FROM changed;
+SELECT * FROM done;
 
 -- name: delete
 -- First: it waits for whoever is creating a child under this user, and stops all that come later.
-UPDATE users
-SET deleted_at = now(), deletion_id = $2, version = version + 1, updated_at = now()
-WHERE id = $1 AND deleted_at IS NULL
-RETURNING id;
+WITH done AS (
+    UPDATE users
+    SET deleted_at = now(), deletion_id = $2, version = version + 1, updated_at = now()
+    WHERE id = $1 AND deleted_at IS NULL
+    RETURNING id
+), recorded AS ({record})
+SELECT id FROM done;
 
 -- name: delete_belongings
 -- Everything alive goes under the one deletion; sessions end and are hidden.
@@ -68,11 +77,13 @@ DELETE FROM user_emails WHERE user_id = $1;
 -- Gives the deletion's id back, by which its belongings are found again.
 WITH was AS (
     SELECT id, deletion_id FROM users WHERE id = $1 AND deleted_at IS NOT NULL FOR UPDATE
-)
-UPDATE users u
-SET deleted_at = NULL, deletion_id = NULL, version = u.version + 1, updated_at = now()
-FROM was WHERE u.id = was.id
-RETURNING {u_columns}, was.deletion_id AS was_deletion_id;
+), done AS (
+    UPDATE users u
+    SET deleted_at = NULL, deletion_id = NULL, version = u.version + 1, updated_at = now()
+    FROM was WHERE u.id = was.id
+    RETURNING {u_columns}, was.deletion_id AS was_deletion_id
+), recorded AS ({record})
+SELECT * FROM done;
 
 -- name: restore_belongings
 -- Exactly what that deletion took along; what was deleted before stays deleted.

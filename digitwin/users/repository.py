@@ -16,6 +16,7 @@ from digitwin.kernel.ids import parse_id, uuid7
 from digitwin.kernel.inputs import dumps, validate
 from digitwin.kernel.paging import Page
 from digitwin.kernel.ports import CacheForgetter
+from digitwin.kernel.recording import insert, parameters
 from digitwin.kernel.repository import SoftDeleteRepository, listed
 from digitwin.kernel.rows import columns
 from digitwin.kernel.sql import load
@@ -64,7 +65,9 @@ class UserRepository(SoftDeleteRepository[User]):
             InvalidInputError: a field is missing, unknown or out of bounds.
         """
         user = self._new_user(id, fields)
-        record = await self._core.db.fetchrow(_compiled("create"), *user.values(), write=True)
+        record = await self._core.db.fetchrow(
+            _compiled("create"), *user.values(), *parameters(), write=True
+        )
         assert record is not None
         return self._row(record)
 
@@ -80,8 +83,9 @@ class UserRepository(SoftDeleteRepository[User]):
         if not made:
             return []
         columns = zip(*(user.values() for user in made), strict=True)
+        about = parameters(len(made))
         records = await self._core.db.fetch(
-            _compiled("create_many"), *map(list, columns), write=True
+            _compiled("create_many"), *map(list, columns), *about, write=True
         )
         users = {record["id"]: self._row(record) for record in records}
         return [users[user["id"]] for user in made]
@@ -157,6 +161,7 @@ class UserRepository(SoftDeleteRepository[User]):
             _moving_email(tuple(values), tuple(key)),
             *statements.encode(User, values),
             *key.values(),
+            *parameters(),
             normalised(values["email"]),
             write=True,
         )
@@ -189,7 +194,9 @@ class UserRepository(SoftDeleteRepository[User]):
         """
         user_id, deletion = self._id(id), uuid7()
         async with self._core.transaction():
-            if not await self._core.db.fetchval(_SQL["delete"], user_id, deletion, write=True):
+            about = parameters(deletion_id=str(deletion))
+            sql = _compiled("delete")
+            if not await self._core.db.fetchval(sql, user_id, deletion, *about, write=True):
                 raise self._missing(id)
             await self._core.db.execute(_SQL["delete_belongings"], user_id, deletion)
             await self._cache.forget_user(user_id)
@@ -206,7 +213,9 @@ class UserRepository(SoftDeleteRepository[User]):
         """
         user_id = self._id(id)
         async with self._core.transaction():
-            record = await self._core.db.fetchrow(_compiled("restore"), user_id, write=True)
+            record = await self._core.db.fetchrow(
+                _compiled("restore"), user_id, *parameters(), write=True
+            )
             if record is None:
                 raise self._missing(id)
             user = self._row(record)
@@ -290,16 +299,28 @@ class UserRepository(SoftDeleteRepository[User]):
         return user_id
 
 
+_RECORDS = {
+    "create": insert(User, "create", 8),
+    "create_many": insert(User, "create", 8, many=True),
+    "delete": insert(User, "delete", 3),
+    "restore": insert(User, "restore", 2),
+}
+"""How each statement is recorded; its own parameters come before."""
+
+
 @cache
 def _compiled(name: str) -> str:
-    return _SQL[name].format(columns=columns(User), u_columns=columns(User, "u."))
+    return _SQL[name].format(
+        columns=columns(User), u_columns=columns(User, "u."), record=_RECORDS.get(name)
+    )
 
 
 @cache
 def _moving_email(names: tuple[str, ...], equal: tuple[str, ...]) -> str:
     """The update of these columns, followed by the address as the last parameter."""
-    update, last = statements.update(User, names, equal), len(names) + len(equal) + 1
-    return _SQL["update_with_email"].format(update=update, address=f"${last}")
+    last = len(names) + len(equal) + len(parameters()) + 1
+    steps = statements.update_steps(User, names, equal)
+    return _SQL["update_with_email"].format(update=steps, address=f"${last}")
 
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from digitwin.conversations.statements import statement
 from digitwin.database import Database, connect
 from digitwin.kernel import statements
 from digitwin.kernel.ids import uuid7
+from digitwin.kernel.recording import parameters
 from digitwin.models import ConversationSession
 from digitwin.testing.databases import Databases
 from tests.integration.conversations.conftest import statements as sent_statements
@@ -187,7 +188,7 @@ async def test_amend_turn_reads_its_turn_alone(
 async def test_a_look_at_a_session_reads_it_alone(
     db: Database, one: ConversationSession, mode: str, owner_known: bool, name: str
 ) -> None:
-    extra = {"end": ["completed"], "turn_version": [one.id]}.get(name, [])
+    extra = {"end": ["completed", *parameters()], "turn_version": [one.id]}.get(name, [])
     args = (one.user_id if owner_known else None, one.id, *extra)
     found = await scans(db, mode, statement(name, owner_known=owner_known), *args)
     assert_ranges(found)
@@ -225,6 +226,7 @@ async def test_a_start_finds_the_participant_by_its_index(
     [plan] = await db._core.db.fetch(
         f"EXPLAIN (FORMAT JSON) {statement('start', owner_known=True)}",
         *(one.user_id, uuid7(), None, None, None, "{}", uuid7(), "guest", "web-1", None, "[]"),
+        *parameters(),
     )
     assert '"Conflict Arbiter Indexes": ["uq_participants__ref"]' in plan[0]
 

@@ -73,7 +73,7 @@ async def test_a_search_reads_its_owners_documents_alone(
 async def test_a_claim_reads_what_waits_and_not_the_rest(
     digitwin_db: Database, somebody: UUID
 ) -> None:
-    found = await on_documents(digitwin_db, *statement("claim", "w", 60.0))
+    found = await on_documents(digitwin_db, *statement("claim", "w", 60.0, verb="claim"))
     assert "Seq Scan" not in {node["Node Type"] for node in found}
     assert "Sort" not in {node["Node Type"] for node in found}
     assert "ix_knowledge_documents__claim" in indexes(found)
@@ -86,12 +86,13 @@ async def test_a_claim_reads_what_waits_and_not_the_rest(
 async def test_under_a_scope_only_that_persons_rows_are_read(
     digitwin_db: Database, somebody: UUID, name: str, args: tuple[Any, ...]
 ) -> None:
-    found = await on_documents(digitwin_db, *statement(name, *args, owner=somebody))
+    verb = "claim" if name == "claim" else None
+    found = await on_documents(digitwin_db, *statement(name, *args, owner=somebody, verb=verb))
     assert found
     assert "Seq Scan" not in {node["Node Type"] for node in found}
 
 
 async def test_a_document_is_finished_by_its_index(digitwin_db: Database, somebody: UUID) -> None:
     args = (somebody, "w", "ready", None)
-    found = await on_documents(digitwin_db, *statement("finish", *args))
+    found = await on_documents(digitwin_db, *statement("finish", *args, verb="complete"))
     assert {node["Node Type"] for node in found} == {"Index Scan"}

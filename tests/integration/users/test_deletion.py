@@ -322,10 +322,9 @@ async def test_a_hard_deletion_frees_e_mail_and_id(users: UserRepository, ada: U
 
 
 async def test_a_hard_deletion_leaves_the_audit_trail(digitwin_db: Database, ada: User) -> None:
-    await digitwin_db.audit.record("user.create", "user", user_id=ada.id)
     await digitwin_db.users.hard_delete(ada.id)
     records = await digitwin_db.audit.list(user_id=ada.id)
-    assert [record.action for record in records.items] == ["user.create"]
+    assert [record.action for record in records.items] == ["user.hard_delete", "user.create"]
 
 
 async def test_a_hard_deletion_opens_no_door_for_what_follows_in_its_transaction(
