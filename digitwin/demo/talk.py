@@ -68,7 +68,7 @@ async def knowledge(cast: Cast, scene: Scene) -> None:
     scene.tick(f"{cast.guest.name} asks for the same and is not shown it", private not in shown)
     await cast.db.audit.record(
         "document.search",
-        "knowledge_document",
+        "document",
         user_id=cast.owner.id,
         result="denied",
         metadata={"participant": cast.guest.ref},

@@ -59,12 +59,9 @@ async def deletion(cast: Cast, scene: Scene) -> None:
 async def _on_record(
     cast: Cast, scene: Scene, action: str, change: Callable[[UUID], Awaitable[object]]
 ) -> None:
-    """A change and its audit record, both or neither."""
-    async with cast.db.transaction():
+    """A change, whose audit record names the owner as who made it."""
+    with cast.db.acting_as(actor_id=cast.owner.id):
         await scene.call(action.replace("user", "users"), change(cast.owner.id))
-        await cast.db.audit.record(
-            action, "user", resource_id=cast.owner.id, user_id=cast.owner.id, actor_id=cast.owner.id
-        )
 
 
 async def _belongings(db: Database, owner: UUID) -> frozenset[UUID]:
@@ -103,10 +100,10 @@ async def trail(cast: Cast, scene: Scene) -> None:
     audit = cast.db.audit
     since = cast.session.started_at
     page = await scene.call("audit.list", audit.list(user_id=cast.owner.id, since=since))
-    told = [record.action for record in reversed(page.items)]
+    told = [record.action for record in reversed(page.items) if record.action != "session.start"]
     scene.tick(
         f"On record, in this order: {', '.join(told)}",
-        told == ["document.search", "user.delete", "user.restore"],
+        told == ["document.search", "session.end", "user.delete", "user.restore"],
     )
     seen = await scene.call("audit.verify", audit.verify())
     scene.tick(

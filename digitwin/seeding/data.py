@@ -191,28 +191,12 @@ SESSIONS: list[tuple[Row, list[NewTurn]]] = [
 ]
 
 AUDIT: list[Row] = [
-    {"action": "user.create", "resource": "user", "resource_id": str(ADA), "user_id": ADA},
-    {"action": "user.create", "resource": "user", "resource_id": str(BEN), "user_id": BEN},
-    {
-        "action": "voice_model.activate",
-        "resource": "voice_model",
-        "resource_id": str(_id(11)),
-        "user_id": ADA,
-        "actor_id": ADA,
-        "ip_address": "192.0.2.7",
-    },
     {
         "action": "document.read",
-        "resource": "knowledge_document",
+        "resource": "document",
         "resource_id": str(_id(33)),
         "user_id": ADA,
         "result": "denied",
         "metadata": {"participant": "web-81f3"},
-    },
-    {
-        "action": "session.end",
-        "resource": "conversation_session",
-        "resource_id": str(_id(43)),
-        "user_id": BEN,
     },
 ]
