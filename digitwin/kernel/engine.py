@@ -102,7 +102,7 @@ class Keeper(Executor):
         if not recording.is_recorded(self.model):
             sets = ", ".join(changes)
             return (
-                f'WITH saved AS (UPDATE "{meta.db_table}" AS t SET {sets}{condition}'
+                f'WITH saved AS (UPDATE "{meta.db_table}" SET {sets}{condition}'
                 f" RETURNING {found}) SELECT * FROM saved",
                 values,
             )
@@ -148,7 +148,7 @@ class Keeper(Executor):
         return cast(active.Client, self.db)
 
 
-_MOVES = {"updated_at": '"updated_at" = now()', "version": '"version" = t."version" + 1'}
+_MOVES = {"updated_at": '"updated_at" = now()', "version": '"version" = "version" + 1'}
 _TOLD = ("created_at", "updated_at", "version")
 """What a save tells the instance, whatever stood there."""
 
