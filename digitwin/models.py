@@ -1,6 +1,6 @@
 """The models: what the repositories return, importable from here and usable directly."""
 
-from digitwin.audit.models import AuditLog
+from digitwin.audit.models import AuditCheckpoint, AuditLeaf, AuditLog, AuditSeal
 from digitwin.cache.models import (
     CachedEmbedding,
     CachedResponse,
@@ -34,7 +34,10 @@ __all__ = [
 
 __models__ = [
     ArtifactDeletion,
+    AuditCheckpoint,
+    AuditLeaf,
     AuditLog,
+    AuditSeal,
     CacheInvalidation,
     CacheUsage,
     CachedEmbedding,

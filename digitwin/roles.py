@@ -41,7 +41,8 @@ PERSONAL: Final = {
 }
 """Tables of personal data, and the column that says whose: they are under row security."""
 
-TRAIL: Final = ("audit_logs",)
+SEALS: Final = ("audit_seals", "audit_leaves", "audit_checkpoints")
+TRAIL: Final = ("audit_logs", *SEALS)
 """Only ever added to, but for ``digitwin_retention``, whose they are."""
 
 SHARED: Final = (
@@ -60,7 +61,11 @@ BOOKS: Final = ("digitwin_schema", "aerich")
 """What every start reads."""
 
 SEQUENCES: Final = ("cache_epoch_seq",)
-FUNCTIONS: Final = ("digitwin_guard()", "digitwin_is_erased(uuid, bigint)")
+FUNCTIONS: Final = (
+    "digitwin_guard()",
+    "digitwin_leaf_guard()",
+    "digitwin_is_erased(uuid, bigint)",
+)
 
 _ME = f"nullif(current_setting('{PERSON}', true), '')::uuid"
 _ALL_ROWS = "SELECT, INSERT, UPDATE, DELETE"
@@ -164,14 +169,19 @@ def _personal() -> list[str]:
 
 def _trail() -> list[str]:
     others = ", ".join(role for role in ROLES if role != RETENTION)
-    made = []
-    for table in TRAIL:
+    made = [_MONTHS_TOO.format(table="audit_logs", role=RETENTION, others=others)]
+    for table in SEALS:
         made += [
-            _MONTHS_TOO.format(table=table, role=RETENTION, others=others),
-            f"GRANT INSERT ON {table} TO {APPLICATION}, {SERVICE}",
-            f"GRANT SELECT ON {table} TO {AUDIT}, {SERVICE}",
+            f"ALTER TABLE {table} OWNER TO {RETENTION}",
+            f"REVOKE ALL ON {table} FROM {others}",
         ]
-    return made
+    tables = ", ".join(TRAIL)
+    return [
+        *made,
+        f"GRANT INSERT ON audit_logs TO {APPLICATION}",
+        f"GRANT INSERT ON {tables} TO {SERVICE}",
+        f"GRANT SELECT ON {tables} TO {AUDIT}, {SERVICE}",
+    ]
 
 
 def _shared() -> list[str]:

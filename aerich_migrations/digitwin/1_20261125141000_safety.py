@@ -138,6 +138,93 @@ BEGIN
     );
 END
 $erased$;
+
+-- The audit trail, sealed ---------------------------------------------------------------------
+-- A seal covers a batch of records and the seal before it; a leaf is what it holds of one record
+
+CREATE TABLE audit_seals (
+    number bigint PRIMARY KEY,
+    created_at timestamptz NOT NULL,
+    horizon timestamptz,
+    newest timestamptz,
+    running text NOT NULL,
+    records integer NOT NULL,
+    root bytea NOT NULL,
+    previous bytea NOT NULL,
+    head bytea NOT NULL,
+    key_id varchar(200),
+    algorithm varchar(32) NOT NULL,
+    signature bytea,
+    CONSTRAINT ck_audit_seals__number CHECK (number >= 1),
+    CONSTRAINT ck_audit_seals__records CHECK (records >= 0),
+    CONSTRAINT ck_audit_seals__head CHECK (octet_length(root) = 32 AND octet_length(previous) = 32 AND octet_length(head) = 32),
+    CONSTRAINT ck_audit_seals__signature CHECK ((signature IS NULL) = (key_id IS NULL))
+);
+CREATE TRIGGER audit_seals_guard BEFORE UPDATE OR DELETE ON audit_seals
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
+CREATE TRIGGER audit_seals_guard_truncate BEFORE TRUNCATE ON audit_seals
+    FOR EACH STATEMENT EXECUTE FUNCTION digitwin_guard();
+
+-- Six commitments and six salts of one record, side by side; the salts of the erased are zero
+CREATE TABLE audit_leaves (
+    seal bigint NOT NULL,
+    place integer NOT NULL,
+    record_id uuid NOT NULL CONSTRAINT uq_audit_leaves__record_id UNIQUE,
+    created_at timestamptz NOT NULL,
+    content bytea NOT NULL,
+    leaf bytea NOT NULL,
+    commitments bytea NOT NULL,
+    salts bytea NOT NULL,
+    PRIMARY KEY (seal, place),
+    CONSTRAINT ck_audit_leaves__place CHECK (place >= 1),
+    CONSTRAINT ck_audit_leaves__leaf CHECK (octet_length(content) = 32 AND octet_length(leaf) = 32),
+    CONSTRAINT ck_audit_leaves__salts CHECK (octet_length(commitments) = 192 AND octet_length(salts) = 96)
+);
+
+-- Of a leaf nothing changes but that salts are erased
+CREATE FUNCTION digitwin_leaf_guard() RETURNS trigger LANGUAGE plpgsql AS $guard$
+BEGIN
+    IF current_setting('digitwin.allow_hard_delete', true) IS DISTINCT FROM 'on'
+        OR (OLD.seal, OLD.place, OLD.record_id, OLD.created_at, OLD.content, OLD.leaf, OLD.commitments)
+           IS DISTINCT FROM (NEW.seal, NEW.place, NEW.record_id, NEW.created_at, NEW.content, NEW.leaf, NEW.commitments)
+        OR EXISTS (
+            SELECT FROM generate_series(1, 81, 16) AS at
+            WHERE substr(NEW.salts, at, 16) NOT IN (substr(OLD.salts, at, 16), decode(repeat('00', 16), 'hex'))
+        )
+    THEN
+        RAISE EXCEPTION '% on % is refused: what is kept here is changed through digitwin', TG_OP, TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END
+$guard$;
+CREATE TRIGGER audit_leaves_guard BEFORE DELETE ON audit_leaves
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
+CREATE TRIGGER audit_leaves_guard_truncate BEFORE TRUNCATE ON audit_leaves
+    FOR EACH STATEMENT EXECUTE FUNCTION digitwin_guard();
+CREATE TRIGGER audit_leaves_guard_update BEFORE UPDATE ON audit_leaves
+    FOR EACH ROW EXECUTE FUNCTION digitwin_leaf_guard();
+
+-- What was removed lawfully: records older than a time, and seals up to a number
+CREATE TABLE audit_checkpoints (
+    number bigint PRIMARY KEY,
+    created_at timestamptz NOT NULL,
+    removed_before timestamptz NOT NULL,
+    seal bigint NOT NULL,
+    seal_head bytea NOT NULL,
+    records bigint NOT NULL,
+    head bytea NOT NULL,
+    key_id varchar(200),
+    algorithm varchar(32) NOT NULL,
+    signature bytea,
+    CONSTRAINT ck_audit_checkpoints__number CHECK (number >= 1),
+    CONSTRAINT ck_audit_checkpoints__seal CHECK (seal >= 0 AND records >= 0),
+    CONSTRAINT ck_audit_checkpoints__head CHECK (octet_length(seal_head) = 32 AND octet_length(head) = 32),
+    CONSTRAINT ck_audit_checkpoints__signature CHECK ((signature IS NULL) = (key_id IS NULL))
+);
+CREATE TRIGGER audit_checkpoints_guard BEFORE UPDATE OR DELETE ON audit_checkpoints
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
+CREATE TRIGGER audit_checkpoints_guard_truncate BEFORE TRUNCATE ON audit_checkpoints
+    FOR EACH STATEMENT EXECUTE FUNCTION digitwin_guard();
 """
 
 
@@ -145,6 +232,10 @@ async def downgrade(db: BaseDBAsyncClient) -> str:
     return """
 SET LOCAL lock_timeout = '5s';
 
+DROP TABLE audit_checkpoints;
+DROP TABLE audit_leaves;
+DROP TABLE audit_seals;
+DROP FUNCTION digitwin_leaf_guard();
 DROP FUNCTION digitwin_is_erased(uuid, bigint);
 DROP TABLE artifact_deletions;
 DROP TABLE erasures;
@@ -168,97 +259,112 @@ UPDATE digitwin_schema SET version = 1;
 
 
 MODELS_STATE = (
-    "eJztXWtz2zYW/SsYfWk7483Gr9ib7uyMnSitt46dje12H92hIRKSsKIIlQCtaLv57wuAD/"
-    "EtUqYkir6daRITOCR9LgjcFy5+71l0RMWcOq8uXEGH2BTviU0EZU7vLfq95+Apkf8o6XWA"
-    "eng2i/dRlwQe2BqIg/6GFQC4Rgy4cOVV2WOIbU7kJYtw06Wz4Mm9C/TEqEkQc2UP+Xd4Hy"
-    "TGWP1BECfuk+pBOeKC2jYSDOmHkO8RFRxhy3IJ57qdYJtYr9STLWbKR1NntMmHeA79zSOG"
-    "YCMib+LKR/3r3/IydSzyhfDwx9nEGFJiWwmiqaVuoK8bYjHT1x4ert5/0D3VLzAwTGZ7U2"
-    "fZe7YQY+ZE3T2PWq8URrWNiENcLIgVo9rxbDuQT3jJf2N5QbgeiV7VWl6wyBB7thJY789D"
-    "zzGVnJB+kvrj5C/Bq8W6GcbN7b1x1783jF5GvuoVUtIILplyiMixQR2hiPr9q3/fJSH6ak"
-    "894N2PF5+/PX7znaaAcTFydaOmq/dVA7HAPlSTvmRZUsI9lxj12E6insF6wGlEethlyfry"
-    "qwj5DBlrGcdLTify7bNsvhtjN5/NsH+KR/li64zbHVPYm+Ivhk2ckRjLHw/flFD688Vnze"
-    "qhzyqT86A/Vd4ELUe6KUluMM9k+b0nX0Q+vzFIJyguofS+//d7decp57/ZcSq//Xjxd83y"
-    "dBG0XN/e/BB2j1H/7vr2Mk25EGQ6EzmcXzlFlMcgKc7lb7Epzl9vakyP1Bv84ejw5Ozk/P"
-    "jNybnsot8yunJWIpOrm/sUoZZcErHI0vle8iHolORzukSlGLUC2KvwH1sd0zds/u13GxrN"
-    "Vx/7d/cXHz8lhvT7i/u+ajlKDOfw6rfpySS6Cfrl6v5HpH5E/7y96acn8qjf/T976p2wJ5"
-    "jhsLkhp48YG+Hl8FJCsMR1mVtn6o8Aa01MLVs9k1P/0evXFeZ+2atw8tdtyS/HdImiY42v"
-    "J4mEL6hFX5AyAYaTmHqqLgywOZlj1zIyLeyIFfXNNk2Ppukr2MEjLR7FpuYuMuk8i4prNu"
-    "rlG3xh68EKQ0/1M2w2qmjg3bEpGTBrgSxqIS5/EGMp7e/R46MnjS6pYz8+KqtqPmZTaWkh"
-    "KXyTuA4/kB3kfVnQQzbrG1CRte4af8Kvzq/OvTQKlVkxwJwglwzlrTgiT8RdoIdPaiwdIO"
-    "xY6H3/un/fV9YilkbjwPOtSW82IWT2okzEaBxNJLfEfkUtri3Gsz2zGIMhU4f5GKRJ+qtM"
-    "uL3XwX9/yPkj/K+NAoip32boXqqqVSwRnbB3UiZlJb3isESvOMzqFZJ95rkmqcNyHAM81+"
-    "M5dwJZTXX+JALKcr6yHK7ddabqOAb8epnBq96q3rgNENubIHrcM83A3bWPDj46Mwp9fMVM"
-    "J1HdmyBOTivwfHJayLNqSvKslTJpCTm1RnQS1T2e5ZpVcdkrXfcyc7G0ubBSqbNc//Xu9i"
-    "af6zgm7bCgpkD/QzblG3OmxkyXgUdtQR3+Sj12F+aK4qjcrZ32YKdmc3WDtFsbfEngS9qc"
-    "L+kdNsfkynnCNpUDoTCLINvtoNy7ZCqAQWOIim6mX8bEQRhxqd/JVoxmxOXM+YajGXYFYk"
-    "NExYGK/2Mk8AhRR3mC5pgjG3OBVDCH5iUONHJX5U56fCQzZo59T5Tl4rmDhi6bBrkH8qtw"
-    "TIIeH/1fX3c15OXHx+f6kPTfNRbAsH8zCt1qD9LWVr7Tw6MKC5/sVbju6bZy55EeJ3Xojg"
-    "BdtLAb150h8yAi97wCt+eF1J6nmdUzTpbaSzoqjIFHkO0FwDfJrh8D/9PR0fHx2dHr4zfn"
-    "pydnZ6fnr6NgeLapLCp+efWDCown+M9GykFHAx1twzraA8d6aBcpZ357Ja3Mi7qu1MZ+1D"
-    "mTjoWmlKvAmdSUAi1KKUnMIWjMPDerb9XAPUMpGnjmhNT+5JaoTXxuO1WV9v2TA51sZzrZ"
-    "mOZlzpUpDiGiM4lzW1Ya/KmxHudLDLBenfV2reRWfzogluVTU7ScxzqtWNNJ2NHQq3u1df"
-    "0CPREVQjtAmGvfxWAh/GVaLdxDm2FxfCTfX97b5bn7MGrCn7HKT8iilrHodwfHxzqOD8ia"
-    "2XbWjGdR5TOsM8LjmC0GbNlc3nQ74dqGvSICj3LW2QvXxYt8hkNAit1tx7HU83YRx1L7Lf"
-    "717xSJnP6XGHqez1JZqK8kQV3yMDW2ywJ8R500ZGM+2S8zKm+3hoCTyFYJGPwVaTFzgW1i"
-    "eI6gdl05p6ANCLplyStdkvMTtr0cde2SOtgtUCciSEqy0cLYnc/2MshqiSQptbLLq5uLz/"
-    "/I39p5mZMFc/mP+/5F+8z2z4TPJA9lTvhln4Nyo922p4Yb9K1jt/+i6hxgZGNn5Mm3RVNm"
-    "ERthh8+JSyx/K8uYzaUlLojjV0VQaQzSRrMQHkkB5qVGNHFLsO/Bvgf7Hux7sO/Bvgf7Hu"
-    "z7F2QQgH3/IsQM9v3LkHOBfV+8/6XIut/C5pfdiHQj21zGVEhOvbxtXiuSUJYwyInY25yI"
-    "O4Jdc9wrca0EPQ7KHSt+XoLBdec1PCs+EA3lkMrdRpLfCbwf4P0A7wd4P8D7Ad4P8H6A9+"
-    "MFmUvg/XgRYgbvx8uQM3g/tub9aI8FrrIQHNHLN76DxoMVOwv9bhWLPNw6BGHJB5lKjL85"
-    "0K/IoApwqt2BM8+VlOkzG1ShBUcV7ETmGDsjlZLAHHuBiBwZOSZ6c7f2yz3MqRjrOg9ynQ"
-    "rrj5KoPkTUqqtHzP0qEw6Z6ycJxiZ6Q8TMxiaBKqJ7WEU0GCx17NcYBDYeVth4SJ6ole8j"
-    "KF504hhYd57hdR+52FnPPEsiW6W9g3nWSvMMtPaNSTmupNSVcxoLkm6zpPcrhLEboa7Q9z"
-    "J2V5LdLLUfmEvoyPmJ+P70K/keuEj5CNTeh+BG+0nq8mrsBeQUEVkl8TElf33/gD1N/cXd"
-    "u4v3/d7XHdqy0p7juuLgHeG8uKJhTseDlTZuBDG4j6lh8Mbh2nBU1QbVq6ArbYmOqSWVWm"
-    "lEUptos1GHpHSdQc1vgbHbzG3BMN0vw1SJPPe4hcJgVQyxvUjV4YZIhTAV2EH19KaZtaaA"
-    "k0gQcEsFTL4IOaNju+aRHSlY9yrFb+TIDqkAC6/WwQdLxBZzetQBQ09kUwv7xh2jjmXIxY"
-    "XXO1QpiereeH5zUoHnNyeFPKumVP6U5zpFqceF2lQS1JnE48YUKvm9u+utt0kkrLdtXW9V"
-    "jHQdt3IMB67GNksYzoJpXbgu8Niscyp3AgkfXps/PC0r5WOs51lLweBYvOS3M8QmMXRxk5"
-    "q8ZoDAbJJZdYYONekMO6ImtVkkcJtz/B3E+5qi84nRNWeBLBKGKsRStxJLLZhrGyE3CH1+"
-    "St52L4fvaqazy02CcPke6Obh+rpXNGU0wvjP6n4fw9t1lOnsbFmB6aWi1QjRH3D3ec7opg"
-    "U0F6djJP2gecdRBLAPP30mdnT2YxHp8bSKe3nDjkzcanx83V7mimZuZdpKyG/lnJVIwtUS"
-    "VsgXf1vEWzRXdQ/UOQ+xGRRxTIPykFGzenxUOjI/XaWJm0Kyyg4cWpCs0pbYCiSrdNwBCM"
-    "kqXRcweHUadUAyTkW9BSYOgcIdOYuMHm+CfMmZgu7l1ZJBGoK6kHuyooxMeYAvUeg+7J6O"
-    "+qVyUaS2V5v1BAhYr8/6mCj7rS7tSRTwXp/3PUkjNNl0pqPnm7K6Np1JiLlrTOsUtloC1l"
-    "obWzasm14aXSKfR56wXY/UNAyozVKrzkUZUpcLQ7AJceoRnA8GmvNprk0t0FlEpxC8Hp1L"
-    "ANCZN7/K36PmipXAAKlZUv2JURVXZfWYzQKB3pwpgIm6+kAcApRmKaXOzAuW8jq0pmFAbZ"
-    "Za5om1uM3ggNyccWuR6YwJ4pgLo2Z19xxoF/wK29iR6Ocx1XSqJ1HgVy/P6OPLMhnPTs4p"
-    "KL+xnzSvztNJDrR2lUzpu5h7Lunl5puEjQflaSbE71YxueQiLMk5HzNdRlPBVfXNicPmDh"
-    "osEEZjzMcI28wh3yOHCRQ54aJKJqqEiTqMlLmTbKrJZh4BiSebcoFuJvGEe4P/EDPHq1/i"
-    "YV5CoHxnBd9ywJehPqY1eI5wHSS7+a3q9csBPLMUQLsJPq2kSZ6WaJKnWU1Sb+rPMYqKN7"
-    "0uEbDltTxGuMaW1wEZeeuUtYzjIA+qpXlQkca1Ti5jCgt7mtsm6YwpuSsLZ7kTJNfGSWwU"
-    "KbNylrstKhs6WpzSolBQ/zQClSOVZ6+U9ASzY7/MDsh370G+O6gBkO8OAoa6NS9MylC3pu"
-    "HNDfrvDJ3FHp+wfwf9PRuJHM5cpk4TyqlVUXLGUwzTvQDtYSWaD0toPszSrPb4StNGGJ5L"
-    "s1QXZ9mncV2ge9t59uaYmBPuTevwHscA553d2zAjjqVo287E0nj06TcP21QsDG4yN2eV/G"
-    "AzXDC+M8gU6UMF7dQwf3/7cHndR58+999d3V0FrvpIgdSN6pK8QP3MhM/9i+t0bhM3lkW1"
-    "k1xfMmYT7BQ4luK4FNMDCdzU+I6ubJfqy9vb68SMcnmVnjIePl725WD/Lkl51vkBVVhbF5"
-    "KC3dtQN64FOWXPOIMrk9PXaN2n6vl87Vw8t1356SeHzW1ijch7ZnrTwpO4s90OysNVkxBg"
-    "WAGiethK2gVIqApM/mFiaIoXOnUuN3JV2FkdoX2vSjipV1L5dvpcbH9aRFP5SR+gx0dOsG"
-    "uOjSdiCuY+Ph6o7DtzjD75s8bd3651Yp4nCEdDl02RoMImvzqqRpSUlJC/1tvwLG+GNOlo"
-    "TNStOfPfymFiLF8W6ZO+pVpncX1Yt0vVLamAEBuE2CDEBiG2TvvmIcTWcQFDiO3FSBlCbA"
-    "2H2LRGWcdVGwE6GGTbUFK1VtRrBSCWkE6wvPWgj8+fz1qNsZ3GbTEYoQzJP85s7Nuxexro"
-    "5MxzTZIf5iwJ/iRQXQi4pUP3J+eVYvcn5yXBe9WYP8rrbj9K4zoxxWx6+9ET5XRAVdisDt"
-    "VJ1BanE33Q/ZZmkub31UH8eAssE9dltTJ/IkAXp+iq6VWl+VXZzB8hyHSWt6WuuP5gDAJn"
-    "66addWo7er18tSWik8O2+aRAm2AutTFH0JyzaMrdKSko+FPa7E+B7ArIrmirNg/ZFXuaXb"
-    "HZbIHPkuxrOqUFWQLL5oPy7AAlNMNWPStnBQw8c0LEWzRmcyTfcIH8QnAq+j5WYXcs0OPj"
-    "Ml6kYvmDhT7DSc2XA7kuItNmZm65nkbv/YxofhtKxqyO6O+jdlUczJc25IzRPPdwiSEWw3"
-    "TQebMRrVZOAZbUj/KqlF7SUaE1loB16bCUPx0dHR+fHb0+fnN+enJ2dnr+OjLNsk1lNtrl"
-    "1Q/KTEtIIieVVwq4qORmSaZ6ErZmmnrbJLDhPPU1aAaK61GMbZvNSY6eXroRIIba4jaAcP"
-    "3c210AkL7TQUdEa+rjRDbDA8d6ZSyzK/w+lY0Lw4v6r7QwfpS6PxsK4ug04UCt1tU7g2lD"
-    "HwxrEYcSbRCoXqEeiKiPGjMvp7xOo3cG66KFWi5YF7u2LnwLvu76tES1am0CV3naVV6s75"
-    "WYjsXq3v7G8bZsNfqLUj3alxhgvTrrrdHHgg10n1TtC5POcNGOsJx+K/Sy2bJrRa/vHZuS"
-    "AbMWupC6wPaEI8G0PqTTa77hesvX99oTy+ULookcJFqbcslQbcqKGiQmq5g1f3vYybWDSO"
-    "AzdnJBvK/RXHb1fdTRdMP+HdRym08Xk3NOHW6D7pBzU8l+2Gqhs5dHr3pavbr2S0Q70lzU"
-    "8zqT5gI7bjtuL4PLvoMCrmEiQo2VyglYW6ixotPVco3oMJGtzGxWBkdFe/mXMdN1RqT5yo"
-    "N6KFmrt6gT2K77ZbtCFZIeVCGBJRN0IhAwVCF5YVKGKiQNe27JFOftNitJUggBHfTdHh9V"
-    "cYHJXoUuMN0GRyls9SgFfeSyX1e7vrsxHw2ux8Zdj5wI+UuNagknjmmHSDq16ZF7g+g9DU"
-    "Hr7e7OBW+xBsTQJWRTgthERG8tJ556r7CC7jOdeJzs5aaZQs9dcm7Zpa9zLylLnSr6HNYS"
-    "J5l2katEIevnMJVbTLuLjD0x2tjw+lndq3Pja/OBh7421AqjD/3QjlsVgjC0xVcxEKHqrk"
-    "ubXiodck5WBwqrTDmbPkmO3up/T8hC/k9mHBFsjlX+3Dfcz7pDvsyycYuG7vmMMEfw9Drq"
-    "UQzSuQ0UDZrJkKG3zYocu0otjk3hufNRcoovm5DSC0ud09A1ttpx6HldIUwKYVIIk0KYtK"
-    "vxFQiTdlzAECZ9MVKGMCmch96gKgHnoe9gHxGch767SR/OQ+8G51DPPmdigfPQ97wIGpyH"
-    "Duehv/jkFYgPQMXu7cZtwxeA89C7GDK/IC41x73c+FTQdlAem8LLXquiUsVkNBxlKox15E"
-    "6DOWGOYHC0NzLdSJhjjShSydFjhWGkTrh/Tk+ruH9OT4vdP6ot5ZeQn1UNhoPuHWR3I16f"
-    "wnNQi5XX4nNQt6C77kZZakxL3Wnaxdf/A9cBX48="
+    "eJztXXtz27aW/yoY/dN2RjcbvxLfZGdn7MRpvXUeGzvtfeQOBZGQiBVFqARoxbeb774A+B"
+    "DfJmRJpujTmbYJiQNSvwMenDf+HDh0SsWS+s/OAkEn2BZviUcEZf7gFfpz4OM5kX9oGDVE"
+    "A7xYZMeoSwKPPU2I4/GWExNwTTHmIpBX5YgJ9jiRlxzC7YAu4icPztAtozZBLJAj5P+TeZ"
+    "BwsfoPQZwEt2oE5YgL6nlIMKQfQl4jKjjCjhMQzvV9gj3iPFNPdpgtH0396TYfEvr0j5BY"
+    "gk2JnCSQj/rnv+Rl6jvkG+HJXxcza0KJ5+SApo6aQF+3xN1CX/vy5fLtOz1S/YCxZTMvnP"
+    "ur0Ys74TI/HR6G1HmmaNS9KfFJgAVxMlD7oefF/EkuRW8sL4ggJOmrOqsLDpng0FMMG/zn"
+    "JPRtxSekn6T+c/xf8atlhlnWh4831vXFjWUNSvxVr1DgRnzJlktErg3qCwXUn9+jeVeA6K"
+    "sD9YA3v5x9/vHoxU8aAsbFNNA3NVyD75oQCxyRatBXKEtIeBgQywztPNUDUI8xTUFPhqxQ"
+    "X30VCZ4JYh3DeIXpTL59Gc03Lg6q0UzGF3CUL7bOun1kCAdz/M3yiD8VrvzrwYsGSH87+6"
+    "xRPYhQZVIORqLyQ3znUN/KgxvLmTK+N+SbqMY3Q9ILiBsgvbn4242aec75H14Wyh/fn/1N"
+    "ozy/i+9cffzwczI8A/2bq4/nRciFIPOFqMD80q+DPENSwFz+im1h/nxba3qq3uAvhwfHL4"
+    "9Pj14cn8oh+i3TKy8beHL54aYAqCO3RCzKcL6VeAg6J9WYrqgKiDox2bPkDztd0x/Y8sef"
+    "trSaL99fXN+cvf+UW9Jvz24u1J3D3HJOrv5YFCbpJOj3y5tfkPor+sfHDxdFQZ6Ou/nHQL"
+    "0TDgWzfLa0pPjIoJFcTi7lGEuCgAUmoj8lWEswdWz3zIv+w+fPW8h+OapW+Ot7+S/HDoiC"
+    "Y42vJ08JX1CHviBlAkxmGfVUXRhje7bEgWOV7rBDVje2fGt+OC9ewT6eavYoNDV2qUkXOl"
+    "S8cYk9WzC1TVXbfYVBw3vMPjXcstPxLa2+35XdtcQcBWTObomDPLycyPe9GyLOVlaZRF7E"
+    "9tgtCaj8pfyVvGizwOGIeQ4J1Fi/ZO9tdvqv/mgUT2SNyYQFZDQaIuw7seUofyIKF8piHI"
+    "3U30YjtKTCRViZkS6hAfIIviX8oSajH87HpEL+ntNpraayotmMnnK/2bhNCRwpKn89PDw6"
+    "enn4/OjF6cnxy5cnp89TjaV8q0l1Ob/8WWkvOWmQqDP1NmUvhfT2Vfd9ENXZvTj/xZuyuk"
+    "wN7O40u5XgNhOtCcXuDMCeiNY86JZLcIU/6Zz6OLirRz4lK8A/vhOE7yEDmrBUPovsZyRN"
+    "iPPLD2ef/17t9kjGZz+R87/fXJwV0I81HbNVnyGChb/2wjdf87DcH7rcZ+SuMg7Q4LlOKc"
+    "B/0cp/gb0pC6TpMzdBOUfUCw92HumjwxZAHx3W4qxuFbZNOvWxCKu00sZtM0u2phzp2Jre"
+    "kRjplgvniuDJoN55o28P27htIreEgccGa28HcpmnHCQTxHwS+0teIfkcwgXPOEawJ7j2hL"
+    "BQoKVLbRf5isLGPhoTNA0J51XR+u0+6gEOmOj5hsHkHBFE8E0j+GCXPYJ6uvCwXbG51EKe"
+    "ju8T5huLh4LDcB2ZsXceJPnTBPEreNykk2WIwLIzUcmyyHuxxtMe9oQCMF8Xc5vN51TMiV"
+    "+VONO84nOEwIF1OaCVXkMLMCEB1E1Q75j5x6aDButP3h22Mv7YtKXpd83mZMycO2l3OYjL"
+    "vwhXMuU1Go1CTgJp2YxGKi966bI5ogJJHtkk8KV5NhrJeVk8Qt7WE1BRtvg2/oSv/lf/Rh"
+    "qGyqwYY65Mx4mciiNyS4I79OWT0hgi+/HtxdXFzYWK3qt4/TiMUgPCxYyQxZNK8k7X0Uxi"
+    "S7xn1OHaYny5ZxZjvGRMkM+QbBL+NtJx8Dz+5y8V/0n+6SIDMl5fOykQae3yTSl66O89aO"
+    "VZP2jwrB+UPesSfRYGVUZ5PcpZGsDZDGfDSFGBDMJF7cJF8d5tIqqzNFCZU1q86q3M1m1M"
+    "sTsBMeChbccFK/tYokMXVm2VTj3Sear+CYjjkxY4H5/U4qxu5XHWSpm0hKpcavU456n6h7"
+    "Pcs1pue437XkkWS5sLK5W6jPV/X3/8UI11lqbonKa2QP+HPMq3FgHImC7jkHqC+vyZeuxj"
+    "mCsKo5y3oVSYVqxBK0hzNUGxMK2XcQOoBumSL+laxUrrnUnXcSj1fm+SroJo5046Q2MsbF"
+    "cF9ZNai6XLOEnC+ggHBI1ZqGL7sc8l8tQk19KyCxRlV1fV+2/6EV91FYjLAvpvJv/wSs6H"
+    "hfJJqY/IiUcp35SaxWZzwhH1EUaevB1EM6l6FCmjSKAI8EReV2zkz3R5Sej78t3VxOrJEk"
+    "GfR0Yyj8pVlkROzxbEH8a/JPld6pekHQvUg6HKZI9C7lBl8gS3gFwicCRRTHmcIdsAgzum"
+    "8PaJvz5ZEm78Ca+ogLtd5m68bZfZW9+tI0PSC5/srrt11BatPLWKlY2lpwWMGSYtJRSQRV"
+    "Bcw21zNxYBuaUsNEzfyFIB9utiD7VXu8ccaq+g9gpqr6D2ap+T795g2yWX/i32qLS+ahun"
+    "locNmx2otiKwaIaidUkWUS5GLlgg72K0IAFn/g8cLXAglO+TiqFqeYqRwFPljqRRUxwPc4"
+    "FU/zpaXX21gVkjdylZMNuNUvecAC99NAnYPHatyiXs2wSNRtHP10MteXk0erADE8+N0mSS"
+    "8ZsRf4/ruswJv5ODNtJPjqoVf/rePfVZorI7Sj3cKUEPt5vNJxtAs9UU3NMW2J7WQntaRF"
+    "ZLHLMwR0rSJz/CjksLexnXgKB2l3S0LxzrpV2nnEX3W2llYTr0Xm3sF90m3nfQnHJVaSA1"
+    "pViLUkqSKkZ3WRiU9S0DugcoRePQnhHjT25FtY3P7VFVpX3/5EAnezSdzKXVdXf1ikNC0Z"
+    "te4TtWGiLRaIb5igZQb496t3Zy52I+Jo4TQVO3nWcG3bOnk2SgpXf3dvv6GbolquZgiDDX"
+    "vgvtroscIRxNPIbF0SGKMqB45dEzhuQP2OVn5M7Qxw6Oj3UdH1BmuOsyw9ChymdoFN/I0O"
+    "ywwoUt/Sgdcu+8IgJPK/bZsyDANYGNhKCA7q4T/9XzHiPxXyWt/PNfpRjRv4mVRnVapqnk"
+    "ifrkYYJGSuA7apdPR74tqJxuDQbnKTvFYPBXFNnMBfaIFfqCVrT2a+ZzgRTSY7vM51vshY"
+    "Z5EikJ5FoN9zZJwvlM+ELi0OSEX40ZNhvtnje3gnisid0ed5H1sD8N5duiOXOIh7DPVSmV"
+    "E5V7uWwpLXFB/LjISpro0kZzEJ5KBtY2pn3glGDfg30P9j3Y92Dfg30P9j3Y90/IIAD7/k"
+    "mwGez7p8HnGvu+vmFQnXW/g25Bj8PSrfQFctWJuyysbjXfmISyIoOciL3NibgmOLDdQYNr"
+    "JR4xbHasRHkJqnOPHLyGZyUiRBPVMqfpEJ/8IPB+gPcDvB/g/QDvB3g/wPsB3o8nZC6B9+"
+    "NJsBm8H0+Dz+D92Jn3ozsWuMpC8MWg2viObw7vqSyMhrVs8vDRJwhLPIg6MS0qDow6Mqh+"
+    "r6o6cBEGEjLyWvVhoBz56oQjZLvYn6qUBOZ7d4jIlVFhom9u6qjdgzp/V/d5kPtUcmATSf"
+    "tDpHd194hl1GXCJ0v9JMHYTBdE6JNE4dilPTx2KV4sJvZrhgQKD1sUHpJb6lT7COo3nSwN"
+    "7DsP8LpPA+yvZ57lKTulvYN51knzDLT2rXE5q6SY8rlIC5zuMqf3K4TxOEy9R98r2V15dM"
+    "vQvmMBoVP/VxL50y/le+A65SNWe7/EE+0nqKurmReQIiK1SrJrSv58h3hERGrx2fWbs7cX"
+    "g++PaMtKe47rjoPXhPP6joYVA4f32rgpicUjGgODN0uuDUfVbVC9CrrUlqhLHanUSiOSek"
+    "SbjTokpfsManxrjN3NTAuG6X4ZporllefT1garMhS7i1QdbAlUCFOBHWSmNy2cNRmcpwQG"
+    "d5TB5JuQEh17hh3ZC2TQlr1VW3apAIuqcx6amrElFDvM6VGHzd2SbW3sW3eM+o4lNxdudg"
+    "p9nqp/6/nFcQucXxzX4qxuFfKnwsCvSz2u1abyRL1JPN6YQiW/92C9/TZPCfttV/dbFSNd"
+    "x62coQNXY5c5DIdndy5cF3ts1vjs8pTw4XX5w9O8Uj5GM89agewBLrb94a1BLcIE28TSzU"
+    "0McS0RArKFc/+kwkZtusC+MIS2TAnY5rGFeN9G4bxldE0pUKaEpQqx1J3EUmtk7UbAjUOf"
+    "n/LT7uXyvR/p8naTA1y+B/rw5epqUCcyNoL4b2q+98l0PUW6LC1bIL1StDYC9Dvcf5xLum"
+    "kNzPXpGHk/aNVxFDHZu18/Ey89+7EO9GxaxY2csCeCW62P77vLXNHI3Zu2kuDbOmcl5XC7"
+    "hBXyLSqLeIWWqu+BOuchI0ERxzRuD5neVo9PW0dWp6s8dFJVlZFPbFEpLyqvJc7IgXQWSG"
+    "fZltSBdBaIvnTCRQjpLH1nMPh9NuqiZJwKsw0mSwKtPSo2Gb3eBPlWIYJu5NWGRZoQ9SE7"
+    "5Z5GM80hwFwr/GR4MS5YyFaR2p4x6jkiQN0cdZcoC88U9jwV4G6O+54kGtpsvtDx9W1ZXd"
+    "vONcQ8sOYmra9WBGvtjR1b1pveGgMin0dusWcGapEMoC1Dq05OmdCAC0uwGfHNAK4mBpir"
+    "YTaGFuCsg1MIbgbnigDgrJKv8ncY7lg5GgC1DGokGFX7VWaGbJkQ4K0QAUyY6gNZEoC0DC"
+    "n1F2G8lZvAWiQDaMvQslCshW2JDsCtWLcOmS+YIL59Zxn2f68g7YNfYRc1i1F42NCpnqcC"
+    "v3pzzh9fNdJ4cPpOTYOO/YT5/kye/ELrVlOViwDzMCCDyoyU5OawORGFRMNapp+cJU07ly"
+    "7TjTYVuerPOfPZ0kfjO4SRi7mLsMd88hr5TKDUCZf2OlFZIuq4UhbMysko23kEJJ5sywW6"
+    "ncQTHo7/l9gVXv0GD/OKBBp8tvAtx3hZ6mNaA+eUrodgb76Y3bxhwAObBXQb4JNWmuRJgy"
+    "Z5UtYkddl/hVFUXxa7ooCi2OYY4RpFsWMyDddpfJmlgzyojuZBpRrXOrmMBVqoeu4ap0um"
+    "5GNZOKtakUobJ1dK0mTlrOoxWhs6mp3SolCk0XkFKkeqyl5pGAlmx36ZHZDvPoB8d1ADIN"
+    "8dGAydbZ4Yl6GzzYaLG/T/S3DWe3yS8T3092wlcrgImDpvqKKbRcMpUBma/gVoD1rBfNAA"
+    "80EZZlUFLE0bYYUBLUNdn2VfpOsD3LvOs7ddYs94ODfBPUsDmPe2tmFBfEfBthvBsvHo0x"
+    "8h9qi4s7jNgopd8p3HcM36LlEWQJ8o0l4t87cfv5xfXaBPny/eXF5fxq76VIHUN9UleYFG"
+    "mQmfL86uirlN3Fq13c5jfc6YR7Bf41jK0hWQHkvCba3v9MpuoT7/+PEqJ1HOL4si48v78w"
+    "u52H/KQ152fkCf1s6FpKB6GzrLdSCn7AGndJVy+jbaGap9Pl83N89d94b61WdLjzhT8pbZ"
+    "4bz2rO7ysGFzuGqWEFhOTNE+bCXtAiRUj6bouDE0x3c6da4yclU7WLVzulFNntQrqXw7fX"
+    "J2JBbRXH7SQzQacYID27VuiS1YMBoNVfad7aJPkdS4/p8rnZgXCsLRJGBzJKjwyFdfdZGS"
+    "nBLyZ71KTvtmSIOOXKKm5ix6K58JV74s0meBS7XO4fo474CqKamAEBuE2CDEBiG2XvvmIc"
+    "TWcwZDiO3JcBlCbBsOsWmN0sRVmxL0MMi2paRqragbBSBWJL1AeedBnwi/CDWDtV2k22Ew"
+    "QhmS/7HwcGTH7mmgk7MwsEl1mLMh+JOj6kPArRi6Pz5tFbs/Pm0I3qub1avctPyoSNcLEb"
+    "Pt8qNbyumYqrCZCdR5qh2KE7b0Iw/wPkY2IX68C5RJEDCjzJ+UoI8ium16VWN+VTnzRwgy"
+    "X1SV1NX3H8yQwOm7RWedKkc3y1dbUfRy2W4+KdAjmEttzBe04rSaZndKgRT8KV32p0B2BW"
+    "RXdFWbh+yKPc2u2G62wGcJ9hWd05osgdXtYXN2gGKa5amRrbMCxqE9I+IVctkSyTe8Q1Ej"
+    "OBV9d1XYHQs0Gq3iRSqWP77TpzwpeTmW+yKyPWZXtuvZ6NwPiOZ3oWXM/RH9fdSu6oP50o"
+    "ZcMFrlHm4wxDI0PXTebEWrlSLAkfpRVZfSczqttcZyZH06LOWvh4dHRy8Pnx+9OD05fvny"
+    "5PR5apqVbzXZaOeXPyszLceJilReyeC6lpsNmep5sjXT1LvGgS3nqa8BM0BsBjH2PLYkFX"
+    "p6YyFAhmqHZQDJ/rm3VQCQvtNDR0Rn+uOkNsMXjvXO2GRXRGNaGxdWmI6/18L4Rer+bCKI"
+    "r9OEY7Vad++MxYY+OtYhPiXaIFCjEj0Q0YjKZWFFe52NzgzWRQe1XLAuHtu6iCx40/1pRd"
+    "WpvQlc5UVXeb2+12A61qt7+xvH27HVGG1KZrCvaAD19qh3Rh+LC+g+qd4XNl3guoqwinH3"
+    "6GWL1dCWXt9rNidj5tzpRuoCezOOBNP6kE6v+YHrkq/X2hPL5QuimVwkWpsKyEQVZaU3JE"
+    "1ZMdvs9Kre7FKXgrnUkR9B3MhdV4Hp+dStON8dyr72sOwLgoMbTXxXH5OJWpyM76FKvPnc"
+    "MimgTLCNh0OCTitjY6dd0Z4evOppZk3wVxTdyIlRz+tNTgyU5/bcuAb/fg8ZbGBPQkOW1t"
+    "laO2jIonPbKi3uJOutycZWBkdL4/p3l+mmJNI25XHzlLKJXDcIbNf9sl2hZckAWpbAlgk6"
+    "ETAYWpY8MS5Dy5INe27JHFeVpjVkNCQEPfTdHh22cYHJUbUuMH0Pzl3Y6bkL+nzmqAm3ub"
+    "uxmhpcjxt3PXIi5I+aGjEnS9MNlvSqQpKH4/Q9LUHNSsEriXfYMGISELItRmwjoreWE0+9"
+    "V9Ju94FOPE72ssKm1nOXly2P6evcS8gKR5A+BLXcsad9xCrX9fohSFV23u4jYreMbmx5/a"
+    "bm6t362n7g4UIbarXRh4vEjrsvBGFpi69lIEI1aZc2vVQ6pExWpw+rtDqP3kqMXuk/z8id"
+    "/JcsOCLYdlWy3Q88TqmLeFaOW2xozgeEOeKnm6hHGZLeVVts0EyGDL1dtu94rDzkjAivlE"
+    "d5Ed8kkIobi8nR6Zq23dnpVUMhTAphUgiTQpi0r/EVCJP2nMEQJn0yXIYwKRyevkFVAg5P"
+    "f4Q6Ijg8/fGEPhye3g/Mofl9hWCBw9P3vGMaHJ4Oh6c/+eQViA9Ae+/dxm2TF4DD0/sYMj"
+    "8jAbXdQWV8Kr43bI5N4dWo+6JS9WBsOMpUG+uoFIMVYY54cXQ3Mr2RMMcaUaSGc8pqw0i9"
+    "cP+cnLRx/5yc1Lt/1L2CX0J+VgYIx8N7iO5WvD61h6bWK6/1h6buQHd9HGVpY1rqo6ZdfP"
+    "9/6GdjQg=="
 )

@@ -1,4 +1,4 @@
-"""The table of the audit trail."""
+"""The tables of the audit trail, and of what seals it."""
 
 from __future__ import annotations
 
@@ -31,3 +31,62 @@ class AuditLog(Model):
 
     class Meta:
         table = "audit_logs"
+
+
+class AuditSeal(Model):
+    """A batch of records whose digests are bound together, and bound to the seal before.
+
+    ``horizon``: what is dated before it and comes in a later seal was inserted afterwards.
+    ``running``: the transactions that were open, whose records are still to come.
+    """
+
+    number = fields.BigIntField(primary_key=True, generated=False)
+    created_at = fields.DatetimeField()
+    horizon = fields.DatetimeField(null=True)
+    newest = fields.DatetimeField(null=True)
+    running = fields.TextField()
+    records = fields.IntField()
+    root = fields.BinaryField()
+    previous = fields.BinaryField()
+    head = fields.BinaryField()
+    key_id = fields.CharField(max_length=200, null=True)
+    algorithm = fields.CharField(max_length=32)
+    signature = fields.BinaryField(null=True)
+
+    class Meta:
+        table = "audit_seals"
+
+
+class AuditLeaf(Model):
+    """What a seal holds of one record: digests, and the salts without which none can be guessed."""
+
+    record_id = fields.UUIDField(primary_key=True)
+    seal = fields.BigIntField()
+    place = fields.IntField()
+    created_at = fields.DatetimeField()
+    content = fields.BinaryField()
+    leaf = fields.BinaryField()
+    commitments = fields.BinaryField()
+    salts = fields.BinaryField()
+
+    class Meta:
+        table = "audit_leaves"
+
+
+class AuditCheckpoint(Model):
+    """What was removed lawfully, so that the rest still verifies: records older than
+    ``removed_before``, and the seals up to ``seal`` with all their leaves."""
+
+    number = fields.BigIntField(primary_key=True, generated=False)
+    created_at = fields.DatetimeField()
+    removed_before = fields.DatetimeField()
+    seal = fields.BigIntField()
+    seal_head = fields.BinaryField()
+    records = fields.BigIntField()
+    head = fields.BinaryField()
+    key_id = fields.CharField(max_length=200, null=True)
+    algorithm = fields.CharField(max_length=32)
+    signature = fields.BinaryField(null=True)
+
+    class Meta:
+        table = "audit_checkpoints"

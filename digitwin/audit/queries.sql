@@ -106,3 +106,51 @@ SELECT EXISTS (SELECT FROM {name} WHERE created_at >= $1)
 -- name: drop_partition
 -- A month at once, without a DELETE for each record.
 DROP TABLE {name}
+
+
+-- name: hold_sealing
+-- An erasure and a seal must not pass each other: the seal would hold what the erasure has removed.
+SELECT pg_advisory_xact_lock(hashtextextended('digitwin.audit_seals', 0))
+
+-- name: permission
+-- What a transaction has allowed itself so far, to be put back as it was.
+SELECT coalesce(current_setting('digitwin.allow_hard_delete', true), '')
+
+-- name: permit
+-- For the rest of this transaction at most.
+SELECT set_config('digitwin.allow_hard_delete', $1, true)
+
+-- name: pseudonymise
+-- A person leaves some records, which move rather than change: their key holds user_id, and no
+-- UPDATE of it passes. With what was theirs go the salts of its commitments; the seals hold on.
+WITH theirs AS (
+    SELECT user_id, id FROM audit_logs WHERE {whose} LIMIT $4
+), gone AS (
+    DELETE FROM audit_logs AS record USING theirs
+    WHERE record.user_id = theirs.user_id AND record.id = theirs.id
+    RETURNING record.*
+), judged AS (
+    SELECT *, user_id = $1 AS is_about, coalesce(actor_id = $1, false) AS is_by,
+           user_id = $1 OR coalesce(resource_id = $2, false) AS is_named,
+           coalesce(actor_id = $1, user_id = $1) AS is_from
+    FROM gone
+), moved AS (
+    INSERT INTO audit_logs (user_id, id, action, resource, resource_id, actor_id, result,
+                            ip_address, user_agent, metadata, created_at)
+    SELECT CASE WHEN is_about THEN $3 ELSE user_id END, id, action, resource,
+           CASE WHEN NOT is_named THEN resource_id END,
+           CASE WHEN is_by THEN $3 ELSE actor_id END, result,
+           CASE WHEN NOT is_from THEN ip_address END,
+           CASE WHEN NOT is_from THEN user_agent END,
+           CASE WHEN is_named THEN '{{}}'::jsonb ELSE metadata END, created_at
+    FROM judged
+), unsalted AS (
+    UPDATE audit_leaves AS leaf
+    SET salts = CASE WHEN is_about THEN $5::bytea ELSE substr(salts, 1, 16) END
+             || CASE WHEN is_by THEN $5 ELSE substr(salts, 17, 16) END
+             || CASE WHEN is_named THEN $5 ELSE substr(salts, 33, 16) END
+             || CASE WHEN is_from THEN $5 || $5 ELSE substr(salts, 49, 32) END
+             || CASE WHEN is_named THEN $5 ELSE substr(salts, 81, 16) END
+    FROM judged WHERE leaf.record_id = judged.id
+)
+SELECT count(*) FROM gone

@@ -324,6 +324,9 @@ IMPERSONAL: Final[Mapping[str, str]] = MappingProxyType(
     {
         "aerich": "which migrations there were",
         "digitwin_schema": "which version the schema has",
+        "audit_seals": "digests of the trail, and signatures",
+        "audit_leaves": "salted digests of the trail's records; the salts of the erased are gone",
+        "audit_checkpoints": "what was removed of the trail when its time was over",
         "cache_invalidations": "what was emptied when; a person stands there as a hash, for a day",
         "cache_usage": "counts by store and hour",
         "erasures": "who was erased, as a hash",

@@ -23,6 +23,9 @@ BY_THEIR_OWN_KEYS = {"users", "user_emails", "user_keys", "rate_limits", "rate_l
 SERVICE = {"aerich", "digitwin_schema", "cache_invalidations", "cache_usage"} | {
     "erasures",
     "artifact_deletions",
+    "audit_seals",
+    "audit_leaves",
+    "audit_checkpoints",
 }
 
 _TABLES = """
