@@ -9,11 +9,12 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from digitwin.cache import shelf as shelves
+from digitwin.cache import fields, shelf as shelves
 from digitwin.cache.repository import CacheRepository
 from digitwin.database import Database, connect
 from digitwin.testing import DatabaseFactory
 from tests.integration.cache.conftest import Factory, remembered, until
+from tests.integration.cache.test_listener import trusted
 
 Open = Callable[..., Awaitable[Database]]
 
@@ -168,9 +169,9 @@ async def test_who_remembers_an_entry_hears_that_it_went(
     await cache.responses.set("new", 1)
     await remembered(cache, "old")
     assert (await db.cache.make_room())["responses"] == 1
-    async with asyncio.timeout(5):
-        while await cache.responses.get("old") is not None:
-            pass
+    place = fields.place("old", None, "owner")
+    await until(lambda: cache._memory.get("responses", place) is None)
+    assert trusted(cache)  # it was told, not cut off
 
 
 async def test_upkeep_sees_to_it(bounded: Open, raw: asyncpg.Connection) -> None:
