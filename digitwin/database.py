@@ -19,6 +19,8 @@ from typing_extensions import Unpack
 from digitwin import embedded, roles, upkeep
 from digitwin.audit.repository import AuditLogRepository
 from digitwin.cache.repository import CacheRepository
+from digitwin.consents.expiry import deactivate_expired
+from digitwin.consents.repository import ConsentRepository
 from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.errors import DigiTwinError
 from digitwin.health import Health, PoolHealth
@@ -35,7 +37,7 @@ from digitwin.keys.table import TableKeyStore
 from digitwin.knowledge.repository import KnowledgeDocumentRepository
 from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
 from digitwin.limits.repository import RateLimitRepository
-from digitwin.personal import Personal, ServiceScope, UserScope
+from digitwin.personal import ALLOWED, Personal, ServiceScope, UserScope
 from digitwin.privacy.repository import Privacy
 from digitwin.settings import Settings, load_settings
 from digitwin.upkeep import Caretaker, MaintenanceReport, Progress
@@ -129,6 +131,7 @@ class Database:
     faces: FaceModelRepository
     sessions: ConversationSessionRepository
     documents: KnowledgeDocumentRepository
+    consents: ConsentRepository
     cache: CacheRepository
     limits: RateLimitRepository
     audit: AuditLogRepository
@@ -160,6 +163,7 @@ class Database:
         personal = Personal(unbound, self.cache, self.keys, None)
         self.users, self.voices, self.faces = personal.users, personal.voices, personal.faces
         self.sessions, self.documents = personal.sessions, personal.documents
+        self.consents = personal.consents
         core.client.deleter = self._deleter
         self._caretaker = Caretaker(self.maintain, core.settings.maintenance_interval)
         self._caretaker.start()
@@ -254,7 +258,12 @@ class Database:
             progress: told each step as it begins.
         """
         return await upkeep.maintain(
-            self._core, cache=self.cache, limits=self.limits, audit=self.audit, progress=progress
+            self._core,
+            cache=self.cache,
+            limits=self.limits,
+            audit=self.audit,
+            consents=partial(deactivate_expired, ALLOWED),
+            progress=progress,
         )
 
     async def health(self) -> Health:

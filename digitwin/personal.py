@@ -16,6 +16,8 @@ from typing_extensions import Unpack
 
 from digitwin.audit.repository import AuditLogRepository
 from digitwin.cache.repository import CacheRepository
+from digitwin.consents.repository import ConsentRepository
+from digitwin.consents.statements import Allowed
 from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.kernel import scopes
 from digitwin.kernel.acting import ActingAs, Who
@@ -24,8 +26,12 @@ from digitwin.kernel.inputs import line, validate
 from digitwin.kernel.transactions import outside
 from digitwin.keys.ring import KeyRing
 from digitwin.knowledge.repository import KnowledgeDocumentRepository
+from digitwin.likeness.models import FaceModel, VoiceModel
 from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
 from digitwin.users.repository import UserRepository
+
+ALLOWED: Allowed = {"voice": VoiceModel, "face": FaceModel}
+"""What may be active by which consent."""
 
 _REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, line(500)])
 
@@ -47,6 +53,7 @@ class Personal:
         self.users = UserRepository(core, scope=user_id, cache=cache)
         self.voices = VoiceModelRepository(core, keys, scope=user_id)
         self.faces = FaceModelRepository(core, keys, scope=user_id)
+        self.consents = ConsentRepository(core, ALLOWED, scope=user_id)
         self.sessions = ConversationSessionRepository(core, scope=user_id)
         self.documents = KnowledgeDocumentRepository(core, scope=user_id, cache=cache)
 

@@ -28,7 +28,7 @@ JITTER = 0.1
 
 Progress = Callable[[str], None]
 """Told each of the ``STEPS`` as it begins, in words for a person."""
-STEPS = 5
+STEPS = 6
 
 
 class ExpiringCache(Protocol):
@@ -67,6 +67,8 @@ class MaintenanceReport:
     """Records removed that were past their retention."""
     audit_partitions: int = 0
     """Months made ready for records to come."""
+    expired_consents: int = 0
+    """People whose voice or face was deactivated, since their consent to it had ended."""
     duration_seconds: float = 0.0
 
 
@@ -76,6 +78,7 @@ async def maintain(
     cache: ExpiringCache,
     limits: SpentLimits,
     audit: MonthlyTrail,
+    consents: Callable[[Core], Awaitable[int]],
     progress: Progress = log.debug,
 ) -> MaintenanceReport:
     """Do all upkeep once. A step that fails does not keep the others from being done.
@@ -93,9 +96,12 @@ async def maintain(
     records = await steps.do(
         "audit records past their time", audit.purge(settings.audit_retention), 0
     )
+    expired = await steps.do("expired consents", consents(core), 0)
     if steps.failure is not None:
         raise steps.failure
-    return MaintenanceReport(rows, evicted, buckets, records, months, time.perf_counter() - started)
+    return MaintenanceReport(
+        rows, evicted, buckets, records, months, expired, time.perf_counter() - started
+    )
 
 
 class _Steps:

@@ -76,8 +76,8 @@ CREATE TABLE consents (
     PRIMARY KEY (user_id, id),
     CONSTRAINT fk_consents__user_id FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
     CONSTRAINT ck_consents__purpose CHECK (purpose IN ('voice', 'face', 'recording')),
-    CONSTRAINT ck_consents__evidence CHECK (jsonb_typeof(evidence) = 'object'),
-    CONSTRAINT ck_consents__expires_at CHECK (expires_at > granted_at),
+    CONSTRAINT ck_consents__evidence CHECK (jsonb_typeof(evidence) IN ('object', 'string')),
+    CONSTRAINT ck_consents__expires CHECK (expires_at > granted_at),
     CONSTRAINT ck_consents__withdrawn_at CHECK (withdrawn_at >= granted_at)
 );
 CREATE UNIQUE INDEX uq_consents__purpose ON consents (user_id, purpose) WHERE withdrawn_at IS NULL;

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
-from tortoise import fields
+from tortoise import BaseDBAsyncClient, fields
 from tortoise.fields.db_defaults import Now
 
+from digitwin.errors import InvalidStateError
 from digitwin.kernel.base import Model
 from digitwin.kernel.ids import uuid7
 
@@ -23,6 +25,7 @@ class Consent(Model):
     ``withdrawn_at`` is when it was withdrawn, or when a new one took its place.
     """
 
+    resource: ClassVar[str] = "consent"
     create_through: ClassVar[str] = _GRANT
     change_through: ClassVar[dict[str, str]] = {
         "purpose": _GRANT,
@@ -38,10 +41,26 @@ class Consent(Model):
     )
     user_id: UUID
     purpose = fields.CharField(max_length=16)
-    evidence: fields.Field[dict[str, Any]] = fields.JSONField()
+    evidence: fields.Field[dict[str, Any] | str] = fields.JSONField()
     granted_at = fields.DatetimeField(db_default=Now())
     expires_at = fields.DatetimeField(null=True)
     withdrawn_at = fields.DatetimeField(null=True)
 
     class Meta:
         table = "consents"
+
+    async def save(
+        self,
+        using_db: BaseDBAsyncClient | None = None,
+        update_fields: Iterable[str] | None = None,
+        force_create: bool = False,
+        force_update: bool = False,
+    ) -> None:
+        """Refused: a consent is given and withdrawn through the repository, and kept as it was.
+
+        Raises:
+            InvalidStateError: it names the methods.
+        """
+        raise InvalidStateError(
+            f"A consent is kept as it was given: {_GRANT}, db.consents.withdraw(user_id, purpose=…)"
+        )

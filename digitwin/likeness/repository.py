@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from uuid import UUID
 
 from typing_extensions import Unpack
 
-from digitwin.errors import InvalidInputError, InvalidStateError
+from digitwin.errors import ConsentRequiredError, InvalidInputError, InvalidStateError
 from digitwin.kernel.core import operation, streaming
 from digitwin.kernel.inputs import validate
 from digitwin.kernel.paging import Page
@@ -45,10 +45,12 @@ queries = load(__package__)
 class LikenessRepository(SensitiveRepository[M]):
     """What voice and face models have in common.
 
+    One may be active only while its owner's consent to that is in force (``db.consents``).
     Deleting the active model leaves its owner without one. The deleted row remembers that it
     was active: ``restore`` makes it so again, unless another has become active since.
     """
 
+    purpose: ClassVar[str]
     new, changes, filters = NEW, CHANGES, FILTERS
 
     @operation
@@ -64,6 +66,7 @@ class LikenessRepository(SensitiveRepository[M]):
             NotFoundError: the user is missing or deleted.
             AlreadyExistsError: the id is taken.
             InvalidStateError: ``is_active`` without ``status="ready"``.
+            ConsentRequiredError: ``is_active`` without the person's consent.
         """
         if fields.get("is_active") is not True:
             return await self._create(id, fields)
@@ -168,6 +171,7 @@ class LikenessRepository(SensitiveRepository[M]):
         Raises:
             NotFoundError: there is no such model for this caller.
             InvalidStateError: it is not ready.
+            ConsentRequiredError: its owner's consent is not in force.
         """
         model = await self._get(id, None)
         return await self._activate(model.user_id, model.id)
@@ -187,7 +191,10 @@ class LikenessRepository(SensitiveRepository[M]):
 
     @operation
     async def active_for(self, user_id: UUID | str | None = None) -> M | None:
-        """The person's active model, or None; ``user_id`` may be left out under ``for_user``."""
+        """The person's active model, or None; ``user_id`` may be left out under ``for_user``.
+
+        None also from the moment at which the person's consent ends.
+        """
         owner = self._require_owner(user_id)
         record = await self._core.db.fetchrow(self._sql("active_for"), owner)
         return None if record is None else await self._open(self._row(record))
@@ -196,7 +203,8 @@ class LikenessRepository(SensitiveRepository[M]):
     async def restore(self, id: UUID | str) -> M:
         """Take a deletion back; atomic.
 
-        A model that was active when it was deleted is active again, unless another is by now.
+        A model that was active when it was deleted is active again, unless another is by now,
+        or the person's consent is not in force any more.
 
         Raises:
             NotFoundError: there is none, or it is not deleted.
@@ -212,6 +220,8 @@ class LikenessRepository(SensitiveRepository[M]):
         db = self._core.db
         async with self._core.transaction():
             await self._wait_turn(user_id)
+            if await db.fetchval(self._sql("agreed"), user_id) is None:
+                raise self._no_consent(user_id)
             await db.execute(self._sql("retire"), user_id, id, *parameters())
             record = await db.fetchrow(
                 self._sql("activate"), user_id, id, *parameters(), write=True
@@ -224,6 +234,14 @@ class LikenessRepository(SensitiveRepository[M]):
                     status=model.status,
                 )
             return await self._open(self._row(record))
+
+    def _no_consent(self, user_id: UUID) -> ConsentRequiredError:
+        return ConsentRequiredError(
+            f"The person has not agreed that a {self.noun} is active, or not any more:"
+            f' db.consents.grant(user_id, purpose="{self.purpose}", evidence=…)',
+            purpose=self.purpose,
+            user_id=str(user_id),
+        )
 
     async def _wait_turn(self, user_id: UUID) -> None:
         await self._core.db.execute(self._sql("one_at_a_time"), user_id)
@@ -249,14 +267,15 @@ class LikenessRepository(SensitiveRepository[M]):
             )
 
     def _sql(self, name: str) -> str:
-        return _statement(self.model, name)
+        return _statement(self.model, self.purpose, name)
 
 
 @cache
-def _statement(model: type[Any], name: str) -> str:
+def _statement(model: type[Any], purpose: str, name: str) -> str:
     """A named query for one of the two tables."""
     sql: str = queries[name]
     for mark, text in (
+        ("{purpose}", purpose),
         ("{table}", model._meta.db_table),
         ("{model}", columns(model)),
         ("{t_model}", columns(model, "t.")),
@@ -270,13 +289,13 @@ def _statement(model: type[Any], name: str) -> str:
 class VoiceModelRepository(LikenessRepository[VoiceModel]):
     """The voices a twin can speak with."""
 
-    model, noun = VoiceModel, "voice model"
+    model, noun, purpose = VoiceModel, "voice model", "voice"
 
 
 class FaceModelRepository(LikenessRepository[FaceModel]):
     """The faces a twin can show."""
 
-    model, noun = FaceModel, "face model"
+    model, noun, purpose = FaceModel, "face model", "face"
 
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from digitwin.consents.fields import Purpose
 from digitwin.conversations.fields import NewTurn
 from digitwin.database import Database
 from digitwin.seeding.data import ADA, AUDIT, BEN, DOCUMENTS, FACES, SESSIONS, USERS, VOICES, Row
@@ -34,8 +35,10 @@ async def seed(db: Database) -> Seeded:
         AlreadyExistsError: somebody else has one of the two e-mails.
     """
     async with db.transaction():
+        users = await _ensured(db.users, USERS)
+        await _agreed(db)
         return Seeded(
-            users=await _ensured(db.users, USERS),
+            users=users,
             voice_models=await _ensured(db.voices, VOICES),
             face_models=await _ensured(db.faces, FACES),
             documents=await _ensured(db.documents, DOCUMENTS),
@@ -55,6 +58,14 @@ async def _ensured(repository: Any, rows: list[Row]) -> int:
         elif found.deleted_at is not None:
             await repository.restore(row["id"])
     return made
+
+
+async def _agreed(db: Database) -> None:
+    """Ada has agreed to the voice and the face that she shows."""
+    purposes: tuple[Purpose, ...] = ("voice", "face")
+    for purpose in purposes:
+        if await db.consents.in_force(ADA, purpose=purpose) is None:
+            await db.consents.grant(ADA, purpose=purpose, evidence={"form": "made up"})
 
 
 async def _with_sessions(db: Database) -> dict[str, int]:

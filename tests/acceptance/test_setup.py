@@ -92,6 +92,7 @@ async def test_the_services_user_does_all_that_a_service_does(place: Place) -> N
         everybody = db.for_service(reason="sign-up")
         ada = await everybody.users.create(email="ada@example.com", name="Ada")
         me = db.for_user(ada.id)
+        await me.consents.grant(purpose="voice", evidence="said so")
         await me.voices.create(name="Warm", status="ready", is_active=True)
         document = await me.documents.create(title="Opening hours", content="From nine to six.")
         session = await me.sessions.start(participant=digitwin.Participant("guest", "web-1"))

@@ -51,7 +51,11 @@ def test_every_public_method_is_explained(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["users", "voices", "faces", "sessions", "documents", "cache", "limits", "audit"]
+    "name",
+    [
+        *("users", "voices", "faces", "sessions", "documents", "consents", "keys"),
+        *("cache", "limits", "audit"),
+    ],
 )
 def test_every_method_of_a_repository_is_explained(name: str) -> None:
     module = sys.modules[digitwin.Database.__module__]

@@ -95,6 +95,7 @@ async def test_every_kind_of_work_leaves_a_connection_as_it_was(two: Database) -
     before = await state(two)
     ada = await two.users.create(email="ada@example.com", name="Ada")
     async with two.transaction():
+        await two.consents.grant(ada.id, purpose="voice", evidence="said so")
         await two.voices.create(user_id=ada.id, name="Voice", status="ready", is_active=True)
         async with two.transaction():
             await two.documents.create(user_id=ada.id, title="A", content="b")

@@ -27,14 +27,22 @@ def models(digitwin_db: Database, kind: str) -> Any:
     return getattr(digitwin_db, kind)
 
 
+async def person(db: Database, name: str) -> User:
+    """Somebody who has agreed to a voice and a face."""
+    user = await db.users.create(email=f"{name}@example.com", name=name)
+    await db.consents.grant(user.id, purpose="voice", evidence={"form": 1})
+    await db.consents.grant(user.id, purpose="face", evidence={"form": 1})
+    return user
+
+
 @pytest.fixture
 async def ada(digitwin_db: Database) -> User:
-    return await digitwin_db.users.create(email="ada@example.com", name="Ada")
+    return await person(digitwin_db, "Ada")
 
 
 @pytest.fixture
 async def bob(digitwin_db: Database) -> User:
-    return await digitwin_db.users.create(email="bob@example.com", name="Bob")
+    return await person(digitwin_db, "Bob")
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ OF_A_PERSON: list[Any] = [
 async def furnish(db: Database, name: str = "Ada") -> User:
     """Somebody with one of everything, each of which says whose it is."""
     user = await db.users.create(email=f"{name}@example.com", name=name)
+    await db.consents.grant(user.id, purpose="voice", evidence="said so")
     voice = await db.voices.create(user_id=user.id, name=name, status="ready", is_active=True)
     await db.faces.create(user_id=user.id, name=name)
     await db.documents.create(user_id=user.id, title=name, content="From nine.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from tortoise.expressions import F, Q, RawSQL, Subquery
@@ -51,11 +51,16 @@ class World:
         await self.db.users.delete(self.bob.id)
 
 
+PURPOSES: tuple[Literal["voice", "face"], ...] = ("voice", "face")
+
+
 @pytest.fixture
 async def world(digitwin_db: Database) -> World:
     db = digitwin_db
     ada = await db.users.create(email="ada@example.com", name="Ada")
     bob = await db.users.create(email="bob@example.com", name="Bob")
+    for purpose in PURPOSES:
+        await db.consents.grant(ada.id, purpose=purpose, evidence="said so")
     voice = await db.voices.create(
         user_id=ada.id, name="Low", status="ready", is_active=True, quality_score=0.5
     )

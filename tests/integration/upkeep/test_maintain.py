@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
 import digitwin
+from digitwin.consents.expiry import deactivate_expired
 from digitwin.database import Database
 from digitwin.errors import QueryTimeoutError
 from digitwin.kernel.core import Core
+from digitwin.personal import ALLOWED
 from digitwin.upkeep import STEPS, MaintenanceReport, maintain
 
 AGE = "now() - interval '400 days'"
@@ -101,7 +104,14 @@ class Trail:
 
 
 async def once(core: Core, db: Database, trail: Trail, told: list[str]) -> MaintenanceReport:
-    return await maintain(core, cache=db.cache, limits=db.limits, audit=trail, progress=told.append)
+    return await maintain(
+        core,
+        cache=db.cache,
+        limits=db.limits,
+        audit=trail,
+        consents=partial(deactivate_expired, ALLOWED),
+        progress=told.append,
+    )
 
 
 async def test_every_step_is_told_as_it_begins(digitwin_db: Database) -> None:
