@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -155,7 +156,7 @@ class Database:
         self.audit = AuditLogRepository(core)
         self.keys = KeyRing(
             core,
-            key_service or master.service_of(core.settings, server.home if server else None),
+            key_service or master.service_of(core.settings, _embedded_home(core, target, server)),
             key_store or _key_store(core),
         )
         self.privacy = Privacy(core, keys=self.keys, trail=self.audit)
@@ -337,6 +338,13 @@ class Database:
 
     def __repr__(self) -> str:
         return f"<digitwin.Database {self._target.display}>"
+
+
+def _embedded_home(
+    core: Core, target: dsn.Target, server: embedded.EmbeddedServer | None
+) -> Path | None:
+    """Where the embedded server's master key is, also for whoever was given its address."""
+    return server.home if server else embedded.home_of(target, core.settings.home)
 
 
 def _key_store(core: Core) -> KeyStore:

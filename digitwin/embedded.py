@@ -97,6 +97,18 @@ async def running(home: Path) -> Target | None:
     return await asyncio.to_thread(_running, home)
 
 
+def home_of(target: Target, home: Path) -> Path | None:
+    """The folder, where an address leads to its server, as ``digitwin db url`` prints it."""
+    home = home.expanduser().resolve()
+    if target.host is None or not target.host.startswith("/"):
+        return None
+    try:
+        port, socket = (home / "data" / "postmaster.pid").read_text("utf-8").splitlines()[3:5]
+    except (OSError, ValueError):
+        return None
+    return home if (socket, port) == (target.host, str(target.port)) else None
+
+
 class _Claims:
     """This process's claims on one folder; to other processes, all of them are one lock."""
 

@@ -1,0 +1,82 @@
+"""``digitwin keys``: a master key made, changed, and what was plain encrypted."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import digitwin
+from digitwin.cli.app import app
+from digitwin.database import Database
+from digitwin.keys import master
+from digitwin.settings import master_key_bytes
+
+Cli = Callable[..., Awaitable[Result]]
+
+
+def test_a_key_is_printed_that_can_be_used() -> None:
+    printed = CliRunner().invoke(app, ["keys", "generate"]).stdout.strip()
+    assert len(master_key_bytes(printed)) == 32
+    said = json.loads(CliRunner().invoke(app, ["keys", "generate", "--json"]).stdout)
+    assert master_key_bytes(said["master_key"]) != master_key_bytes(printed)
+
+
+def test_a_key_file_is_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "key"
+    result = CliRunner().invoke(app, ["keys", "generate", "--file", str(path)])
+    assert result.exit_code == 0
+    [key] = master.read(path)
+    again = CliRunner().invoke(app, ["keys", "generate", "--file", str(path)])
+    assert again.exit_code == 1
+    assert "exists" in again.stderr
+    assert master.read(path) == [key]
+    assert os.listdir(path.parent) == ["key"]
+
+
+async def test_a_rotation_is_counted(
+    digitwin_db: Database, digitwin_url: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = os.environ["DIGITWIN_MASTER_KEY"]
+    ada = await digitwin_db.users.create(email="ada@example.com", name="Ada")
+    made = await digitwin_db.voices.create(user_id=ada.id, name="A", checksum="sha256:1")
+    monkeypatch.setenv("DIGITWIN_MASTER_KEY", master.generate())
+    refused = await cli("keys", "rotate")
+    assert refused.exit_code == 1
+    assert "DIGITWIN_MASTER_KEYS_RETIRED" in refused.stderr
+    monkeypatch.setenv("DIGITWIN_MASTER_KEYS_RETIRED", old)
+    said = json.loads((await cli("keys", "rotate", "--json")).stdout)
+    assert said == {"rewrapped": 1, "current": 0}
+    monkeypatch.delenv("DIGITWIN_MASTER_KEYS_RETIRED")
+    async with digitwin.connect(digitwin_url, migrate="skip") as db:
+        assert (await db.voices.get(made.id)).checksum == "sha256:1"
+
+
+async def test_what_was_plain_is_encrypted_and_counted(digitwin_db: Database, cli: Cli) -> None:
+    ada = await digitwin_db.users.create(email="ada@example.com", name="Ada")
+    for _ in range(3):
+        await digitwin_db.faces.create(user_id=ada.id, name="A")
+    await digitwin_db._core.db.execute("UPDATE face_models SET checksum = 'sha256:1'")
+    said = json.loads((await cli("keys", "encrypt", "--json")).stdout)
+    assert said == {"voices": 0, "faces": 3}
+    assert [face.checksum async for face in digitwin_db.faces.stream()] == ["sha256:1"] * 3
+    assert "0  face models" in (await cli("keys", "encrypt")).stdout
+
+
+async def test_the_embedded_servers_key_is_found_by_its_address_too(tmp_path: Path) -> None:
+    async with digitwin.connect(home=tmp_path, embedded="always", master_key=None) as db:
+        ada = await db.users.create(email="ada@example.com", name="Ada")
+        made = await db.voices.create(user_id=ada.id, name="A", checksum="sha256:1")
+        key = (tmp_path / "master.key").read_text()
+        url = db._target.url
+        async with digitwin.connect(url, home=tmp_path, master_key=None) as other:
+            assert (await other.voices.get(made.id)).checksum == "sha256:1"
+        async with digitwin.connect(url, home=tmp_path / "else", master_key=None) as other:
+            with pytest.raises(digitwin.ConfigurationError) as error:
+                await other.voices.get(made.id)
+            assert error.value.details["field"] == "master_key"
+    assert (tmp_path / "master.key").read_text() == key
