@@ -438,6 +438,8 @@ FILL = (
     " FROM users, generate_series(1, 5)",
     "INSERT INTO conversation_turns (user_id, session_id, position, id, user_text)"
     " SELECT user_id, id, 1, gen_random_uuid(), 'x' FROM conversation_sessions",
+    "INSERT INTO consents (user_id, id, purpose, evidence) SELECT id, gen_random_uuid(), p,"
+    " jsonb_build_object() FROM users, unnest(ARRAY['voice', 'face']) AS p",
     "INSERT INTO participants (user_id, id, kind) SELECT id, gen_random_uuid(), 'guest'"
     " FROM users, generate_series(1, 5)",
     "ANALYZE",
