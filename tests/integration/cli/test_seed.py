@@ -31,7 +31,10 @@ async def everything(db: Database) -> dict[str, Any]:
             for s in sessions
             for t in s.turns
         ],
-        "audit": sorted((a.action, a.resource_id) for a in (await db.audit.list()).items),
+        "audit": sorted(
+            (a.action, None if a.resource == "consent" else a.resource_id)
+            for a in (await db.audit.list()).items
+        ),
     }
 
 
