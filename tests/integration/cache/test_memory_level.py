@@ -140,8 +140,8 @@ async def test_a_change_elsewhere_is_heard_of(
     act, expected = CHANGES[what]
     await elsewhere.do(act)  # type: ignore[arg-type]
     async with asyncio.timeout(5):
-        while await hot.responses.get("key", user_id=ADA) != expected:
-            await asyncio.sleep(0)  # what memory answers lets no news in
+        while await hot.responses.get("key", user_id=ADA) != expected:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0)
 
 
 async def test_what_is_made_anew_elsewhere_is_heard_of(
@@ -151,8 +151,8 @@ async def test_what_is_made_anew_elsewhere_is_heard_of(
     await raw.execute("UPDATE llm_response_cache SET expires_at = now()")
     await elsewhere.do(lambda cache: cache.responses.get_or_create("key", FACTORY, user_id=ADA))
     async with asyncio.timeout(5):
-        while await hot.responses.get("key", user_id=ADA) != "made":
-            await asyncio.sleep(0)  # what memory answers lets no news in
+        while await hot.responses.get("key", user_id=ADA) != "made":  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0)
 
 
 async def test_what_is_read_before_a_slow_sweep_gets_there_is_forgotten_too(
@@ -167,8 +167,8 @@ async def test_what_is_read_before_a_slow_sweep_gets_there_is_forgotten_too(
         await remembered(hot, "key", user_id=ADA)
     assert await sweeping == 1
     async with asyncio.timeout(5):
-        while await hot.responses.get("key", user_id=ADA):
-            await asyncio.sleep(0)  # what memory answers lets no news in
+        while await hot.responses.get("key", user_id=ADA):  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0)
 
 
 async def test_a_persons_entries_go_with_the_commit_and_stay_with_a_rollback(
