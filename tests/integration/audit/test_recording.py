@@ -17,10 +17,18 @@ from digitwin.kernel.ids import uuid7
 from digitwin.kernel.repository import EntityRepository
 from digitwin.models import AuditLog, KnowledgeDocument, User, VoiceModel
 
-ENTITIES = ("users", "voices", "faces", "sessions", "documents")
+ENTITIES = ("users", "voices", "faces", "sessions", "documents", "consents")
 READS = {
     *("get", "find", "list", "stream", "count", "exists", "statistics", "search"),
-    *("get_by_email", "find_by_email", "active_for", "with_turns", "turns", "deletions"),
+    *(
+        "get_by_email",
+        "find_by_email",
+        "active_for",
+        "in_force",
+        "with_turns",
+        "turns",
+        "deletions",
+    ),
 }
 EXEMPT = {
     ("sessions", "add_turn"): "turns are not audited one by one",
@@ -51,6 +59,8 @@ async def world(digitwin_db: Database) -> World:
     gone = await db.users.create(email="gone@example.com", name="Gone")
     await db.users.delete(gone.id)
     models = {}
+    await db.consents.grant(ada.id, purpose="voice", evidence="said so")
+    await db.consents.grant(ada.id, purpose="face", evidence="said so")
     for kind, repository in (("voices", db.voices), ("faces", db.faces)):
         for state in ("idle", "active", "deleted"):
             model = await repository.create(user_id=ada.id, name=state, status="ready")
@@ -95,6 +105,10 @@ CALLS: dict[tuple[str, str], Call] = {
     ("documents", "delete"): lambda w: w.db.documents.delete(w.document),
     ("documents", "restore"): lambda w: w.db.documents.restore(w.deleted_document),
     ("documents", "hard_delete"): lambda w: w.db.documents.hard_delete(w.document),
+    ("consents", "grant"): lambda w: w.db.consents.grant(
+        w.ada.id, purpose="voice", evidence="anew"
+    ),
+    ("consents", "withdraw"): lambda w: w.db.consents.withdraw(w.ada.id, purpose="recording"),
     ("documents", "claim"): _claimed,
     ("documents", "complete"): lambda w: w.db.documents.complete(w.document, worker="w"),
     ("documents", "fail"): lambda w: w.db.documents.fail(w.document, "no", worker="w"),
@@ -131,6 +145,7 @@ NOUN = {
     "faces": "face_model",
     "sessions": "session",
     "documents": "document",
+    "consents": "consent",
 }
 VERB = {"create_many": "create"}
 
@@ -143,6 +158,8 @@ def expected(entity: str, method: str) -> str:
 async def prepare(world: World, entity: str, method: str) -> None:
     if method in ("complete", "fail"):
         assert await _claimed(world) == world.document
+    if method == "withdraw":
+        await world.db.consents.grant(world.ada.id, purpose="recording", evidence="said so")
     if method == "activate":
         await getattr(world.db, entity).deactivate(world.models[entity, "active"])
 
@@ -156,7 +173,7 @@ async def state(connection: asyncpg.Connection) -> list[Any]:
     tables = ("users", "user_emails", "voice_models", "face_models", "conversation_sessions")
     return [
         sorted(map(str, await connection.fetch(f"SELECT * FROM {table}")))
-        for table in (*tables, "knowledge_documents", "audit_logs")
+        for table in (*tables, "knowledge_documents", "consents", "audit_logs")
     ]
 
 
