@@ -179,9 +179,8 @@ async def test_a_dump_without_the_caches_is_restored(
 ) -> None:
     ada = await digitwin_db.users.create(email="ada@example.com", name="Ada")
     await digitwin_db.cache.responses.set("key", "value")
-    await digitwin_db.audit.record("user.create", "user", user_id=ada.id)
     async with (
-        dumped_and_restored(digitwin_db, tmp_path / "twins.dump") as url,
+        dumped_and_restored(digitwin_db, tmp_path, "twins") as url,
         digitwin.connect(url) as restored,
     ):
         assert (await restored.users.get_by_email("ada@example.com")).id == ada.id
@@ -190,19 +189,40 @@ async def test_a_dump_without_the_caches_is_restored(
         assert await restored.cache.responses.get("key") is None
 
 
+async def test_a_dump_opens_nothing_until_the_keys_are_restored_too(
+    digitwin_db: digitwin.Database, tmp_path: Path
+) -> None:
+    ada = await digitwin_db.users.create(email="ada@example.com", name="Ada")
+    voice = await digitwin_db.voices.create(user_id=ada.id, name="A", artifact_uri="s3://ada")
+    async with (
+        dumped_and_restored(digitwin_db, tmp_path, "twins") as url,
+        digitwin.connect(url) as restored,
+    ):
+        with pytest.raises(digitwin.KeyUnavailableError):
+            await restored.voices.get(voice.id)
+    async with (
+        dumped_and_restored(digitwin_db, tmp_path, "twins", "keys") as url,
+        digitwin.connect(url) as restored,
+    ):
+        assert (await restored.voices.get(voice.id)).artifact_uri == "s3://ada"
+
+
 @asynccontextmanager
-async def dumped_and_restored(db: digitwin.Database, file: Path) -> AsyncIterator[str]:
-    """The URL of a new database, restored from a dump of this one as SETUP makes it."""
-    command = re.search(r"^pg_dump (.*)--file", SETUP, re.MULTILINE)
-    assert command is not None
-    options = command[1].replace("'", "").split()
+async def dumped_and_restored(
+    db: digitwin.Database, folder: Path, *dumps: str
+) -> AsyncIterator[str]:
+    """The URL of a new database, restored from dumps of this one as SETUP makes them."""
     programs, source = await programs_of(db), db._target
     new = replace(source, database=f"{source.database}_restored")
     place = Place(source)
     await place.run(source, [f"CREATE DATABASE {new.database} TEMPLATE template0"])
     try:
-        await succeed(programs / "pg_dump", *options, f"--file={file}", source.url)
-        await succeed(programs / "pg_restore", "-d", new.url, str(file))
+        for name in dumps:
+            command = re.search(rf"^pg_dump (.*)--file={name}.dump", SETUP, re.MULTILINE)
+            assert command is not None
+            options, file = command[1].replace("'", "").split(), folder / f"{name}.dump"
+            await succeed(programs / "pg_dump", *options, f"--file={file}", source.url)
+            await succeed(programs / "pg_restore", "-d", new.url, str(file))
         yield new.url
     finally:
         await place.run(source, [f"DROP DATABASE {new.database} WITH (FORCE)"])
