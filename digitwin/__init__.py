@@ -21,6 +21,7 @@ __all__ = [  # noqa: F405
     "ConsentRequiredError",
     "Database",
     "Decision",
+    "Deletion",
     "DigiTwinError",
     "DocumentStatistics",
     "EndpointUsage",

@@ -59,3 +59,4 @@ from digitwin.personal import ServiceScope as ServiceScope, UserScope as UserSco
 from digitwin.policies import Policy as Policy
 from digitwin.settings import Settings as Settings
 from digitwin.upkeep import MaintenanceReport as MaintenanceReport
+from digitwin.users.models import Deletion as Deletion

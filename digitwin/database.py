@@ -42,6 +42,7 @@ from digitwin.personal import ALLOWED, Personal, ServiceScope, UserScope
 from digitwin.privacy.repository import Privacy
 from digitwin.settings import Settings, load_settings
 from digitwin.upkeep import Caretaker, MaintenanceReport, Progress
+from digitwin.users.finality import Finality
 from digitwin.users.repository import UserRepository
 
 
@@ -252,8 +253,9 @@ class Database:
         """Clear away what is past its time, in small batches beside the traffic.
 
         Expired cache rows and those beyond a store's bounds, limiter rows that say nothing
-        any more, audit rows past ``audit_retention``; the audit trail's months to come are
-        made ready. Several instances may run it at once.
+        any more, audit rows past ``audit_retention``; deletions past ``deletion_retention``
+        become final; the audit trail's months to come are made ready. Several instances may
+        run it at once.
 
         Args:
             progress: told each step as it begins.
@@ -264,6 +266,7 @@ class Database:
             limits=self.limits,
             audit=self.audit,
             consents=partial(deactivate_expired, ALLOWED),
+            deletions=Finality(self._core, self.cache),
             progress=progress,
         )
 

@@ -18,13 +18,14 @@ from digitwin.knowledge.models import KnowledgeDocument
 from digitwin.likeness.models import FaceModel, VoiceModel
 from digitwin.limits.models import RateLimit, RateLimitUsage
 from digitwin.privacy.models import ArtifactDeletion, Erasure
-from digitwin.users.models import User, UserEmail
+from digitwin.users.models import Deletion, User, UserEmail
 
 __all__ = [
     "AuditLog",
     "Consent",
     "ConversationSession",
     "ConversationTurn",
+    "Deletion",
     "FaceModel",
     "KnowledgeDocument",
     "SessionParticipant",
@@ -47,6 +48,7 @@ __models__ = [
     ConversationSession,
     ConversationTurn,
     Erasure,
+    Deletion,
     FaceModel,
     KnowledgeDocument,
     RateLimit,

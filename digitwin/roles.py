@@ -38,6 +38,7 @@ PERSONAL: Final = {
     "conversation_turns": "user_id",
     "knowledge_documents": "user_id",
     "consents": "user_id",
+    "deletions": "user_id",
 }
 """Tables of personal data, and the column that says whose: they are under row security."""
 
@@ -64,6 +65,8 @@ SEQUENCES: Final = ("cache_epoch_seq",)
 FUNCTIONS: Final = (
     "digitwin_guard()",
     "digitwin_leaf_guard()",
+    "digitwin_guard_email()",
+    "digitwin_note_deletion()",
     "digitwin_is_erased(uuid, bigint)",
 )
 

@@ -170,6 +170,8 @@ class Settings(BaseSettings):
     """How often a background task runs ``maintain()``; None: never."""
     audit_retention: Retention = 90 * DAY
     """``maintain()`` removes audit rows older than this."""
+    deletion_retention: Retention = 30 * DAY
+    """``maintain()`` makes deletions older than this final: nothing restores them any more."""
     limiter_retention: Retention = 366 * DAY
     """``maintain()`` removes rate limits that nobody has used for this long."""
 

@@ -28,7 +28,7 @@ JITTER = 0.1
 
 Progress = Callable[[str], None]
 """Told each of the ``STEPS`` as it begins, in words for a person."""
-STEPS = 6
+STEPS = 7
 
 
 class ExpiringCache(Protocol):
@@ -43,6 +43,12 @@ class SpentLimits(Protocol):
     """Buckets, of which those long full again say nothing."""
 
     async def purge(self, older_than: float | timedelta) -> int: ...
+
+
+class PastDeletions(Protocol):
+    """Deletions that can be restored for a time, and are made final after it."""
+
+    async def make_final(self, older_than: float) -> int: ...
 
 
 class MonthlyTrail(Protocol):
@@ -65,6 +71,8 @@ class MaintenanceReport:
     """Buckets removed that had long been full again."""
     audit_records: int = 0
     """Records removed that were past their retention."""
+    final_deletions: int = 0
+    """Deletions that nothing restores any more: what they hid is removed."""
     audit_partitions: int = 0
     """Months made ready for records to come."""
     expired_consents: int = 0
@@ -79,6 +87,7 @@ async def maintain(
     limits: SpentLimits,
     audit: MonthlyTrail,
     consents: Callable[[Core], Awaitable[int]],
+    deletions: PastDeletions,
     progress: Progress = log.debug,
 ) -> MaintenanceReport:
     """Do all upkeep once. A step that fails does not keep the others from being done.
@@ -97,10 +106,20 @@ async def maintain(
         "audit records past their time", audit.purge(settings.audit_retention), 0
     )
     expired = await steps.do("expired consents", consents(core), 0)
+    final = await steps.do(
+        "deletions past their time", deletions.make_final(settings.deletion_retention), 0
+    )
     if steps.failure is not None:
         raise steps.failure
     return MaintenanceReport(
-        rows, evicted, buckets, records, months, expired, time.perf_counter() - started
+        cache_rows=rows,
+        cache_evicted=evicted,
+        limit_buckets=buckets,
+        audit_records=records,
+        final_deletions=final,
+        audit_partitions=months,
+        expired_consents=expired,
+        duration_seconds=time.perf_counter() - started,
     )
 
 

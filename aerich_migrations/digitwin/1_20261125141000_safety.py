@@ -35,6 +35,69 @@ CREATE TRIGGER user_emails_guard BEFORE DELETE ON user_emails
     FOR EACH ROW EXECUTE FUNCTION digitwin_guard_email();
 
 
+-- Deletions: each an event, which a restore takes back and time makes final -------------------
+
+CREATE TABLE deletions (
+    user_id uuid NOT NULL,
+    id uuid NOT NULL,
+    resource varchar(16) NOT NULL,
+    resource_id uuid NOT NULL,
+    reason varchar(500),
+    actor_id uuid,
+    deleted_at timestamptz NOT NULL DEFAULT now(),
+    restored_at timestamptz,
+    final_at timestamptz,
+    PRIMARY KEY (user_id, id),
+    CONSTRAINT fk_deletions__user_id FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
+    CONSTRAINT ck_deletions__resource CHECK (resource IN ('user', 'voice_model', 'face_model', 'document')),
+    CONSTRAINT ck_deletions__final_at CHECK (restored_at IS NULL OR final_at IS NULL)
+);
+CREATE INDEX ix_deletions__id ON deletions (id);
+-- The oldest that may become final
+CREATE INDEX ix_deletions__deleted_at ON deletions (deleted_at, id) WHERE restored_at IS NULL AND final_at IS NULL;
+CREATE TRIGGER deletions_guard BEFORE DELETE ON deletions
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
+
+-- Releases before this one delete without an event; those after it store theirs themselves
+CREATE FUNCTION digitwin_note_deletion() RETURNS trigger LANGUAGE plpgsql AS $note$
+BEGIN
+    IF TG_TABLE_NAME = 'users' THEN
+        INSERT INTO deletions (user_id, id, resource, resource_id, deleted_at)
+        VALUES (NEW.id, NEW.deletion_id, TG_ARGV[0], NEW.id, NEW.deleted_at) ON CONFLICT DO NOTHING;
+    ELSE
+        INSERT INTO deletions (user_id, id, resource, resource_id, deleted_at)
+        VALUES (NEW.user_id, NEW.deletion_id, TG_ARGV[0], NEW.id, NEW.deleted_at) ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN NULL;
+END
+$note$;
+CREATE TRIGGER users_deletion AFTER UPDATE OF deleted_at ON users
+    FOR EACH ROW WHEN (OLD.deleted_at IS NULL AND NEW.deleted_at IS NOT NULL)
+    EXECUTE FUNCTION digitwin_note_deletion('user');
+CREATE TRIGGER voice_models_deletion AFTER UPDATE OF deleted_at ON voice_models
+    FOR EACH ROW WHEN (OLD.deleted_at IS NULL AND NEW.deleted_at IS NOT NULL)
+    EXECUTE FUNCTION digitwin_note_deletion('voice_model');
+CREATE TRIGGER face_models_deletion AFTER UPDATE OF deleted_at ON face_models
+    FOR EACH ROW WHEN (OLD.deleted_at IS NULL AND NEW.deleted_at IS NOT NULL)
+    EXECUTE FUNCTION digitwin_note_deletion('face_model');
+CREATE TRIGGER knowledge_documents_deletion AFTER UPDATE OF deleted_at ON knowledge_documents
+    FOR EACH ROW WHEN (OLD.deleted_at IS NULL AND NEW.deleted_at IS NOT NULL)
+    EXECUTE FUNCTION digitwin_note_deletion('document');
+
+-- What was deleted already; a user first, whose id the rows that went along carry too
+INSERT INTO deletions (user_id, id, resource, resource_id, deleted_at)
+SELECT id, deletion_id, 'user', id, deleted_at FROM users WHERE deleted_at IS NOT NULL;
+INSERT INTO deletions (user_id, id, resource, resource_id, deleted_at)
+SELECT user_id, deletion_id, 'voice_model', id, deleted_at FROM voice_models WHERE deleted_at IS NOT NULL
+ON CONFLICT DO NOTHING;
+INSERT INTO deletions (user_id, id, resource, resource_id, deleted_at)
+SELECT user_id, deletion_id, 'face_model', id, deleted_at FROM face_models WHERE deleted_at IS NOT NULL
+ON CONFLICT DO NOTHING;
+INSERT INTO deletions (user_id, id, resource, resource_id, deleted_at)
+SELECT user_id, deletion_id, 'document', id, deleted_at FROM knowledge_documents WHERE deleted_at IS NOT NULL
+ON CONFLICT DO NOTHING;
+
+
 -- Cache: how long an old value may be shown; which entries are the oldest, and how large ------
 
 ALTER TABLE embedding_cache ADD COLUMN stale_until timestamptz;
@@ -245,6 +308,12 @@ ALTER TABLE face_models
     ALTER COLUMN artifact_uri TYPE varchar(2048), ALTER COLUMN checksum TYPE varchar(128);
 ALTER TABLE voice_models
     ALTER COLUMN artifact_uri TYPE varchar(2048), ALTER COLUMN checksum TYPE varchar(128);
+DROP TRIGGER users_deletion ON users;
+DROP TRIGGER voice_models_deletion ON voice_models;
+DROP TRIGGER face_models_deletion ON face_models;
+DROP TRIGGER knowledge_documents_deletion ON knowledge_documents;
+DROP FUNCTION digitwin_note_deletion();
+DROP TABLE deletions;
 DROP TRIGGER participants_guard ON participants;
 DROP TRIGGER user_emails_guard ON user_emails;
 DROP FUNCTION digitwin_guard_email();
@@ -259,112 +328,118 @@ UPDATE digitwin_schema SET version = 1;
 
 
 MODELS_STATE = (
-    "eJztXXtz27aW/yoY/dN2RjcbvxLfZGdn7MRpvXUeGzvtfeQOBZGQiBVFqARoxbeb774A+B"
-    "DfJmRJpujTmbYJiQNSvwMenDf+HDh0SsWS+s/OAkEn2BZviUcEZf7gFfpz4OM5kX9oGDVE"
-    "A7xYZMeoSwKPPU2I4/GWExNwTTHmIpBX5YgJ9jiRlxzC7YAu4icPztAtozZBLJAj5P+TeZ"
-    "BwsfoPQZwEt2oE5YgL6nlIMKQfQl4jKjjCjhMQzvV9gj3iPFNPdpgtH0396TYfEvr0j5BY"
-    "gk2JnCSQj/rnv+Rl6jvkG+HJXxcza0KJ5+SApo6aQF+3xN1CX/vy5fLtOz1S/YCxZTMvnP"
-    "ur0Ys74TI/HR6G1HmmaNS9KfFJgAVxMlD7oefF/EkuRW8sL4ggJOmrOqsLDpng0FMMG/zn"
-    "JPRtxSekn6T+c/xf8atlhlnWh4831vXFjWUNSvxVr1DgRnzJlktErg3qCwXUn9+jeVeA6K"
-    "sD9YA3v5x9/vHoxU8aAsbFNNA3NVyD75oQCxyRatBXKEtIeBgQywztPNUDUI8xTUFPhqxQ"
-    "X30VCZ4JYh3DeIXpTL59Gc03Lg6q0UzGF3CUL7bOun1kCAdz/M3yiD8VrvzrwYsGSH87+6"
-    "xRPYhQZVIORqLyQ3znUN/KgxvLmTK+N+SbqMY3Q9ILiBsgvbn4242aec75H14Wyh/fn/1N"
-    "ozy/i+9cffzwczI8A/2bq4/nRciFIPOFqMD80q+DPENSwFz+im1h/nxba3qq3uAvhwfHL4"
-    "9Pj14cn8oh+i3TKy8beHL54aYAqCO3RCzKcL6VeAg6J9WYrqgKiDox2bPkDztd0x/Y8sef"
-    "trSaL99fXN+cvf+UW9Jvz24u1J3D3HJOrv5YFCbpJOj3y5tfkPor+sfHDxdFQZ6Ou/nHQL"
-    "0TDgWzfLa0pPjIoJFcTi7lGEuCgAUmoj8lWEswdWz3zIv+w+fPW8h+OapW+Ot7+S/HDoiC"
-    "Y42vJ08JX1CHviBlAkxmGfVUXRhje7bEgWOV7rBDVje2fGt+OC9ewT6eavYoNDV2qUkXOl"
-    "S8cYk9WzC1TVXbfYVBw3vMPjXcstPxLa2+35XdtcQcBWTObomDPLycyPe9GyLOVlaZRF7E"
-    "9tgtCaj8pfyVvGizwOGIeQ4J1Fi/ZO9tdvqv/mgUT2SNyYQFZDQaIuw7seUofyIKF8piHI"
-    "3U30YjtKTCRViZkS6hAfIIviX8oSajH87HpEL+ntNpraayotmMnnK/2bhNCRwpKn89PDw6"
-    "enn4/OjF6cnxy5cnp89TjaV8q0l1Ob/8WWkvOWmQqDP1NmUvhfT2Vfd9ENXZvTj/xZuyuk"
-    "wN7O40u5XgNhOtCcXuDMCeiNY86JZLcIU/6Zz6OLirRz4lK8A/vhOE7yEDmrBUPovsZyRN"
-    "iPPLD2ef/17t9kjGZz+R87/fXJwV0I81HbNVnyGChb/2wjdf87DcH7rcZ+SuMg7Q4LlOKc"
-    "B/0cp/gb0pC6TpMzdBOUfUCw92HumjwxZAHx3W4qxuFbZNOvWxCKu00sZtM0u2phzp2Jre"
-    "kRjplgvniuDJoN55o28P27htIreEgccGa28HcpmnHCQTxHwS+0teIfkcwgXPOEawJ7j2hL"
-    "BQoKVLbRf5isLGPhoTNA0J51XR+u0+6gEOmOj5hsHkHBFE8E0j+GCXPYJ6uvCwXbG51EKe"
-    "ju8T5huLh4LDcB2ZsXceJPnTBPEreNykk2WIwLIzUcmyyHuxxtMe9oQCMF8Xc5vN51TMiV"
-    "+VONO84nOEwIF1OaCVXkMLMCEB1E1Q75j5x6aDButP3h22Mv7YtKXpd83mZMycO2l3OYjL"
-    "vwhXMuU1Go1CTgJp2YxGKi966bI5ogJJHtkk8KV5NhrJeVk8Qt7WE1BRtvg2/oSv/lf/Rh"
-    "qGyqwYY65Mx4mciiNyS4I79OWT0hgi+/HtxdXFzYWK3qt4/TiMUgPCxYyQxZNK8k7X0Uxi"
-    "S7xn1OHaYny5ZxZjvGRMkM+QbBL+NtJx8Dz+5y8V/0n+6SIDMl5fOykQae3yTSl66O89aO"
-    "VZP2jwrB+UPesSfRYGVUZ5PcpZGsDZDGfDSFGBDMJF7cJF8d5tIqqzNFCZU1q86q3M1m1M"
-    "sTsBMeChbccFK/tYokMXVm2VTj3Sear+CYjjkxY4H5/U4qxu5XHWSpm0hKpcavU456n6h7"
-    "Pcs1pue437XkkWS5sLK5W6jPV/X3/8UI11lqbonKa2QP+HPMq3FgHImC7jkHqC+vyZeuxj"
-    "mCsKo5y3oVSYVqxBK0hzNUGxMK2XcQOoBumSL+laxUrrnUnXcSj1fm+SroJo5046Q2MsbF"
-    "cF9ZNai6XLOEnC+ggHBI1ZqGL7sc8l8tQk19KyCxRlV1fV+2/6EV91FYjLAvpvJv/wSs6H"
-    "hfJJqY/IiUcp35SaxWZzwhH1EUaevB1EM6l6FCmjSKAI8EReV2zkz3R5Sej78t3VxOrJEk"
-    "GfR0Yyj8pVlkROzxbEH8a/JPld6pekHQvUg6HKZI9C7lBl8gS3gFwicCRRTHmcIdsAgzum"
-    "8PaJvz5ZEm78Ca+ogLtd5m68bZfZW9+tI0PSC5/srrt11BatPLWKlY2lpwWMGSYtJRSQRV"
-    "Bcw21zNxYBuaUsNEzfyFIB9utiD7VXu8ccaq+g9gpqr6D2ap+T795g2yWX/i32qLS+ahun"
-    "locNmx2otiKwaIaidUkWUS5GLlgg72K0IAFn/g8cLXAglO+TiqFqeYqRwFPljqRRUxwPc4"
-    "FU/zpaXX21gVkjdylZMNuNUvecAC99NAnYPHatyiXs2wSNRtHP10MteXk0erADE8+N0mSS"
-    "8ZsRf4/ruswJv5ODNtJPjqoVf/rePfVZorI7Sj3cKUEPt5vNJxtAs9UU3NMW2J7WQntaRF"
-    "ZLHLMwR0rSJz/CjksLexnXgKB2l3S0LxzrpV2nnEX3W2llYTr0Xm3sF90m3nfQnHJVaSA1"
-    "pViLUkqSKkZ3WRiU9S0DugcoRePQnhHjT25FtY3P7VFVpX3/5EAnezSdzKXVdXf1ikNC0Z"
-    "te4TtWGiLRaIb5igZQb496t3Zy52I+Jo4TQVO3nWcG3bOnk2SgpXf3dvv6GbolquZgiDDX"
-    "vgvtroscIRxNPIbF0SGKMqB45dEzhuQP2OVn5M7Qxw6Oj3UdH1BmuOsyw9ChymdoFN/I0O"
-    "ywwoUt/Sgdcu+8IgJPK/bZsyDANYGNhKCA7q4T/9XzHiPxXyWt/PNfpRjRv4mVRnVapqnk"
-    "ifrkYYJGSuA7apdPR74tqJxuDQbnKTvFYPBXFNnMBfaIFfqCVrT2a+ZzgRTSY7vM51vshY"
-    "Z5EikJ5FoN9zZJwvlM+ELi0OSEX40ZNhvtnje3gnisid0ed5H1sD8N5duiOXOIh7DPVSmV"
-    "E5V7uWwpLXFB/LjISpro0kZzEJ5KBtY2pn3glGDfg30P9j3Y92Dfg30P9j3Y90/IIAD7/k"
-    "mwGez7p8HnGvu+vmFQnXW/g25Bj8PSrfQFctWJuyysbjXfmISyIoOciL3NibgmOLDdQYNr"
-    "JR4xbHasRHkJqnOPHLyGZyUiRBPVMqfpEJ/8IPB+gPcDvB/g/QDvB3g/wPsB3o8nZC6B9+"
-    "NJsBm8H0+Dz+D92Jn3ozsWuMpC8MWg2viObw7vqSyMhrVs8vDRJwhLPIg6MS0qDow6Mqh+"
-    "r6o6cBEGEjLyWvVhoBz56oQjZLvYn6qUBOZ7d4jIlVFhom9u6qjdgzp/V/d5kPtUcmATSf"
-    "tDpHd194hl1GXCJ0v9JMHYTBdE6JNE4dilPTx2KV4sJvZrhgQKD1sUHpJb6lT7COo3nSwN"
-    "7DsP8LpPA+yvZ57lKTulvYN51knzDLT2rXE5q6SY8rlIC5zuMqf3K4TxOEy9R98r2V15dM"
-    "vQvmMBoVP/VxL50y/le+A65SNWe7/EE+0nqKurmReQIiK1SrJrSv58h3hERGrx2fWbs7cX"
-    "g++PaMtKe47rjoPXhPP6joYVA4f32rgpicUjGgODN0uuDUfVbVC9CrrUlqhLHanUSiOSek"
-    "SbjTokpfsManxrjN3NTAuG6X4ZporllefT1garMhS7i1QdbAlUCFOBHWSmNy2cNRmcpwQG"
-    "d5TB5JuQEh17hh3ZC2TQlr1VW3apAIuqcx6amrElFDvM6VGHzd2SbW3sW3eM+o4lNxdudg"
-    "p9nqp/6/nFcQucXxzX4qxuFfKnwsCvSz2u1abyRL1JPN6YQiW/92C9/TZPCfttV/dbFSNd"
-    "x62coQNXY5c5DIdndy5cF3ts1vjs8pTw4XX5w9O8Uj5GM89agewBLrb94a1BLcIE28TSzU"
-    "0McS0RArKFc/+kwkZtusC+MIS2TAnY5rGFeN9G4bxldE0pUKaEpQqx1J3EUmtk7UbAjUOf"
-    "n/LT7uXyvR/p8naTA1y+B/rw5epqUCcyNoL4b2q+98l0PUW6LC1bIL1StDYC9Dvcf5xLum"
-    "kNzPXpGHk/aNVxFDHZu18/Ey89+7EO9GxaxY2csCeCW62P77vLXNHI3Zu2kuDbOmcl5XC7"
-    "hBXyLSqLeIWWqu+BOuchI0ERxzRuD5neVo9PW0dWp6s8dFJVlZFPbFEpLyqvJc7IgXQWSG"
-    "fZltSBdBaIvnTCRQjpLH1nMPh9NuqiZJwKsw0mSwKtPSo2Gb3eBPlWIYJu5NWGRZoQ9SE7"
-    "5Z5GM80hwFwr/GR4MS5YyFaR2p4x6jkiQN0cdZcoC88U9jwV4G6O+54kGtpsvtDx9W1ZXd"
-    "vONcQ8sOYmra9WBGvtjR1b1pveGgMin0dusWcGapEMoC1Dq05OmdCAC0uwGfHNAK4mBpir"
-    "YTaGFuCsg1MIbgbnigDgrJKv8ncY7lg5GgC1DGokGFX7VWaGbJkQ4K0QAUyY6gNZEoC0DC"
-    "n1F2G8lZvAWiQDaMvQslCshW2JDsCtWLcOmS+YIL59Zxn2f68g7YNfYRc1i1F42NCpnqcC"
-    "v3pzzh9fNdJ4cPpOTYOO/YT5/kye/ELrVlOViwDzMCCDyoyU5OawORGFRMNapp+cJU07ly"
-    "7TjTYVuerPOfPZ0kfjO4SRi7mLsMd88hr5TKDUCZf2OlFZIuq4UhbMysko23kEJJ5sywW6"
-    "ncQTHo7/l9gVXv0GD/OKBBp8tvAtx3hZ6mNaA+eUrodgb76Y3bxhwAObBXQb4JNWmuRJgy"
-    "Z5UtYkddl/hVFUXxa7ooCi2OYY4RpFsWMyDddpfJmlgzyojuZBpRrXOrmMBVqoeu4ap0um"
-    "5GNZOKtakUobJ1dK0mTlrOoxWhs6mp3SolCk0XkFKkeqyl5pGAlmx36ZHZDvPoB8d1ADIN"
-    "8dGAydbZ4Yl6GzzYaLG/T/S3DWe3yS8T3092wlcrgImDpvqKKbRcMpUBma/gVoD1rBfNAA"
-    "80EZZlUFLE0bYYUBLUNdn2VfpOsD3LvOs7ddYs94ODfBPUsDmPe2tmFBfEfBthvBsvHo0x"
-    "8h9qi4s7jNgopd8p3HcM36LlEWQJ8o0l4t87cfv5xfXaBPny/eXF5fxq76VIHUN9UleYFG"
-    "mQmfL86uirlN3Fq13c5jfc6YR7Bf41jK0hWQHkvCba3v9MpuoT7/+PEqJ1HOL4si48v78w"
-    "u52H/KQ152fkCf1s6FpKB6GzrLdSCn7AGndJVy+jbaGap9Pl83N89d94b61WdLjzhT8pbZ"
-    "4bz2rO7ysGFzuGqWEFhOTNE+bCXtAiRUj6bouDE0x3c6da4yclU7WLVzulFNntQrqXw7fX"
-    "J2JBbRXH7SQzQacYID27VuiS1YMBoNVfad7aJPkdS4/p8rnZgXCsLRJGBzJKjwyFdfdZGS"
-    "nBLyZ71KTvtmSIOOXKKm5ix6K58JV74s0meBS7XO4fo474CqKamAEBuE2CDEBiG2XvvmIc"
-    "TWcwZDiO3JcBlCbBsOsWmN0sRVmxL0MMi2paRqragbBSBWJL1AeedBnwi/CDWDtV2k22Ew"
-    "QhmS/7HwcGTH7mmgk7MwsEl1mLMh+JOj6kPArRi6Pz5tFbs/Pm0I3qub1avctPyoSNcLEb"
-    "Pt8qNbyumYqrCZCdR5qh2KE7b0Iw/wPkY2IX68C5RJEDCjzJ+UoI8ium16VWN+VTnzRwgy"
-    "X1SV1NX3H8yQwOm7RWedKkc3y1dbUfRy2W4+KdAjmEttzBe04rSaZndKgRT8KV32p0B2BW"
-    "RXdFWbh+yKPc2u2G62wGcJ9hWd05osgdXtYXN2gGKa5amRrbMCxqE9I+IVctkSyTe8Q1Ej"
-    "OBV9d1XYHQs0Gq3iRSqWP77TpzwpeTmW+yKyPWZXtuvZ6NwPiOZ3oWXM/RH9fdSu6oP50o"
-    "ZcMFrlHm4wxDI0PXTebEWrlSLAkfpRVZfSczqttcZyZH06LOWvh4dHRy8Pnx+9OD05fvny"
-    "5PR5apqVbzXZaOeXPyszLceJilReyeC6lpsNmep5sjXT1LvGgS3nqa8BM0BsBjH2PLYkFX"
-    "p6YyFAhmqHZQDJ/rm3VQCQvtNDR0Rn+uOkNsMXjvXO2GRXRGNaGxdWmI6/18L4Rer+bCKI"
-    "r9OEY7Vad++MxYY+OtYhPiXaIFCjEj0Q0YjKZWFFe52NzgzWRQe1XLAuHtu6iCx40/1pRd"
-    "WpvQlc5UVXeb2+12A61qt7+xvH27HVGG1KZrCvaAD19qh3Rh+LC+g+qd4XNl3guoqwinH3"
-    "6GWL1dCWXt9rNidj5tzpRuoCezOOBNP6kE6v+YHrkq/X2hPL5QuimVwkWpsKyEQVZaU3JE"
-    "1ZMdvs9Kre7FKXgrnUkR9B3MhdV4Hp+dStON8dyr72sOwLgoMbTXxXH5OJWpyM76FKvPnc"
-    "MimgTLCNh0OCTitjY6dd0Z4evOppZk3wVxTdyIlRz+tNTgyU5/bcuAb/fg8ZbGBPQkOW1t"
-    "laO2jIonPbKi3uJOutycZWBkdL4/p3l+mmJNI25XHzlLKJXDcIbNf9sl2hZckAWpbAlgk6"
-    "ETAYWpY8MS5Dy5INe27JHFeVpjVkNCQEPfTdHh22cYHJUbUuMH0Pzl3Y6bkL+nzmqAm3ub"
-    "uxmhpcjxt3PXIi5I+aGjEnS9MNlvSqQpKH4/Q9LUHNSsEriXfYMGISELItRmwjoreWE0+9"
-    "V9Ju94FOPE72ssKm1nOXly2P6evcS8gKR5A+BLXcsad9xCrX9fohSFV23u4jYreMbmx5/a"
-    "bm6t362n7g4UIbarXRh4vEjrsvBGFpi69lIEI1aZc2vVQ6pExWpw+rtDqP3kqMXuk/z8id"
-    "/JcsOCLYdlWy3Q88TqmLeFaOW2xozgeEOeKnm6hHGZLeVVts0EyGDL1dtu94rDzkjAivlE"
-    "d5Ed8kkIobi8nR6Zq23dnpVUMhTAphUgiTQpi0r/EVCJP2nMEQJn0yXIYwKRyevkFVAg5P"
-    "f4Q6Ijg8/fGEPhye3g/Mofl9hWCBw9P3vGMaHJ4Oh6c/+eQViA9Ae+/dxm2TF4DD0/sYMj"
-    "8jAbXdQWV8Kr43bI5N4dWo+6JS9WBsOMpUG+uoFIMVYY54cXQ3Mr2RMMcaUaSGc8pqw0i9"
-    "cP+cnLRx/5yc1Lt/1L2CX0J+VgYIx8N7iO5WvD61h6bWK6/1h6buQHd9HGVpY1rqo6ZdfP"
-    "9/6GdjQg=="
+    "eJztXflz2ziW/ldQ+qXTVZpsfCWeZGur7MTd7W3n2NjpniNTEkRCElYUoSZAK57e/O+LBx"
+    "7ibVKWZIp+UzXphMQDqQ8g8L534c+ezSdcLbn7/MxTfEwt9Y45THHh9l6TP3sunTP9l4pW"
+    "fdKji0WyDVxSdOQYQRq2H9ihgDQSI6k8fVW3GFNHMn3JZtLy+CJ8cu+M3ApuMSI83UL/N+"
+    "qHqCmFPxiRzLuFFlwSqbjjECWIeQh7Q7iShNq2x6Q09xl1mP0cnmwLSz+au5NtPsR3+R8+"
+    "GygxYboTTz/qn//Sl7lrs29MRv9czAZjzhw7BTS3oQNzfaDuFubaly+X734yLeEHjAaWcP"
+    "y5u2q9uFNT4cbNfZ/bz0EG7k2YyzyqmJ2A2vUdJxyf6FLwxvqC8nwWv6q9umCzMfUdGLDe"
+    "f45914JxIuZJ8Mfxf4Wvlmg2GHz4eDO4vrgZDHq58YVXyIxGeMnSU0TPDe4qAOrP70G/K0"
+    "DM1R484O0vZ5+fHb380UAgpJp45qaBq/fdCFJFA1ED+gplDYn0PTZohnZa6gGoh5jGoEdN"
+    "VqivvooIzwixlmG8wnSm3z6P5tsp9YrRjNpncNQvts68fWQIe3P6beAwd6Km+p8HLysg/e"
+    "3ss0H1IEBV6HUwWCo/hHcOza00uOE6k8f3hn1TxfgmRDoBcQWkNxd/u4Ge51L+4SShfPb+"
+    "7G8G5fldeOfq44efo+YJ6N9efTzPQq4Umy9UAeaXbhnkCZEM5vpXbAvzF9ua0xN4g78cHh"
+    "y/Oj49enl8qpuYt4yvvKoYk8sPNxlAbb0lUpWH853GQ/E5K8Z0JZVB1A7Fnkd/2emc/iCW"
+    "z37c0my+fH9xfXP2/lNqSr87u7mAO4ep6RxdfZZdTOJOyO+XN78Q+Cf5x8cPF9mFPG5384"
+    "8evBP1lRi4YjnQy0cCjehydCk1sMzzhNdk6Y8F1lqYWrZ7ppf+wxcvaqz9ulXp4m/upb8c"
+    "y2MAxxpfT1oSv6AWfUFAAcazhHoKF0bUmi2pZw9yd8ShKGubvzU/nGevUJdOzPAAmga7mN"
+    "L5Nldvp8yaLQRsU8W8L9Oofw/tg+YDK25fk/X9DrxrSSXx2FzcMps4dDnW73vXJ1KsWJlG"
+    "XoV87JZ5XP9S+VpftIRnSyIcm3nQ1s3xvc12/9UdDsOOBiM2Fh4bDvuEunbIHPVPJP4CGO"
+    "NwCP8aDsmSqymhQCOnjHvEYfSWyYdSRtefj1jB+nvOJ6WaykpmM3rK/bRxmytwoKj89fDw"
+    "6OjV4Yujl6cnx69enZy+iDWW/K0q1eX88mfQXlKrQaTOlHPKTi7S21fd92GpTu7F6S++6V"
+    "DnpXG4Wz3csHA3W1ojid0RwI4srWnQB1NGC+xJ59yl3l058rFYBv7RnWJyDwegCkuwWSQ/"
+    "I00hzi8/nH3+e7HZI2qf/ETO/35zcZZBP9R0ms36hBBO/LUnfvM5j9P9odN9xu4K/QAVlu"
+    "tYAu0XtewX1JkIT1OfeROUU0KdsGCnkT46rAH00WEpznArs23yiUuVX6SVVm6bSbE115GW"
+    "zekdLSPtMuFcMTrulRtvzO1+HbNNYJZoYLGhxtpBpsIBA8mYCJeF9pLXRD+HSSUThhHqKG"
+    "ksIcJXZDnl1pS4IGFRl4wYmfhMyiJv/XYf9QADTPD8hs7klBB68Jt68JGXPYJ6unCoVbC5"
+    "lEIet+8S5hvzh6LBcJ01Y+8sSPqnKeYWjHGVTpYQQmbXRCVLIu+EGk992CMJxHxdzC0xn3"
+    "M1Z25R4Ez1jE8J4gisOwJG6W3IACMRRL0J6i2jf2LSq2B/+m6/FvkTk5rU71rM2UjYd5p3"
+    "2UTqf6ipHpQ3ZDj0JfM0sxkOIS56ORVzwhXRY2Qxz9X0bDjU/Yqwhb5tOuAqz/g2/oSv7l"
+    "f3RhNDoBUjKoE6jnVXkrBb5t2RL59AYwj447uLq4ubC/Deg79+5AehAf5ixtjiSQV5x/No"
+    "prFlznNuS8MYX+0ZYwynTBPkEyKbhL/O6th7Ef7vLwV/RP9r4wAkrL5WlCBS2+QbS3TQ3n"
+    "tQy7J+UGFZP8hb1jX6wveKSHk5ykkZxLkZzg09RRkxdBfVcxeFe3eTpTopg5k5uckLb9Vs"
+    "3oYSu1sgetK3rDBhZR9TdPhiUJqlU450Wqp7C8TxSQ2cj09KcYZbaZyNUqaZUJFJrRzntF"
+    "T3cNZ7Vs1tr3Lfy63FmnNRUKnzWP/39ccPxVgnZbLGaW4p8n/E4XJrHoAEdRn53FHclc/h"
+    "sY9BVwCjlLUhl5iWzUHLrObQQTYxrZN+A8wGaZMt6Rp8peXGpOvQlXq/NclkQdQzJ52REV"
+    "XWFJz6Ua7Fcioki9z6hHqMjIQPvv3Q5hJYaqJrcdoFCaKri/L9N/2IryYLZCo8/m+h//Ja"
+    "90cV2KTgI7LDVmCbgl4sMWeScJdQ4ujbXtAT5KPoNYp5IEDH+joMo3xu0kt819XvDh3Dkz"
+    "WCrgxIsgzSVZZMdy8WzO2HvyT6XfBL4ooF8GDMMtkjlztmmTzBLSAVCBysKE3HOCG2gQFu"
+    "mcLbpfF12ZLJxp/wSgpHt82jG27b+eEtr9aREOmETXbX1TpKk1aeWsbKxsLTPCEaBi1FEh"
+    "hFkJ3DdWM3Fh675cJvGL6RlELs18Uec692jznmXmHuFeZeYe7VPgffvaXWlF26t9Thmn2V"
+    "Fk7NN+tXG1AtEBjwhETtlCwGJkaphKfvUrJgnhTuD5IsqKfA9slVH0qeUqLoBMyRPCiK41"
+    "CpCNSv48XZVxvoNTCXsoWwpkHonu3RpUvGnpiHplU9hV2LkeEw+Pmm6UBfHg4fbMCk80Zh"
+    "MlH7zSx/j2u6TC1+Jwd1Vj/dqnT5M/fuyc9ShdVRyuGOBTq43Ww+2ACLrcbgntbA9rQU2t"
+    "MssmbFaebmiEW6ZEfYcWphJ/0a6NRuk472RVIztcuUs+B+La3Mj5veq439YsrEuzaZcwmZ"
+    "BlpTCrUoUJIgGX0qfC+vbzWQe4BSNPKtGWv8ya2ktvG5PaqqtO+fHOpkj6aTTXlx3l254h"
+    "BJdKZW+I6VhmBpbIb5SgZRr496u3Zy+2I+YrYdQFO2nSca3bOns6jhwOzu9fb1M3LLIOeg"
+    "T6g0tgtjrgsMIZKMHUHV0SEJIqBk4dEzDcUfsMvP2F1DGzsaPtY1fGCa4a7TDH2bg82wkX"
+    "8jIbPDDBexdINwyL2ziig6KdhnzzyPljg2IoEMursO/IfnPUbgPwSt/PNfOR/Rv9kg9urU"
+    "DFNJC3XJwoSFlNB2VC+ejn1bcN3dGgOclmzVAKO9IjvMUlGHDXxX8YLSftXjnBHF8Ng2j/"
+    "MtdfyGcRKxCMZa9fc2SML+zORC41BlhF+16VeTdseZD7ywbRPeHlaRdag78fXbkrmwmUOo"
+    "KyGVyg7SvaZiqZm4Ym6YZKUpuuZoNqETPYClhWkf2CXye+T3yO+R3yO/R36P/B75/RMiBM"
+    "jvn8QwI79/GuNcwu/LCwaVsfsdVAt6nCHdSl2gKZy4K/ziUvOVQSgrMYyJ2NuYiGtGPWva"
+    "qzCthC361YaVIC4BKvfoxmtYVgJBMoaSOVWH+KQbofUDrR9o/UDrB1o/0PqB1g+0fjwhuo"
+    "TWjycxzGj9eBrjjNaPnVk/2sPAIQrBVb1i8h3e7N+TWRg0q1nk4aPLCNV4MDgxLUgODCoy"
+    "QL1XyA5c+J6GjL2BOgxcEhdOOCLWlLoTCEkQrnNHmJ4ZBRR9c10H5R7g/F1T50HvU9GBTS"
+    "yuDxHfNdUjlkGVCZctzZOUEDOTEGFOEsVjl/bw2KVwsjThrwkRTDyskXjIbrldbCMo33SS"
+    "MrjvPMDqPvGoux49S0u2SntHetZKeoZa+9ZGOamkNB3nrCyOdJtHer9cGI8zqPfoeznelU"
+    "Y3D+1PwmN84v7KAnv6pX4PWqZ8hGrvl7Cj/QR1dTXxAnqJiFlJck7pn28zh6lALT67fnv2"
+    "7qL3/RG5rOZz0lQcvGZSllc0LGjYv5fjxiIDGcg0ILxJcUMcodogvAq5NEx0ym2t1GoSyR"
+    "1maKNxSZk6gwbfErK7mW6RmO4XMYUhLzyfttRZlZDYnafqYEugopsKeVAzvWlhrznAaUkc"
+    "4JYOMPum9IpOnYYV2TNiWJa9Vll2rQCronMeqoqxRRI7jOmBw+Zu2bY29q0bRl17oDcX2e"
+    "wU+rRU9+bzy+MaOL88LsUZbmXip3zPLQs9LtWm0kKdCTzemEKlv3dvvf02LYn7bVv3W/CR"
+    "rmNWTsihqbHNI4yHZ7fOXRdabNb47NKS+OG1+cMzYwU2xmaWtYzYA0xs+zO2DXIRxtRiA1"
+    "PcpCGuOUFENnPun1bYuMUX1FUNoc1LIrZpbNHft1E4bwVfcxXIS+JURV/qTnypJWvtRsAN"
+    "XZ+f0t3u5fS9H+n8dpMCXL8H+fDl6qpXtmRsBPHfoL/3UXcdRTq/WtZAeqVobQTon2j3cc"
+    "7ppiUwl4djpO2gRcdRhGI//fqZOfHZj2WgJ8MqbnSHHVm4YX58313kikHu3rCVCN/aMSvx"
+    "CNcLWGHfgrSI12QJdQ/gnIfECkok5WF5yPg2PD4uHVkcrvLQTiErIx3YAiEvENcSRuRgOA"
+    "uGs2xr1cFwFvS+tMJEiOEsXR9gtPts1EQpJFfNNpikCJb2KNhkzHxT7FvBEnSjr1ZM0kio"
+    "C9Ep9xSaqXYBpkrhR82zfsFMtIrW9hqjnhJC1JujPmXA8JrCnpZC3JvjvieBhpaYL4x/fV"
+    "usa9uxhlR6g3mT0lcrgbX2xpZN601vjR7Tz2O31GkGalYMoc1DCyenjLkn1UCJGXObAVws"
+    "jDAXw9wYWoSzDE6lZDM4VwIIZ9H6qn9Hwx0rJYOg5kENFkYovyqaIZsXRHgLlgChmuoDSR"
+    "GENA8pdxd+uJU3gTUrhtDmoRW+WgvbnByCWzBvbTZfCMVc627QsP57gWgX7Aq7yFkM3MMN"
+    "jeppKbSrV8f8yVUhjQeH75QU6NhPmO+P5ElPtHYVVbnwqPQ91iuMSIlu9qsDUVjQrGb4yV"
+    "lUtHM5FabQJohDfc6ZK5YuGd0RSqZUTgl1hMveEFcoEhvh4lonECUCx5UKb5YPRtnOIzDw"
+    "ZFsm0O0Enkh/9L/MKrDqV1iYVyJY4LOGbTnEawAf0xo4x3IdBHvzyezNCwY8sFhAuwE+qa"
+    "VJnlRokid5TdKk/ReQovK02JUEJsVW+wjXSIodsYm/TuHLpBzGQbU0DirWuNaJZczIYtZz"
+    "20Y6RyUfi+G8C3One4UUJ757D8eJMrBrk5xIgGj6QV3CbpmrXhtCEubrmyj4fniwgAmKv0"
+    "tEx4+YpV8VDjngqojgbLL74DQEPd7C9yw2HJJnEMrVJ4lMnz5ZpaP0iX4XH85g+NF0uBLV"
+    "DFdLU48FD9HM66sbvs6b8BKc3ACsa0Is6nmcSS1upLhrIv2Hw0Su+3D4POhdCc986rqdpH"
+    "eSKOiLq68ukDtFZ/o3wnTp69ZjDiW/TNOwlaZ3BJ4IZ0FoqEaa8JnEApdx4HHBeQ/w7LHw"
+    "zOEOGhV9Y65xOSOAxA/6FvS6Ah0eKYMEB0M0dQszAjL4bU+KLponwR/He8YPMQ53o3G40S"
+    "LQjKCsZDpIUTZPuBMrbZN5mxHDufvY1LplyuYOmDU1hzc3m7ZJGSzJ0Np6UUiPt0GPE2pv"
+    "0xHOiCI5bvM4R4Sl6SAn5XCE2zbCrTF/rEplFNo/UpU0qgwgK/5f2wRihpPZxnQQHNcI/K"
+    "nImlHR8qnQ6K54XTHdv4fp/qjmYbo/DnDriBrqeFjY9/HHtoGRw/w3B2e5VS5q30Fb8lYC"
+    "pxeegOOWC4p5VhyCnZDpnu3zoBbMBxUwHxTYPj3FNbVRA9/jeajLiwxk5boA967LDFhTZs"
+    "2kP2+Ce1IGMe9saYcFc22AbTcLy8Z9gX/41OHqbiAt4RXskj85gpbM75xkBvQxiHZqmr/7"
+    "+OX86oJ8+nzx9vL6MoxUjBVIcxMu6Qs8SMz4fHF2lU3tkoPVqWNprM+FcBh1SwxLSbkM0i"
+    "MtuK35HV/ZLdTnHz9epVaU88vskvHl/fmFnuw/piHPGz/wmJrWReRi0AwW1m9BSt0DDinP"
+    "pTRutDB2/XTGdm6euy6N/asrlg6zJ+xdGFPaK3RT5Zv1q91Vs0hgEAWr1ndbaV4QxI4Gp6"
+    "2TOb0zmYOFnqvSxhBVewM1ruGVIN3QxJYGyyKZ608aolUlo541HdwyiHQZDiFel1tT8ilY"
+    "Na7/58rkJfqKSTL2xJworhz21YWwWz1SygT9BpmKriAGdDJl0LUUwVu5Qk31y0J4qke0Wm"
+    "fr1/DI0uPQZRhajC42dLGhiw1dbF21zaOLreMDjC62JzPK6GLbsIvNaJRNTLWxQAedbFvK"
+    "KTeKeiMHxEqkEyjv3OkT4Beg1mBuZ+V26IwAIvkfC4cGPHZPHZ1hllGhm7PC+ZOS6oLDLe"
+    "u6Pz6t5bs/Pq1w3sPN4lnetPpKVq4TS8y2q6/ccslHHNxmTaBOS+1wORFLN7AA76NnE/3H"
+    "u0CZeZ5oFPkTC3Rxia4bXlUZX5WP/FGKzRdFFYXKj19IiOzOWPdiWzBv2FgH1fiaxautJD"
+    "o5bTcfFOgwKrU25ipecFhvtTklI4r2lDbbUzC6AqMr2qrNY3TFnkZXbDda4LMG+4rPeUmU"
+    "wOp2vzo6AAZt4EDL2lEBI9+aMfWaTMWS6De8I0EdfPC+T8HtThUZDlf+IvDlj+5MiShYL0"
+    "d6XySWI6zCasUb7fsB3vw2VMy936O/j9pVuTNfc8iF4EXm4QoilpDpoPFmK1qtXgJsrR8V"
+    "HdJyzielbCwl1qWzYv96eHh09OrwxdHL05PjV69OTl/E1Cx/q4qjnV/+DDQtNRIFobx6gM"
+    "tOHKmIVE+LrRmm3rYR2HKc+howI8TNIKaOI5asQE+vTARISO0wDSDaP/c2CwDDdzpoiGhN"
+    "fZyYM3yR1OyMVbwiaFObXAz8uP29DOMXrfuLsWKuCRMO1WpzeEm4bJhauzZzOTOEAFpFei"
+    "AUz4V/T4VfUF5noz0ju2ihlovs4rHZRcDgm+5PK6lW7U1oKs+aysv1vQrqWK7u7a8fb8es"
+    "MdiUmsG+kkHU66PeGn0sTKD7BLUvLL6gZRlhBe3u0csWq6Y1rb7XYs5Gwr4z5yoo6swkUS"
+    "I4IgDCa36QJuXrjbHESjhPYaYnidGmPDaGpKz4hpbJK2ab7R7yzS5NKtiU2/ojCM+xM1lg"
+    "pj+4Fca7Y9rXHqZ9oXNwo4Hv8DE1UYuj9h1UibdxTsG4CbZhcwzQqUU2dloV7enBC09rdg"
+    "bgSqIdMTHwvM7ExGB6bsfJNdr3OzjADfgkFmSpHa21g4IsJratkHFHUW9VHBsIR01y/ftU"
+    "mKIkmpvKsHhKniKXNULuul/cFUuW9LBkCW6ZqBPhAGPJkic2yliyZMOWWzanRalpFRENkU"
+    "AHbbdHh3VMYLpVqQnM3MNzF3Z67oI5NTwowt3c3FgsjabHjZseJVP6R00aDU5Sph1D0qkM"
+    "SemP4vccKN4sFbxQeIcFI8YeY9saiG149NYy4sF7ReV2H2jEk2wvM2xKLXfpteUxbZ17CV"
+    "nmCNKHoJY69rSLWKWqXj8EqcLK211E7FbwjU2v36Cvzs2v7TseLgxRK/U+XEQ87j4XxMAw"
+    "vpqOCCjSrjm9Vjr0mgynD0NYncNvNUavzd9n7E7/ny0kYdSaQrDdDzIMqQvGLO+32FCfD3"
+    "BzhE9voh4lRDqXbbFBmowRerss3/FYcciJJbxwPUov8VULUnZjaXJ0upGtd3Z6UVN0k6Kb"
+    "FN2k6Cbtqn8F3aQdH2B0kz6ZUUY3KR6evkFVAg9Pf4Q8Ijw8/fEWfTw8vRuYY/H7goUFD0"
+    "/f84ppeHg6Hp7+5INX0D+A5b1367eNXgAPT++iy/yMedya9gr9U+G9frVviq5a3eeVKgdj"
+    "w16mUl9H4TJY4OYIJ0d7PdMbcXOs4UWqOKes1I3UCfPPyUkd88/JSbn5B+5l7BL6s2qAcN"
+    "i8g+huxepTemhqufJafmjqDnTXx1GWNqalPmrYxff/B3Yi5OA="
 )

@@ -43,6 +43,7 @@ def _told(report: MaintenanceReport) -> str:
             f"{sum(report.cache_evicted.values()):>9,}  of the oldest cache rows made room",
             f"{report.limit_buckets:>9,}  idle rate limits removed",
             f"{report.audit_records:>9,}  audit records past their retention removed",
+            f"{report.final_deletions:>9,}  deletions made final",
             f"{report.audit_partitions:>9,}  months of the audit trail made ready",
             f"{report.expired_consents:>9,}  voices and faces whose consent ended deactivated",
             f"in {report.duration_seconds:.2f} s",

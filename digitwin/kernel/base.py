@@ -235,6 +235,9 @@ class SoftDelete(Model):
     delete_through: ClassVar[str | None] = None
     """The repository's method, where a deletion takes along more than the row."""
 
+    resource: ClassVar[str]
+    """What a row is called in a deletion's event."""
+
     deleted_at = fields.DatetimeField(null=True)
     deletion_id = fields.UUIDField(null=True)
 

@@ -93,7 +93,7 @@ class Keeper(Executor):
         changes += [move for name, move in _MOVES.items() if name in meta.fields_map]
         where = [bind(name) for name in self._identity()]
         where += [bind(name, "IS NOT DISTINCT FROM") for name in self._seen(instance)]
-        if "deleted_at" in meta.fields_map:
+        if "deletion_id" in meta.fields_map:
             where.append('"deleted_at" IS NULL')
         if (shelter := shelter_of(self.model)) is not None:
             where.append(shelter.stands(meta.db_table))

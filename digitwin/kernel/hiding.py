@@ -32,7 +32,7 @@ def alive(model: type[Model], table: Table) -> Criterion | None:
     """
     if not isinstance(model._meta, BoundMeta):
         return None
-    if "deleted_at" in model._meta.fields_map:
+    if "deletion_id" in model._meta.fields_map:
         found: Criterion = table["deleted_at"].isnull()
         return found
     shelter = shelter_of(model)

@@ -21,7 +21,7 @@ from tortoise.queryset import (
 from digitwin.errors import InvalidInputError, InvalidStateError
 from digitwin.kernel import active, writes
 from digitwin.kernel.hiding import Alive
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.hiding_many import HidingQuery
 from digitwin.kernel.shelter import under_shelter
 from digitwin.kernel.wording import in_our_words
 
@@ -56,8 +56,7 @@ class Rows(QuerySet[Any]):
             raise InvalidStateError(
                 f"Delete through the repository: {method} takes along what belongs to the row"
             )
-        alive: Any = self.filter(deleted_at__isnull=True)
-        hidden: Any = alive._moving(deleted_at=_Now(), deletion_id=uuid7())
+        hidden: Any = HidingQuery(self, self.model.resource)
         return hidden  # type: ignore[no-any-return]
 
     def bulk_create(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -21,16 +21,18 @@ from digitwin.errors import (
     NotFoundError,
     StaleVersionError,
 )
-from digitwin.kernel import statements
+from digitwin.kernel import acting, statements
 from digitwin.kernel.base import Model
 from digitwin.kernel.core import Core, operation
 from digitwin.kernel.ids import parse_id, uuid7
-from digitwin.kernel.inputs import bounded, validate
+from digitwin.kernel.inputs import Line, bounded, validate
 from digitwin.kernel.paging import Page, decode_cursor, encode_cursor
 from digitwin.kernel.recording import parameters
 from digitwin.kernel.rows import hydrate
 
 M = TypeVar("M", bound=Model)
+
+_REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, Line(500)])
 
 MAX_ROWS = 10_000
 """Rows of one ``create_many``: a statement and its lock stay short."""
@@ -288,20 +290,24 @@ class SoftDeleteRepository(EntityRepository[M]):
         return await self._find(id, user_id, include_deleted=include_deleted)
 
     @operation
-    async def delete(self, id: UUID | str) -> None:
-        """Hide the row until ``restore``; atomic.
+    async def delete(self, id: UUID | str, *, reason: str | None = None) -> None:
+        """Hide the row until ``restore``, or until the deletion is final; atomic.
+
+        Args:
+            reason: why, as the deletion's event says it; at most 500 characters.
 
         Raises:
             NotFoundError: there is none, or it is deleted already.
+            InvalidInputError: ``reason`` does not fit.
         """
-        await self._hide(id)
+        await self._hide(id, reason)
 
     @operation
     async def restore(self, id: UUID | str) -> M:
         """Take the deletion back; atomic.
 
         Raises:
-            NotFoundError: there is none, or it is not deleted.
+            NotFoundError: there is none, it is not deleted, or its deletion is final.
             InvalidStateError: its owner is deleted.
         """
         return await self._show(id)
@@ -315,6 +321,10 @@ class SoftDeleteRepository(EntityRepository[M]):
         """
         key = self._key(id, None)
         async with self._core.transaction():
+            if statements.is_owned(self.model):
+                sql = statements.hold_owner(self.model, tuple(key))
+                await self._core.db.fetchval(sql, *key.values(), write=True)
+                await self._core.db.execute(statements.finish_deletion(self.model), key["id"])
             await self._core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'on'")
             sql = statements.remove(self.model, tuple(key))
             gone = await self._core.db.fetchval(sql, *key.values(), *parameters(), write=True)
@@ -322,11 +332,11 @@ class SoftDeleteRepository(EntityRepository[M]):
             if gone is None:
                 raise self._missing(id)
 
-    async def _hide(self, id: object) -> M:
-        key, deletion = self._key(id, None), uuid7()
+    async def _hide(self, id: object, reason: object) -> M:
+        key, event = self._key(id, None), event_of(reason)
         sql = statements.hide(self.model, tuple(key))
-        about = parameters(deletion_id=str(deletion))
-        record = await self._core.db.fetchrow(sql, deletion, *key.values(), *about, write=True)
+        about = parameters(deletion_id=str(event[0]))
+        record = await self._core.db.fetchrow(sql, *event, *key.values(), *about, write=True)
         if record is None:
             raise self._missing(id)
         return self._row(record)
@@ -341,6 +351,16 @@ class SoftDeleteRepository(EntityRepository[M]):
         if row is None or row.deleted_at is None:  # type: ignore[attr-defined]
             raise self._missing(id)
         raise InvalidStateError(f"{self.noun} belongs to a deleted user", id=str(id))
+
+
+def event_of(reason: object) -> tuple[UUID, str | None, UUID | None]:
+    """A new deletion: its id, why, and who acts here.
+
+    Raises:
+        InvalidInputError: the reason does not fit.
+    """
+    why = None if reason is None else validate(_REASON, reason, "reason")
+    return uuid7(), why, acting.current().actor_id
 
 
 def listed(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ def is_owned(model: type[Model]) -> bool:
 
 def can_hide(model: type[Model]) -> bool:
     """Whether a deletion hides the table's rows."""
-    return "deleted_at" in model._meta.fields_map
+    return "deletion_id" in model._meta.fields_map
 
 
 @cache
@@ -145,30 +145,80 @@ def update_steps(model: type[Model], names: tuple[str, ...], equal: tuple[str, .
 
 @cache
 def hide(model: type[Model], equal: tuple[str, ...]) -> str:
-    """Delete softly: $1 is the deletion's id, the living row is the one that equals."""
+    """Delete softly the living row that equals, with the event.
+
+    $1 is the deletion's id, $2 its reason, $3 who did it. The owner is held first: a real
+    deletion of theirs holds them before it comes to this row.
+    """
+    table = model._meta.db_table
+    terms = " AND ".join(f't."{name}" = ${n}' for n, name in enumerate(equal, 4))
     return _recorded(
         model,
         "delete",
-        f'UPDATE "{model._meta.db_table}" SET "deleted_at" = now(), "deletion_id" = $1, {_TOUCH}'
-        f"{where(model, equal, (), hidden=False, first=2)} RETURNING {columns(model)}",
-        len(equal) + 1,
+        f'WITH owner AS (SELECT id FROM users WHERE id = (SELECT t.user_id FROM "{table}" t'
+        f" WHERE {terms} AND t.deleted_at IS NULL) FOR KEY SHARE)"
+        f' UPDATE "{table}" AS t SET "deleted_at" = now(), "deletion_id" = $1,'
+        ' "version" = t."version" + 1, "updated_at" = now() FROM owner'
+        f" WHERE t.user_id = owner.id AND {terms} AND t.deleted_at IS NULL"
+        f" RETURNING {columns(model, 't.')}",
+        len(equal) + 3,
+        also=", noted AS ("
+        "INSERT INTO deletions (user_id, id, resource, resource_id, reason, actor_id)"
+        f" SELECT user_id, $1::uuid, '{resource(model)}', id, $2::varchar, $3::uuid FROM done)",
     )
 
 
 @cache
+def hold_owner(model: type[Model], equal: tuple[str, ...]) -> str:
+    """Lock the owner of a row before the row: as whoever ends a deletion does."""
+    terms = " AND ".join(f't."{name}" = ${n}' for n, name in enumerate(equal, 1))
+    return (
+        "SELECT id FROM users WHERE id ="
+        f' (SELECT t.user_id FROM "{model._meta.db_table}" t WHERE {terms}) FOR SHARE'
+    )
+
+
+@cache
+def finish_deletion(model: type[Model]) -> str:
+    """The event of the row $1 alone is over: the row is about to go for real."""
+    return (
+        "UPDATE deletions AS d SET final_at = now()"
+        f' FROM "{model._meta.db_table}" AS t WHERE t.id = $1 AND t.deleted_at IS NOT NULL'
+        " AND d.user_id = t.user_id AND d.id = t.deletion_id AND d.resource_id = t.id"
+        " AND d.restored_at IS NULL AND d.final_at IS NULL"
+    )
+
+
+def resource(model: type[Model]) -> str:
+    """What a row of this table is called in an event."""
+    name: str = model.resource  # type: ignore[attr-defined]
+    return name
+
+
+@cache
 def show(model: type[Model], equal: tuple[str, ...]) -> str:
-    """Take a deletion back, under a living owner only."""
+    """Take a deletion back, under a living owner only; the event says so, once all is back.
+
+    A release before this one could hide several rows with one deletion. The table still shows
+    the row as it was before the statement.
+    """
+    table = model._meta.db_table
     terms = " AND ".join(f't."{name}" = ${n}' for n, name in enumerate(equal, 1))
     return _recorded(
         model,
         "restore",
         "WITH owner AS (SELECT id FROM users WHERE deleted_at IS NULL AND id ="
-        f' (SELECT t.user_id FROM "{model._meta.db_table}" t WHERE {terms}) FOR SHARE)'
-        f' UPDATE "{model._meta.db_table}" AS t SET "deleted_at" = NULL, "deletion_id" = NULL,'
+        f' (SELECT t.user_id FROM "{table}" t WHERE {terms}) FOR SHARE)'
+        f' UPDATE "{table}" AS t SET "deleted_at" = NULL, "deletion_id" = NULL,'
         f' "version" = t."version" + 1, "updated_at" = now() FROM owner'
         f" WHERE t.user_id = owner.id AND {terms} AND t.deleted_at IS NOT NULL"
         f" RETURNING {columns(model, 't.')}",
         len(equal),
+        also=", noted AS (UPDATE deletions AS d SET restored_at = now()"
+        f' FROM done JOIN "{table}" AS was ON was.user_id = done.user_id AND was.id = done.id'
+        " WHERE d.user_id = was.user_id AND d.id = was.deletion_id AND NOT EXISTS ("
+        f'SELECT 1 FROM "{table}" AS o WHERE o.user_id = was.user_id'
+        " AND o.deletion_id = was.deletion_id AND o.id <> was.id))",
     )
 
 
@@ -186,11 +236,21 @@ def remove(model: type[Model], equal: tuple[str, ...]) -> str:
 
 
 def _recorded(
-    model: type[Model], verb: str, sql: str, values: int, *, many: bool = False, what: str = "*"
+    model: type[Model],
+    verb: str,
+    sql: str,
+    values: int,
+    *,
+    many: bool = False,
+    what: str = "*",
+    also: str = "",
 ) -> str:
-    """A statement and, as its last five parameters, the record of what it did."""
+    """A statement and, as its last five parameters, the record of what it did.
+
+    ``also`` is a further step, after a comma; ``done`` is what the statement gives.
+    """
     record = recording.insert(model, verb, values + 1, many=many)
-    return f"WITH done AS ({sql}), recorded AS ({record}) SELECT {what} FROM done"
+    return f"WITH done AS ({sql}), recorded AS ({record}){also} SELECT {what} FROM done"
 
 
 def nulls(model: type[Model]) -> str:

@@ -158,14 +158,18 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
         return document
 
     @operation
-    async def delete(self, id: UUID | str) -> None:
+    async def delete(self, id: UUID | str, *, reason: str | None = None) -> None:
         """Hide a document until ``restore``; atomic. No search finds it any more.
+
+        Args:
+            reason: why, as the deletion's event says it; at most 500 characters.
 
         Raises:
             NotFoundError: there is none for this caller, or it is deleted already.
+            InvalidInputError: ``reason`` does not fit.
         """
         async with self._core.transaction():
-            document = await self._hide(id)
+            document = await self._hide(id, reason)
             await self._cache.forget_searches(document.user_id)
 
     @operation
@@ -173,7 +177,8 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
         """Take a deletion back; atomic.
 
         Raises:
-            NotFoundError: there is none for this caller, or it is not deleted.
+            NotFoundError: there is none for this caller, it is not deleted, or its deletion is
+                final.
             InvalidStateError: its owner is deleted.
         """
         async with self._core.transaction():

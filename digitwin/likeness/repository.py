@@ -207,7 +207,7 @@ class LikenessRepository(SensitiveRepository[M]):
         or the person's consent is not in force any more.
 
         Raises:
-            NotFoundError: there is none, or it is not deleted.
+            NotFoundError: there is none, it is not deleted, or its deletion is final.
             InvalidStateError: its owner is deleted.
         """
         model = await self._get(id, None, include_deleted=True)

@@ -275,6 +275,22 @@ CATALOGUE: Final[tuple[Holding, ...]] = (
         },
     ),
     Holding(
+        "deletions",
+        "What was deleted",
+        key=("user_id", "id"),
+        columns={
+            **_OWNER,
+            "id": "the deletion's id, which all that went with it carries",
+            "resource": "user, voice_model, face_model or document",
+            "resource_id": "which one",
+            "reason": "why, as far as it was said",
+            "actor_id": "who did it, as far as it was said",
+            "deleted_at": "when",
+            "restored_at": "when it was taken back",
+            "final_at": "when what it hid was removed for good",
+        },
+    ),
+    Holding(
         "user_emails",
         "E-mail address in use",
         key=("address",),

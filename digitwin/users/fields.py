@@ -56,6 +56,14 @@ class UserFilters(TypedDict, total=False):
     subscription_tier: Tier
 
 
+@with_config(STRICT)
+class DeletionFilters(TypedDict, total=False):
+    """What ``deletions`` can ask for."""
+
+    user_id: UUID | str
+
+
 NEW = TypeAdapter(NewUser)
 CHANGES = TypeAdapter(UserChanges)
 FILTERS = TypeAdapter(UserFilters)
+DELETION_FILTERS = TypeAdapter(DeletionFilters)

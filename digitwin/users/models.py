@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tortoise import fields
+from tortoise.fields.db_defaults import Now
 
 from digitwin.kernel.base import Model, SoftDeleteEntity
 
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 class User(SoftDeleteEntity):
     """Whoever owns a twin."""
 
+    resource: ClassVar[str] = "user"
+
     create_through: ClassVar[str] = "db.users.create(email=…, name=…)"
     change_through: ClassVar[dict[str, str]] = {"email": "db.users.update(id, email=…)"}
     delete_through: ClassVar[str | None] = "db.users.delete(id)"
 
-    resource: ClassVar[str] = "user"
     audited: ClassVar[tuple[str, ...]] = ("email", "name", "subscription_tier")
     actions: ClassVar[dict[str, str]] = {"subscription_tier": "tier_change"}
 
@@ -46,6 +48,35 @@ class User(SoftDeleteEntity):
 
     class Meta:
         table = "users"
+
+
+class Deletion(Model):
+    """A deletion as an event: who deleted what, when and why, and what became of it.
+
+    ``resource`` (user, voice_model, face_model, document) and ``resource_id`` are what was
+    deleted; what went along carries ``id`` in its ``deletion_id``. ``restored_at`` says that it
+    was taken back, ``final_at`` that it no longer can be; with neither it waits for one of them.
+    A user's final deletion takes the person's events along.
+    """
+
+    create_through: ClassVar[str] = "a repository's delete(id, reason=…)"
+    change_through: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("resource", "resource_id", "reason", "actor_id", "restored_at", "final_at"),
+        "a repository's restore(id)",
+    )
+
+    id = fields.UUIDField(primary_key=True)
+    user_id = fields.UUIDField()
+    resource = fields.CharField(max_length=16)
+    resource_id = fields.UUIDField()
+    reason = fields.CharField(max_length=500, null=True)
+    actor_id = fields.UUIDField(null=True)
+    deleted_at = fields.DatetimeField(db_default=Now())
+    restored_at = fields.DatetimeField(null=True)
+    final_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "deletions"
 
 
 class UserEmail(Model):

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from digitwin.kernel.paging import Page
 from digitwin.users.fields import NewUser, NewUserRow, UserChanges, UserFilters
-from digitwin.users.models import User
+from digitwin.users.models import Deletion, User
 
 
 class Users(Protocol):
@@ -62,8 +62,12 @@ class Users(Protocol):
         **changes: Unpack[UserChanges],
     ) -> User: ...
 
-    async def delete(self, id: UUID | str) -> None: ...
+    async def delete(self, id: UUID | str, *, reason: str | None = None) -> None: ...
 
     async def restore(self, id: UUID | str) -> User: ...
+
+    async def deletions(
+        self, user_id: UUID | str | None = None, *, limit: int = 50, after: str | None = None
+    ) -> Page[Deletion]: ...
 
     async def hard_delete(self, id: UUID | str) -> None: ...

@@ -46,6 +46,9 @@ WITH done AS (
     SET deleted_at = now(), deletion_id = $2, version = version + 1, updated_at = now()
     WHERE id = $1 AND deleted_at IS NULL
     RETURNING id
+), noted AS (
+    INSERT INTO deletions (user_id, id, resource, resource_id, reason, actor_id)
+    SELECT id, $2, 'user', id, $3, $4 FROM done
 ), recorded AS ({record})
 SELECT id FROM done;
 
@@ -103,8 +106,46 @@ WITH voices AS (
     UPDATE conversation_sessions
     SET deleted_at = NULL, deletion_id = NULL, version = version + 1, updated_at = now()
     WHERE user_id = $1 AND deletion_id = $2
+), noted AS (
+    UPDATE deletions SET restored_at = now() WHERE user_id = $1 AND id = $2
 )
 INSERT INTO user_emails (address, user_id) VALUES ($3, $1);
+
+-- name: due
+-- The next deletion that is past its time, in their order.
+SELECT user_id, id, resource, resource_id, deleted_at FROM deletions
+WHERE restored_at IS NULL AND final_at IS NULL
+  AND deleted_at < now() - make_interval(secs => $1) AND (deleted_at, id) > ($2, $3)
+ORDER BY deleted_at, id LIMIT 1;
+
+-- name: hold_owner
+-- Whoever deletes, restores or removes something of a person's locks them first; where somebody
+-- is at it, this deletion is left for another time. Deleted or not: what is theirs may be due.
+SELECT id FROM users WHERE id = $1 FOR UPDATE SKIP LOCKED;
+
+-- name: still_due
+-- What was read before the owner was held may be over by now.
+SELECT id FROM deletions WHERE user_id = $1 AND id = $2 AND restored_at IS NULL AND final_at IS NULL;
+
+-- name: remove_user
+-- With all that is theirs, the events too; where they live again the deletion is no more.
+WITH removed AS (
+    DELETE FROM users WHERE id = $1 AND deletion_id = $2 RETURNING id
+)
+SELECT count(*) FROM removed;
+
+-- name: remove_hidden
+-- Exactly what that deletion hid, and the event says that nothing can bring it back.
+WITH voices AS (
+    DELETE FROM voice_models WHERE user_id = $1 AND deletion_id = $2
+), faces AS (
+    DELETE FROM face_models WHERE user_id = $1 AND deletion_id = $2
+), documents AS (
+    DELETE FROM knowledge_documents WHERE user_id = $1 AND deletion_id = $2
+), finished AS (
+    UPDATE deletions SET final_at = now() WHERE user_id = $1 AND id = $2 RETURNING id
+)
+SELECT count(*) FROM finished;
 
 -- name: holder_of_email
 -- Who stands in the way of a restore.

@@ -17,12 +17,13 @@ from digitwin.kernel.inputs import dumps, validate
 from digitwin.kernel.paging import Page
 from digitwin.kernel.ports import CacheForgetter
 from digitwin.kernel.recording import insert, parameters
-from digitwin.kernel.repository import SoftDeleteRepository, listed
+from digitwin.kernel.repository import EntityRepository, SoftDeleteRepository, event_of, listed
 from digitwin.kernel.rows import columns
 from digitwin.kernel.sql import load
 from digitwin.users.emails import normalised, unique_form
 from digitwin.users.fields import (
     CHANGES,
+    DELETION_FILTERS,
     FILTERS,
     NEW,
     NewUser,
@@ -30,7 +31,7 @@ from digitwin.users.fields import (
     UserChanges,
     UserFilters,
 )
-from digitwin.users.models import User
+from digitwin.users.models import Deletion, User
 
 if TYPE_CHECKING:
     from digitwin.users.protocols import Users
@@ -52,6 +53,7 @@ class UserRepository(SoftDeleteRepository[User]):
     def __init__(self, core: Core, *, scope: UUID | None = None, cache: CacheForgetter) -> None:
         super().__init__(core, scope=scope)
         self._cache = cache
+        self._events = _Deletions(core, scope=scope)
 
     @operation
     async def create(self, *, id: UUID | str | None = None, **fields: Unpack[NewUser]) -> User:
@@ -182,21 +184,25 @@ class UserRepository(SoftDeleteRepository[User]):
         return await self._exists(filters, include_deleted=include_deleted)
 
     @operation
-    async def delete(self, id: UUID | str) -> None:
+    async def delete(self, id: UUID | str, *, reason: str | None = None) -> None:
         """Delete a user with all that is theirs, as one deletion; ``restore`` takes it back.
 
         Voice and face models and documents go along; open sessions end (reason
         ``user_deleted``) and all are hidden; the e-mail is free again; cached entries are
-        gone for good. Atomic.
+        gone for good. Atomic. After ``deletion_retention`` the upkeep makes it final.
+
+        Args:
+            reason: why, as the deletion's event says it; at most 500 characters.
 
         Raises:
             NotFoundError: there is no such living user.
+            InvalidInputError: ``reason`` does not fit.
         """
-        user_id, deletion = self._id(id), uuid7()
+        user_id, (deletion, *why) = self._id(id), event_of(reason)
         async with self._core.transaction():
             about = parameters(deletion_id=str(deletion))
             sql = _compiled("delete")
-            if not await self._core.db.fetchval(sql, user_id, deletion, *about, write=True):
+            if not await self._core.db.fetchval(sql, user_id, deletion, *why, *about, write=True):
                 raise self._missing(id)
             await self._core.db.execute(_SQL["delete_belongings"], user_id, deletion)
             await self._cache.forget_user(user_id)
@@ -208,7 +214,7 @@ class UserRepository(SoftDeleteRepository[User]):
         Sessions are seen again, still ended. What was deleted before stays deleted.
 
         Raises:
-            NotFoundError: there is no such deleted user.
+            NotFoundError: there is no such deleted user, or the deletion is final.
             AlreadyExistsError: the e-mail belongs to someone else by now (``user_id``).
         """
         user_id = self._id(id)
@@ -236,6 +242,23 @@ class UserRepository(SoftDeleteRepository[User]):
             await super().hard_delete(user_id)
             await self._core.db.execute(_SQL["free_email"], user_id)
             await self._cache.forget_user(user_id)
+
+    @operation
+    async def deletions(
+        self, user_id: UUID | str | None = None, *, limit: int = 50, after: str | None = None
+    ) -> Page[Deletion]:
+        """A page of deletions, oldest first: of users and of what is theirs, restored ones too.
+
+        Args:
+            user_id: whose; left out, everybody's, or the scope's.
+            limit: rows of the page, 1 to 1,000.
+            after: the page before's ``next_cursor``.
+
+        Raises:
+            InvalidInputError: a bad id, limit or cursor.
+        """
+        whose = {} if user_id is None else {"user_id": user_id}
+        return await self._events._list(whose, limit=limit, after=after)
 
     def _new_user(self, id: object, fields: Mapping[str, Any]) -> dict[str, Any]:
         """A row as the statements take it, complete."""
@@ -299,10 +322,15 @@ class UserRepository(SoftDeleteRepository[User]):
         return user_id
 
 
+class _Deletions(EntityRepository[Deletion]):
+    model, noun = Deletion, "deletion"
+    filters = DELETION_FILTERS
+
+
 _RECORDS = {
     "create": insert(User, "create", 8),
     "create_many": insert(User, "create", 8, many=True),
-    "delete": insert(User, "delete", 3),
+    "delete": insert(User, "delete", 5),
     "restore": insert(User, "restore", 2),
 }
 """How each statement is recorded; its own parameters come before."""

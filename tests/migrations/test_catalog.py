@@ -10,6 +10,7 @@ from tests.migrations import catalog
 
 PERSONAL = {
     "consents",
+    "deletions",
     "participants",
     "voice_models",
     "face_models",

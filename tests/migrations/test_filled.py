@@ -114,3 +114,21 @@ async def test_the_release_before_works_on(
         uuid4(),
     )
     assert await filled.fetchval("SELECT oldest_reader FROM digitwin_schema") == 1
+
+
+async def test_what_was_deleted_before_is_an_event(
+    filled: asyncpg.Connection, target: Target, auto: Settings
+) -> None:
+    """A person's own deletion, and one of a single document before it."""
+    deletion, document = uuid4(), await filled.fetchrow("SELECT * FROM knowledge_documents")
+    for table, whose in (("users", "id"), ("voice_models", "user_id")):
+        await filled.execute(
+            f"UPDATE {table} SET deleted_at = now(), deletion_id = $1 WHERE {whose} = $2",
+            *(deletion, ADA),
+        )
+    await migrations.upgrade(target, auto)
+    events = await filled.fetch("SELECT user_id, id, resource, resource_id FROM deletions")
+    assert {tuple(event) for event in events} == {
+        (ADA, deletion, "user", ADA),
+        (BOB, document["deletion_id"], "document", GONE),
+    }

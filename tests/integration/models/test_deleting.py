@@ -71,7 +71,7 @@ async def test_a_deletion_joins_the_transaction_around_it(digitwin_db: Database,
 
 
 @pytest.mark.parametrize("model", [VoiceModel, FaceModel])
-async def test_many_models_are_hidden_under_one_deletion(
+async def test_many_models_are_hidden_by_a_deletion_each(
     digitwin_db: Database, ada: User, model: Any
 ) -> None:
     repository = digitwin_db.voices if model is VoiceModel else digitwin_db.faces
@@ -79,7 +79,10 @@ async def test_many_models_are_hidden_under_one_deletion(
     before = {row.id: row.version for row in await model.all()}
     assert await model.all().delete() == 2
     gone = await model.all_objects.all()
-    assert len({row.deletion_id for row in gone}) == 1
+    events = (await digitwin_db.users.deletions(ada.id)).items
+    assert {(event.id, event.resource_id) for event in events} == {
+        (row.deletion_id, row.id) for row in gone
+    }
     assert {row.id: row.version - 1 for row in gone} == before
     assert await model.all_objects.all().delete() == 0
     for row in gone:

@@ -70,7 +70,7 @@ READS: dict[str, Callable[[User], Awaitable[Any]]] = {
 WRITES: dict[str, tuple[str, Callable[[User], Awaitable[Any]]]] = {
     "save": ("UPDATE", lambda ada: ada.save()),
     "update": ("UPDATE", lambda ada: User.all().update(name="New")),
-    "delete": ("UPDATE", lambda ada: ada.voice_models.all().delete()),
+    "delete": ("COMMIT", lambda ada: ada.voice_models.all().delete()),
     "create": ("INSERT", lambda ada: AuditLog.create(action="a", resource="r")),
     "many": ("COMMIT", lambda ada: AuditLog.bulk_create([AuditLog(action="a", resource="r")])),
     "bulk_update": ("COMMIT", lambda ada: User.bulk_update([ada], ["name"])),

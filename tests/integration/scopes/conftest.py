@@ -31,6 +31,9 @@ async def settled(db: Database, name: str) -> Belongings:
         user.id,
         uuid7(),
     )
+    old = await db.voices.create(user_id=user.id, name="Old")
+    await db.voices.delete(old.id)
+    await db.voices.hard_delete(old.id)
     voice = await db.voices.create(user_id=user.id, name="Warm", status="ready")
     face = await db.faces.create(user_id=user.id, name="Calm", status="ready")
     guest = Participant(kind="guest", ref=f"{name}-guest", name="Sam")

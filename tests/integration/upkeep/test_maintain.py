@@ -14,6 +14,7 @@ from digitwin.errors import QueryTimeoutError
 from digitwin.kernel.core import Core
 from digitwin.personal import ALLOWED
 from digitwin.upkeep import STEPS, MaintenanceReport, maintain
+from digitwin.users.finality import Finality
 
 AGE = "now() - interval '400 days'"
 
@@ -110,6 +111,7 @@ async def once(core: Core, db: Database, trail: Trail, told: list[str]) -> Maint
         limits=db.limits,
         audit=trail,
         consents=partial(deactivate_expired, ALLOWED),
+        deletions=Finality(core, db.cache),
         progress=told.append,
     )
 

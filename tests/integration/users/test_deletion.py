@@ -159,7 +159,7 @@ async def test_a_deletion_drops_what_was_cached_of_that_person(
     await digitwin_db.users.delete(ada.id)
     assert await cached(digitwin_db, ada) == []
     assert await cached(digitwin_db, bob) == list(STORES)
-    assert await rows_of(digitwin_db, ada) == {"users": 1}
+    assert await rows_of(digitwin_db, ada) == {"users": 1, "deletions": 1}
 
 
 async def test_a_restore_brings_no_cached_entry_back(digitwin_db: Database, ada: User) -> None:
