@@ -31,6 +31,7 @@ EXCEPTIONS = {
     "privacy/is_known_participant": "what is held about somebody is held, deleted or not",
     "privacy/catalogue.py": "what is held about somebody is held, deleted or not",
     "likeness/one_at_a_time": "only waits for its turn; what is changed then says that it lives",
+    "consents/one_at_a_time": "as the likeness domain's",
     "conversations/statements.py": "an id finds its owner; each statement asks whether it lives",
 }
 """Statements that say nothing about deletion, and why they need not."""
