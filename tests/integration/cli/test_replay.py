@@ -63,7 +63,8 @@ async def test_what_was_played_is_stored(digitwin_db: Database, file: Path) -> N
         turns = (await digitwin_db.sessions.with_turns(session.id)).turns
         said = [text for turn in turns for text in (turn.user_text, turn.twin_text) if text]
         assert said == [text for _, text in SCRIPT]
-    assert (await digitwin_db.audit.statistics()).total == CONVERSATIONS * TURNS
+    by_action = (await digitwin_db.audit.statistics()).by_action
+    assert by_action["turn.add"] == CONVERSATIONS * TURNS
 
 
 async def test_what_was_looked_up_once_is_cached(digitwin_db: Database, file: Path) -> None:
