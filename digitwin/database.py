@@ -18,7 +18,9 @@ from uuid import UUID
 from typing_extensions import Unpack
 
 from digitwin import embedded, roles, upkeep
+from digitwin.audit import sealing, signing
 from digitwin.audit.repository import AuditLogRepository
+from digitwin.audit.sinks import CheckpointSink, FileSink
 from digitwin.cache.repository import CacheRepository
 from digitwin.consents.expiry import deactivate_expired
 from digitwin.consents.repository import ConsentRepository

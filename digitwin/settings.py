@@ -78,6 +78,12 @@ def _several_keys(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _several_public_keys(keys: str) -> str:
+    for text in keys.split(","):
+        master_key_bytes(text)
+    return keys
+
+
 Seconds = Annotated[float, BeforeValidator(_as_seconds)]
 Timeout = Annotated[Seconds, Field(ge=0.01, le=DAY)]
 Retention = Annotated[Seconds, Field(gt=0, le=36_525 * DAY)]
@@ -172,6 +178,24 @@ class Settings(BaseSettings):
     """``maintain()`` removes audit rows older than this."""
     deletion_retention: Retention = 30 * DAY
     """``maintain()`` makes deletions older than this final: nothing restores them any more."""
+    audit_seal_interval: Annotated[Seconds, Field(ge=0.01, le=30 * DAY)] | None = 60.0
+    """How often a background task seals new audit records; None: ``maintain()`` alone does."""
+    audit_key: MasterKey | None = None
+    """What seals are signed with: 32 bytes in base64, as ``digitwin keys generate`` prints
+    them. The embedded server has one in its folder; without one, seals are unsigned."""
+    audit_keys_retired: MasterKeys | None = None
+    """Earlier ones, separated by commas, whose signatures are still believed."""
+    audit_key_file: Path | None = None
+    """The file with the key, in place of ``audit_key``; further lines are retired."""
+    audit_signature: Literal["hmac-sha256", "ed25519"] = "hmac-sha256"
+    """How the key signs: as a shared secret, or so that its public half verifies."""
+    audit_public_keys: Annotated[str, AfterValidator(_several_public_keys)] | None = None
+    """Public halves of ed25519 keys to believe, separated by commas: for who only verifies."""
+    audit_checkpoints: Path | None = None
+    """A file that the head of every seal is appended to, best where the database's
+    administrators cannot write; ``verify()`` compares."""
+    audit_archive: Path | None = None
+    """A folder that audit records are archived in before they are removed; None: they are not."""
     limiter_retention: Retention = 366 * DAY
     """``maintain()`` removes rate limits that nobody has used for this long."""
 

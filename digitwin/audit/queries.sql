@@ -20,15 +20,20 @@ FROM (SELECT action, result, user_id, (created_at AT TIME ZONE 'UTC')::date AS d
 GROUP BY GROUPING SETS ((action), (result), (user_id), (day))
 
 -- name: placed_records
--- What the database alone knows about each record: when it came, and whether a month took it in.
-SELECT id, created_at, tableoid = (SELECT partdefid FROM pg_partitioned_table
-                                   WHERE partrelid = 'audit_logs'::regclass) AS is_unplaced
-FROM audit_logs
+-- What the database alone knows about each record: when it came, and whether a month and a seal
+-- took it in.
+SELECT id, audit_logs.created_at, leaf.record_id IS NOT NULL AS is_sealed,
+       audit_logs.tableoid = (SELECT partdefid FROM pg_partitioned_table
+                              WHERE partrelid = 'audit_logs'::regclass) AS is_unplaced
+FROM audit_logs LEFT JOIN audit_leaves AS leaf ON leaf.record_id = id
 
 -- name: unguarded
--- The trail and its partitions whose row triggers do not stand before every DELETE and UPDATE.
+-- The trail and its partitions, and its seals, whose row triggers do not stand before every DELETE
+-- and UPDATE.
 SELECT tree.relid::regclass::text
-FROM pg_partition_tree('audit_logs') AS tree
+FROM (SELECT relid FROM pg_partition_tree('audit_logs')
+      UNION ALL SELECT unnest(ARRAY['audit_seals', 'audit_leaves', 'audit_checkpoints']::regclass[])
+     ) AS tree (relid)
 LEFT JOIN pg_trigger AS guard ON guard.tgrelid = tree.relid
      AND guard.tgenabled IN ('O', 'A') AND guard.tgtype & 3 = 3  -- FOR EACH ROW, BEFORE
 GROUP BY tree.relid
@@ -154,3 +159,85 @@ WITH theirs AS (
     FROM judged WHERE leaf.record_id = judged.id
 )
 SELECT count(*) FROM gone
+
+-- name: begin_sealing
+-- One sealer at a time, nobody waiting for another; an erasure holds the same lock.
+SELECT pg_try_advisory_xact_lock(hashtextextended('digitwin.audit_seals', 0)) AS mine, now()
+
+-- name: settle
+-- A transaction has its time a moment before it shows in pg_locks: whoever was in that moment has
+-- come out of it when this is over.
+SELECT pg_sleep(0.05)
+
+-- name: running
+-- The transactions open in this database, others' and invisible ones included: each holds a lock
+-- on itself, which everybody may see. One that was prepared has left that list, so it is told apart.
+SELECT coalesce(string_agg(virtualxid, ',' ORDER BY virtualxid), '') AS running,
+       EXISTS (SELECT FROM pg_prepared_xacts WHERE database = current_database()) AS prepared
+FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'virtualxid' AND mode = 'ExclusiveLock' AND datname = current_database()
+  AND pid <> pg_backend_pid() AND backend_type IS DISTINCT FROM 'autovacuum worker'
+
+-- name: last_seal
+-- Where the chain goes on.
+SELECT number, created_at, horizon, newest, records, root, previous, head, key_id, algorithm,
+       signature, running
+FROM audit_seals ORDER BY number DESC LIMIT 1
+
+-- name: last_checkpoint
+-- Where the chain begins.
+SELECT number, created_at, removed_before, seal, seal_head, records, head, key_id, algorithm,
+       signature
+FROM audit_checkpoints ORDER BY number DESC LIMIT 1
+
+-- name: unsealed
+-- Records without a leaf, oldest first, from where the last seals stopped. OFFSET 0 keeps the leaf's
+-- look-up by its index: joined, the planner may read all leaves there are.
+SELECT id, created_at, action, resource, result, user_id, actor_id, resource_id, ip_address,
+       user_agent, metadata
+FROM audit_logs AS record
+WHERE created_at >= $1 AND (created_at, id) > ($1, $2) AND created_at < $3
+  AND NOT EXISTS (SELECT FROM audit_leaves WHERE record_id = record.id OFFSET 0)
+ORDER BY created_at, id LIMIT $4
+
+-- name: oldest_unsealed
+-- For a probe: how many seconds ago the oldest record came that no seal holds yet.
+SELECT coalesce(extract(epoch FROM now() - (
+    SELECT created_at FROM audit_logs AS record
+    WHERE created_at >= coalesce((SELECT horizon FROM audit_seals ORDER BY number DESC LIMIT 1),
+                                 '-infinity')
+      AND NOT EXISTS (SELECT FROM audit_leaves WHERE record_id = record.id OFFSET 0)
+    ORDER BY created_at LIMIT 1
+)), 0)::float8
+
+-- name: add_seal
+-- Its leaves come in the same transaction.
+INSERT INTO audit_seals (number, created_at, horizon, newest, records, root, previous, head, key_id,
+                         algorithm, signature, running)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+
+-- name: add_leaves
+-- All leaves of a seal in one statement, as one array for each column.
+INSERT INTO audit_leaves (seal, place, record_id, created_at, content, leaf, commitments, salts)
+SELECT $1, * FROM unnest($2::int[], $3::uuid[], $4::timestamptz[], $5::bytea[], $6::bytea[],
+                         $7::bytea[], $8::bytea[])
+
+-- name: seals_after
+-- The chain in pieces.
+SELECT number, created_at, horizon, newest, records, root, previous, head, key_id, algorithm,
+       signature
+FROM audit_seals WHERE number > $1 ORDER BY number LIMIT $2
+
+-- name: leaves_with_records
+-- What was sealed beside what is there now, in the order of the seals, of one moment.
+SELECT leaf.seal, leaf.place, leaf.record_id, leaf.created_at AS dated, leaf.content, leaf.leaf,
+       leaf.commitments, leaf.salts, record.id, record.created_at, record.action, record.resource,
+       record.result, record.user_id, record.actor_id, record.resource_id, record.ip_address,
+       record.user_agent, record.metadata
+FROM audit_leaves AS leaf LEFT JOIN audit_logs AS record ON record.id = leaf.record_id
+WHERE leaf.seal > $1 AND leaf.seal <= $2
+ORDER BY leaf.seal, leaf.place
+
+-- name: heads
+-- Of seals that something outside the database tells of.
+SELECT number, head FROM audit_seals WHERE number = ANY($1::bigint[])

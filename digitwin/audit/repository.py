@@ -10,14 +10,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Unpack
 from uuid import UUID
 
-from digitwin.audit import partitions
+from digitwin.audit import chain, partitions, sealing
 from digitwin.audit.fields import ENTRY, FILTERS, Details, Entry, Filters
 from digitwin.audit.models import AuditLog
+from digitwin.audit.sealing import Sealing
+from digitwin.audit.signing import Signers
 from digitwin.audit.statistics import AuditStatistics, add_up
 from digitwin.audit.verification import MAX_FAULTS, AuditFault, AuditVerification, examine
 from digitwin.errors import InvalidInputError
 from digitwin.kernel import acting
-from digitwin.kernel.core import operation, streaming
+from digitwin.kernel.core import Core, operation, streaming
 from digitwin.kernel.ids import NOBODY, uuid7
 from digitwin.kernel.inputs import Period, bounded, dumps, seconds, validate
 from digitwin.kernel.paging import Page, decode_cursor, encode_cursor
@@ -51,6 +53,10 @@ class AuditLogRepository(Repository):
     There is no way to change one: no method here, and the database refuses it as well. Times
     are the database's: ``created_at`` is when the transaction of the record began.
     """
+
+    def __init__(self, core: Core, sealing: Sealing | None = None) -> None:
+        super().__init__(core)
+        self._sealing = sealing or Sealing(Signers())
 
     @operation
     async def record(self, action: str, resource: str, **details: Unpack[Details]) -> UUID:
@@ -133,21 +139,41 @@ class AuditLogRepository(Repository):
 
     @operation
     async def verify(self) -> AuditVerification:
-        """Look at every record and guard, in constant memory; reads the whole trail.
+        """Look at every record, seal and guard, in constant memory; reads the whole trail.
 
-        Found are a guard that is missing or switched off, an id that was not made here, a
-        record whose time is not its id's, one no partition took in, and a month without a
-        partition. Not found is what somebody changed or removed who may switch the guard off
-        and on again: no record carries a proof of its content or of its neighbours.
+        Found are a record that was changed, removed, moved, or inserted into a time that is
+        sealed, and a seal that was; a guard that is missing or switched off, an id that was not
+        made here, a record whose time is not its id's, one no partition took in, and a month
+        without a partition. What nobody has sealed yet shows a part of that. ``SECURITY.md``
+        says against whom it protects, and what it takes: a key, and heads kept outside.
         """
         faults = await self._faulty_guards()
+        found = await chain.examine(self._core.db, self._sealing)
+        faults += found.faults
+        horizon = None if found.newest is None else found.newest.horizon
         records = 0
         async with aclosing(self._core.db.stream(_SQL["placed_records"])) as placed:
             async for record in placed:
                 records += 1
-                if len(faults) < MAX_FAULTS and (fault := examine(record)) is not None:
+                if len(faults) < MAX_FAULTS and (fault := examine(record, horizon)) is not None:
                     faults.append(fault)
-        return AuditVerification(records, tuple(faults))
+        return AuditVerification(
+            records,
+            tuple(faults[:MAX_FAULTS]),
+            sealed=found.sealed,
+            seals=found.seals,
+            erased=found.erased,
+            signatures=found.signatures,
+        )
+
+    @operation
+    async def seal(self) -> int:
+        """Seal what has no seal yet; how many records. ``maintain()`` and the background do.
+
+        Commits by itself, whatever transaction is open. When another instance is at it, or a
+        person is being erased, it is left to the next time.
+        """
+        return await sealing.seal(self._core, self._sealing)
 
     @operation
     async def purge(self, older_than: float | timedelta = RETENTION) -> int:

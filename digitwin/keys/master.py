@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import secrets
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from digitwin.errors import ConfigurationError, KeyUnavailableError
+from digitwin.kernel import key_files
 from digitwin.keys import sealing
 from digitwin.keys.protocols import KeyService
 from digitwin.settings import Settings, master_key_bytes
@@ -33,23 +31,8 @@ def generate() -> str:
 
 
 def write_new(path: Path) -> bool:
-    """Make a file with a new master key, for its owner alone; False where there is one.
-
-    It appears complete or not at all, and of several processes one makes it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            file.write(generate() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    finally:
-        draft.unlink(missing_ok=True)
-    return True
+    """Make a file with a new master key, for its owner alone; False where there is one."""
+    return key_files.write_new(path, generate())
 
 
 def read(path: Path) -> list[bytes]:
@@ -58,27 +41,7 @@ def read(path: Path) -> list[bytes]:
     Raises:
         ConfigurationError: the file cannot be read, holds no key, or others may read it.
     """
-    try:
-        mode, lines = path.stat().st_mode, path.read_text("utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is not text"
-        raise ConfigurationError(
-            f"The master key file {path} cannot be read ({why}): {CURE}", field="master_key_file"
-        ) from None
-    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-        raise ConfigurationError(
-            f"The master key file {path} is open to others: run `chmod 600` on it",
-            field="master_key_file",
-        )
-    try:
-        keys = [master_key_bytes(line) for line in lines]
-    except ValueError as error:
-        raise ConfigurationError(
-            f"The master key file {path}: a line {error}", field="master_key_file"
-        ) from None
-    if not keys:
-        raise ConfigurationError(f"The master key file {path} is empty", field="master_key_file")
-    return keys
+    return key_files.read(path, field="master_key_file", cure=CURE)
 
 
 class LocalKeys:

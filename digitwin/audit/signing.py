@@ -1,0 +1,220 @@
+"""Who signs the seals: whoever holds the key, which the database does not."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, Literal, Protocol, TypeVar
+
+from digitwin.audit.digests import Checkpoint, Seal
+from digitwin.errors import ConfigurationError, KeyUnavailableError
+from digitwin.kernel import key_files
+from digitwin.settings import Settings, master_key_bytes
+
+Signed = TypeVar("Signed", Seal, Checkpoint)
+Standing = Literal["signed", "unsigned", "unknown", "forged"]
+"""A signature that holds, none at all, one of a key that is not here, one that does not hold."""
+
+HMAC: Final = "hmac-sha256"
+ED25519: Final = "ed25519"
+UNSIGNED: Final = "none"
+_ABOUT = b"digitwin audit signature 1\0"
+
+
+class AuditSigner(Protocol):
+    """A holder of one signing key: here, in a cloud's KMS, in a hardware module."""
+
+    @property
+    def key_id(self) -> str:
+        """Which key, at most 200 characters; never secret."""
+
+    @property
+    def algorithm(self) -> str:
+        """How it signs, at most 32 characters; not ``none``."""
+
+    async def sign(self, data: bytes) -> bytes:
+        """A signature of 40 to some hundred bytes."""
+
+    async def verify(self, data: bytes, signature: bytes) -> bool:
+        """Whether this key made it."""
+
+
+class HmacSigner:
+    """One secret signs and verifies: whoever can verify could have signed."""
+
+    algorithm = HMAC
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self.key_id = f"{HMAC}:{_fingerprint(key)}"
+
+    async def sign(self, data: bytes) -> bytes:
+        return hmac.digest(self._key, _ABOUT + data, "sha256")
+
+    async def verify(self, data: bytes, signature: bytes) -> bool:
+        return hmac.compare_digest(await self.sign(data), signature)
+
+
+class Ed25519Signer:
+    """A private key signs, its public half verifies: an auditor needs no secret.
+
+    Args:
+        key: the private key's 32 bytes.
+    """
+
+    algorithm = ED25519
+
+    def __init__(self, key: bytes) -> None:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        self._private = Ed25519PrivateKey.from_private_bytes(key)
+        self._public = Ed25519Verifier(self._private.public_key().public_bytes_raw())
+        self.key_id = self._public.key_id
+
+    @property
+    def public_key(self) -> str:
+        """For ``audit_public_keys``, in base64."""
+        return self._public.public_key
+
+    async def sign(self, data: bytes) -> bytes:
+        return self._private.sign(_ABOUT + data)
+
+    async def verify(self, data: bytes, signature: bytes) -> bool:
+        return await self._public.verify(data, signature)
+
+
+class Ed25519Verifier:
+    """The public half of a key: it verifies and cannot sign."""
+
+    algorithm = ED25519
+
+    def __init__(self, key: bytes) -> None:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+        self._key = Ed25519PublicKey.from_public_bytes(key)
+        self.public_key = base64.b64encode(key).decode()
+        self.key_id = f"{ED25519}:{_fingerprint(key)}"
+
+    async def sign(self, data: bytes) -> bytes:
+        raise KeyUnavailableError("A public key cannot sign", key_id=self.key_id)
+
+    async def verify(self, data: bytes, signature: bytes) -> bool:
+        from cryptography.exceptions import InvalidSignature
+
+        try:
+            self._key.verify(signature, _ABOUT + data)
+        except InvalidSignature:
+            return False
+        return True
+
+
+class Signers:
+    """The key that signs, if there is one, and all those whose signatures are believed."""
+
+    def __init__(self, current: AuditSigner | None = None, known: Iterable[AuditSigner] = ()):
+        self._current = current
+        believed = [*known] if current is None else [current, *known]
+        self._known = {signer.key_id: signer for signer in reversed(believed)}
+
+    def current(self) -> AuditSigner | None:
+        """Who signs."""
+        return self._current
+
+    def known(self) -> Mapping[str, AuditSigner]:
+        """Whose signatures are believed, by the key's id."""
+        return self._known
+
+    async def sign(self, made: Signed) -> Signed:
+        """The same with its head, and its signature where there is a key."""
+        signer = self.current()
+        if signer is None:
+            return replace(made, head=made.digest())
+        named = replace(made, key_id=signer.key_id, algorithm=signer.algorithm)
+        head = named.digest()
+        return replace(named, head=head, signature=await signer.sign(head))
+
+    async def standing(self, made: Seal | Checkpoint) -> Standing:
+        """What its signature is worth; the head must have been compared before."""
+        if made.signature is None or made.key_id is None:
+            return "unsigned"
+        signer = self.known().get(made.key_id)
+        if signer is None:
+            return "unknown"
+        if signer.algorithm != made.algorithm:
+            return "forged"
+        return "signed" if await signer.verify(made.head, made.signature) else "forged"
+
+
+class KeyFileSigners(Signers):
+    """The embedded server's key, in a file of its folder, made when it is first needed."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        super().__init__()
+        self._path = path
+        self._settings = settings
+
+    def current(self) -> AuditSigner | None:
+        if self._current is None:
+            key_files.write_new(self._path, base64.b64encode(key_files.new_key()).decode())
+            self._open()
+        return self._current
+
+    def known(self) -> Mapping[str, AuditSigner]:
+        if self._current is None and self._path.exists():
+            self._open()
+        return self._known
+
+    def _open(self) -> None:
+        opened = _holding(_read(self._path), self._settings)
+        self._current, self._known = opened._current, opened._known
+
+
+def signers_of(settings: Settings, embedded_home: Path | None) -> Signers:
+    """Whoever signs, as the settings say; without a key nobody does.
+
+    Raises:
+        ConfigurationError: the key file cannot be used, or both are set.
+    """
+    if settings.audit_key is not None and settings.audit_key_file is not None:
+        raise ConfigurationError(
+            "Both `audit_key` and `audit_key_file` are set: leave one out", field="audit_key"
+        )
+    if settings.audit_key is not None:
+        return _holding([master_key_bytes(settings.audit_key.get_secret_value())], settings)
+    if settings.audit_key_file is not None:
+        return _holding(_read(settings.audit_key_file.expanduser()), settings)
+    if embedded_home is not None:
+        return KeyFileSigners(embedded_home / "audit.key", settings)
+    return _holding([], settings)
+
+
+def _holding(keys: Sequence[bytes], settings: Settings) -> Signers:
+    """The first key signs; the others, and the retired ones, are believed in either way."""
+    retired = settings.audit_keys_retired
+    spelt = [] if retired is None else retired.get_secret_value().split(",")
+    earlier = [*keys[1:], *map(master_key_bytes, spelt)]
+    public = [] if settings.audit_public_keys is None else settings.audit_public_keys.split(",")
+    known: list[AuditSigner] = [Ed25519Verifier(master_key_bytes(key)) for key in public]
+    for key in earlier:
+        known += [HmacSigner(key), Ed25519Signer(key)]
+    if not keys:
+        return Signers(None, known)
+    if settings.audit_signature == ED25519:
+        return Signers(Ed25519Signer(keys[0]), [HmacSigner(keys[0]), *known])
+    return Signers(HmacSigner(keys[0]), known)
+
+
+def _read(path: Path) -> list[bytes]:
+    return key_files.read(
+        path,
+        field="audit_key_file",
+        cure="make one with `digitwin keys generate --file PATH` and set DIGITWIN_AUDIT_KEY_FILE",
+    )
+
+
+def _fingerprint(key: bytes) -> str:
+    return hashlib.sha256(b"digitwin audit key\0" + key).hexdigest()[:16]
