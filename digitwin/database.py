@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from uuid import UUID
 
 from typing_extensions import Unpack
@@ -20,6 +20,8 @@ from typing_extensions import Unpack
 from digitwin import embedded, roles, upkeep
 from digitwin.audit import sealing, signing
 from digitwin.audit.repository import AuditLogRepository
+from digitwin.audit.sealing import Sealing
+from digitwin.audit.signing import AuditSigner
 from digitwin.audit.sinks import CheckpointSink, FileSink
 from digitwin.cache.repository import CacheRepository
 from digitwin.consents.expiry import deactivate_expired
@@ -47,6 +49,11 @@ from digitwin.upkeep import Caretaker, MaintenanceReport, Progress
 from digitwin.users.finality import Finality
 from digitwin.users.repository import UserRepository
 
+Parts: TypeAlias = tuple[
+    KeyService | None, KeyStore | None, AuditSigner | None, CheckpointSink | None
+]
+"""What callers put in the settings' place."""
+
 
 def connect(
     url: str | None = None,
@@ -54,6 +61,8 @@ def connect(
     settings: Settings | None = None,
     key_service: KeyService | None = None,
     key_store: KeyStore | None = None,
+    audit_signer: AuditSigner | None = None,
+    audit_sink: CheckpointSink | None = None,
     **overrides: Any,
 ) -> Opening:
     """Open a handle: ``async with digitwin.connect() as db``, or ``db = await digitwin.connect()``.
@@ -64,6 +73,8 @@ def connect(
         settings: in place of what the environment and ``.env`` say.
         key_service: who holds the master key, such as a cloud's KMS, in place of the settings.
         key_store: where people's wrapped keys are kept, in place of the settings.
+        audit_signer: who signs the audit trail's seals; the settings' keys are still believed.
+        audit_sink: where their heads are written outside the database.
         overrides: single fields of :class:`~digitwin.Settings`.
 
     Raises (when awaited or entered):
@@ -72,7 +83,8 @@ def connect(
         UnsupportedServerError: the server is older than PostgreSQL 15.
         MigrationRequiredError: the schema and this package do not fit; it names the cure.
     """
-    return Opening(url, settings, overrides, key_service, key_store)
+    parts = key_service, key_store, audit_signer, audit_sink
+    return Opening(url, settings, overrides, parts)
 
 
 class Opening:
@@ -83,11 +95,10 @@ class Opening:
         url: str | None,
         settings: Settings | None,
         overrides: dict[str, Any],
-        key_service: KeyService | None,
-        key_store: KeyStore | None,
+        parts: Parts,
     ) -> None:
         self._given = url, settings, overrides
-        self._keys = key_service, key_store
+        self._parts = parts
         self._database: Database | None = None
 
     def __await__(self) -> Generator[Any, None, Database]:
@@ -118,7 +129,7 @@ class Opening:
                 await server.release()
             raise
         try:
-            return Database(core, target, server, *self._keys)
+            return Database(core, target, server, *self._parts)
         except BaseException:
             core.pool.terminate()
             active.leave(core.client)
@@ -149,6 +160,8 @@ class Database:
         server: embedded.EmbeddedServer | None,
         key_service: KeyService | None = None,
         key_store: KeyStore | None = None,
+        audit_signer: AuditSigner | None = None,
+        audit_sink: CheckpointSink | None = None,
     ) -> None:
         self._core = core
         self._target = target
@@ -156,10 +169,11 @@ class Database:
         self._closed: asyncio.Task[None] | None = None
         self.cache = CacheRepository(core, partial(opening.connect_once, core.settings, target))
         self.limits = RateLimitRepository(core)
-        self.audit = AuditLogRepository(core)
+        home = _embedded_home(core, target, server)
+        self.audit = AuditLogRepository(core, _sealing(core, home, audit_signer, audit_sink))
         self.keys = KeyRing(
             core,
-            key_service or master.service_of(core.settings, _embedded_home(core, target, server)),
+            key_service or master.service_of(core.settings, home),
             key_store or _key_store(core),
         )
         self.privacy = Privacy(core, keys=self.keys, trail=self.audit)
@@ -171,6 +185,10 @@ class Database:
         core.client.deleter = self._deleter
         self._caretaker = Caretaker(self.maintain, core.settings.maintenance_interval)
         self._caretaker.start()
+        self._sealer = Caretaker(
+            self.audit.seal, core.settings.audit_seal_interval, work="Sealing", soon=False
+        )
+        self._sealer.start()
 
     def _deleter(
         self, scope: Scope, model: type[Any]
@@ -282,6 +300,7 @@ class Database:
             try:
                 state = await migrations.state(connection)
                 version = opening.server_version(connection)
+                unsealed = await _unsealed(connection)
             finally:
                 await opening.close_once(connection)
         except Exception as error:  # noqa: BLE001 - a probe reports every failure
@@ -294,6 +313,7 @@ class Database:
             pending_migrations=len(state.pending),
             pool=lent,
             error="The handle is closing" if self._core.closing else None,
+            audit_unsealed_seconds=unsealed,
         )
 
     async def ready(self) -> bool:
@@ -318,6 +338,7 @@ class Database:
         core = self._core
         drained = await core.drained(core.settings.drain_timeout)
         await self._caretaker.stop()
+        await self._sealer.stop()
         try:
             for part in (self.cache, self.limits):
                 await part.close()
@@ -350,6 +371,27 @@ def _embedded_home(
 ) -> Path | None:
     """Where the embedded server's master key is, also for whoever was given its address."""
     return server.home if server else embedded.home_of(target, core.settings.home)
+
+
+async def _unsealed(connection: sealing.Asking) -> float | None:
+    """None where it cannot be told, as on a login that may not read the trail."""
+    try:
+        return await sealing.oldest_unsealed(connection)
+    except Exception:  # noqa: BLE001 - a probe goes on without a figure
+        return None
+
+
+def _sealing(
+    core: Core, home: Path | None, signer: AuditSigner | None, sink: CheckpointSink | None
+) -> Sealing:
+    """How the audit trail is sealed: as given, else as the settings say."""
+    settings = core.settings
+    signers = signing.signers_of(settings, None if signer else home)
+    if signer is not None:
+        signers = signing.Signers(signer, signers.known().values())
+    if sink is None and settings.audit_checkpoints is not None:
+        sink = FileSink(settings.audit_checkpoints)
+    return Sealing(signers, sink, settings.audit_archive)
 
 
 def _key_store(core: Core) -> KeyStore:

@@ -30,3 +30,6 @@ class Health:
     pending_migrations: int | None
     pool: PoolHealth
     error: str | None = None
+    audit_unsealed_seconds: float | None = None
+    """The age of the oldest audit record without a seal; 0 where all have one, None where it
+    cannot be told."""

@@ -56,6 +56,8 @@ class MonthlyTrail(Protocol):
 
     async def prepare(self) -> int: ...
 
+    async def seal(self) -> int: ...
+
     async def purge(self, older_than: float | timedelta) -> int: ...
 
 
@@ -75,6 +77,8 @@ class MaintenanceReport:
     """Deletions that nothing restores any more: what they hid is removed."""
     audit_partitions: int = 0
     """Months made ready for records to come."""
+    audit_sealed: int = 0
+    """Records sealed that had no seal yet."""
     expired_consents: int = 0
     """People whose voice or face was deactivated, since their consent to it had ended."""
     duration_seconds: float = 0.0
@@ -102,6 +106,7 @@ async def maintain(
     evicted = await steps.do("cache rows beyond the bounds", cache.make_room(), {})
     buckets = await steps.do("idle limits", limits.purge(settings.limiter_retention), 0)
     months = await steps.do("audit partitions to come", audit.prepare(), 0)
+    sealed = await steps.do("audit records to be sealed", audit.seal(), 0)
     records = await steps.do(
         "audit records past their time", audit.purge(settings.audit_retention), 0
     )
@@ -118,6 +123,7 @@ async def maintain(
         audit_records=records,
         final_deletions=final,
         audit_partitions=months,
+        audit_sealed=sealed,
         expired_consents=expired,
         duration_seconds=time.perf_counter() - started,
     )
@@ -146,21 +152,34 @@ class Caretaker:
     Args:
         run: one run of upkeep.
         interval: seconds between the runs; None means never.
+        work: what it is, in a word for the log.
+        soon: the first run comes somewhere within the first interval, else after it.
     """
 
-    def __init__(self, run: Callable[[], Awaitable[object]], interval: float | None) -> None:
+    def __init__(
+        self,
+        run: Callable[[], Awaitable[object]],
+        interval: float | None,
+        *,
+        work: str = "Upkeep",
+        soon: bool = True,
+    ) -> None:
         self._run = run
         self._interval = interval
+        self._work = work
+        self._soon = soon
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin; the first run comes somewhere within the first interval.
+        """Begin.
 
         The task inherits nothing: no transaction and no scope of whoever opened the handle.
         """
         if self._interval and self._task is None:
             self._task = asyncio.create_task(
-                self._go_on(self._interval), name="digitwin upkeep", context=Context()
+                self._go_on(self._interval),
+                name=f"digitwin {self._work.lower()}",
+                context=Context(),
             )
 
     async def stop(self) -> None:
@@ -171,7 +190,8 @@ class Caretaker:
             await asyncio.wait([task])
 
     async def _go_on(self, interval: float) -> None:
-        pause, wanted = interval * random.random(), True  # noqa: S311 - to spread load, not to hide
+        spread = random.random() if self._soon else 1 + JITTER * random.random()  # noqa: S311
+        pause, wanted = interval * spread, True
         while wanted:
             await asyncio.sleep(pause)
             wanted = await self._once()
@@ -179,9 +199,12 @@ class Caretaker:
 
     async def _once(self) -> bool:
         try:
-            log.info("Upkeep done: %s", await self._run())
+            done = await self._run()
+            log.log(logging.INFO if done else logging.DEBUG, "%s done: %s", self._work, done)
         except ClosedError:
             return False
+        except DigiTwinError as error:
+            log.error("%s failed; it goes on in its time: %s", self._work, error)  # noqa: TRY400
         except Exception:  # one failed run must not be the last
-            log.exception("Upkeep failed; it goes on in its time")
+            log.exception("%s failed; it goes on in its time", self._work)
         return True

@@ -161,6 +161,8 @@ _WITHOUT_A_DEFAULT = {
     "ssl_min_protocol_version",
     *("migrate", "maintenance_interval", "policies", "decision_timeout"),
     *("master_key", "master_keys_retired", "master_key_file", "key_store_path"),
+    *("audit_key", "audit_keys_retired", "audit_key_file", "audit_public_keys"),
+    *("audit_checkpoints", "audit_archive"),
 }
 
 

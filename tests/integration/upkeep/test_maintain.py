@@ -98,6 +98,9 @@ class Trail:
             raise self.failure
         return 2
 
+    async def seal(self) -> int:
+        return 5
+
     async def purge(self, older_than: object) -> int:
         assert isinstance(older_than, float)
         self.purged.append(older_than)
@@ -120,7 +123,7 @@ async def test_every_step_is_told_as_it_begins(digitwin_db: Database) -> None:
     told: list[str] = []
     report = await once(digitwin_db._core, digitwin_db, Trail(), told)
     assert len(told) == STEPS
-    assert (report.audit_partitions, report.audit_records) == (2, 3)
+    assert (report.audit_partitions, report.audit_sealed, report.audit_records) == (2, 5, 3)
 
 
 async def test_a_failed_step_is_raised_after_the_others_were_done(digitwin_db: Database) -> None:
