@@ -28,7 +28,7 @@ JITTER = 0.1
 
 Progress = Callable[[str], None]
 """Told each of the ``STEPS`` as it begins, in words for a person."""
-STEPS = 7
+STEPS = 8
 
 
 class ExpiringCache(Protocol):
