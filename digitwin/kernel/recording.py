@@ -34,9 +34,8 @@ PATIENCE: Final = 2.0
 _COLUMNS = (
     "user_id, id, action, resource, resource_id, actor_id, result, ip_address, user_agent, metadata"
 )
-_DENIED = (
-    f"INSERT INTO audit_logs ({_COLUMNS})"
-    " VALUES ($6, $1, $7, $8, $9, $2, 'denied', $3, $4, $5::jsonb)"
+_RECORD = (
+    f"INSERT INTO audit_logs ({_COLUMNS}) VALUES ($6, $1, $7, $8, $9, $2, $10, $3, $4, $5::jsonb)"
 )
 
 
@@ -110,6 +109,14 @@ def parameters(rows: int | None = None, **metadata: Any) -> tuple[Any, ...]:
     return ids, who.actor_id, who.ip_address, who.user_agent, told
 
 
+async def record(
+    db: Executor, action: str, resource: str, resource_id: str, user_id: UUID, **metadata: Any
+) -> None:
+    """Record a change whose statements cannot carry it, in their transaction."""
+    given = parameters(**metadata)
+    await db.execute(_RECORD, *given, user_id, action, resource, resource_id, "success")
+
+
 class HasAside(Protocol):
     @property
     def aside(self) -> Executor: ...
@@ -134,7 +141,7 @@ async def denied(
     try:
         async with asyncio.timeout(PATIENCE):
             await core.aside.execute(
-                _DENIED, *given, user_id or NOBODY, action[:100], resource[:100], about
+                _RECORD, *given, user_id or NOBODY, action[:100], resource[:100], about, "denied"
             )
     except (DigiTwinError, TimeoutError):
         log.exception("A refused %s could not be recorded", action)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from digitwin.kernel import scopes
+from digitwin.kernel import recording, scopes
 from digitwin.kernel.core import Core
 from digitwin.kernel.ports import CacheForgetter
 from digitwin.kernel.sql import load
@@ -75,6 +75,12 @@ class Finality:
         remove = _SQL["remove_user" if of_a_user else "remove_hidden"]
         removed: int = await core.db.fetchval(remove, *key, write=True)
         await core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'off'")
+        if removed:
+            about, resource = str(event["resource_id"]), event["resource"]
+            deletion = {"deletion_id": str(event["id"])}
+            await recording.record(
+                core.db, f"{resource}.hard_delete", resource, about, event["user_id"], **deletion
+            )
         if of_a_user:
             await self._cache.forget_user(event["user_id"])
         elif event["resource"] == "document":

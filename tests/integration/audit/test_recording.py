@@ -432,3 +432,32 @@ async def test_each_of_two_updates_at_once_tells_what_it_found(world: World) -> 
         walked.append(name)
     assert sorted(walked) == names
     assert (await world.db.users.get(world.ada.id)).name == name
+
+
+@pytest.mark.parametrize("noun", ["user", "voice_model", "document"])
+async def test_time_that_makes_a_deletion_final_is_on_record(
+    world: World, connection: asyncpg.Connection, noun: str
+) -> None:
+    tag = await connection.execute(
+        "UPDATE deletions SET deleted_at = deleted_at - interval '90 days' WHERE resource = $1",
+        noun,
+    )
+    assert tag == "UPDATE 1"
+    assert (await world.db.maintain()).final_deletions == 1
+    record = await last()
+    assert (record.action, record.resource) == (f"{noun}.hard_delete", noun)
+    assert await AuditLog.filter(
+        action=f"{noun}.delete", resource_id=record.resource_id, user_id=record.user_id
+    ).exists()
+    assert set(record.metadata) == {"deletion_id"}
+
+
+async def test_no_deletion_is_final_without_its_record(
+    world: World, connection: asyncpg.Connection, no_records: Callable[[], Any]
+) -> None:
+    await connection.execute("UPDATE deletions SET deleted_at = deleted_at - interval '90 days'")
+    await no_records()
+    before = await state(connection)
+    with pytest.raises(DigiTwinError):
+        await world.db.maintain()
+    assert await state(connection) == before
