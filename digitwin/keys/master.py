@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from digitwin.errors import ConfigurationError, KeyUnavailableError
 from digitwin.kernel import key_files
 from digitwin.keys import sealing
@@ -48,7 +50,7 @@ class LocalKeys:
     """Master keys held in this process: the first one wraps, the others only unwrap."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        self._keys = {_fingerprint(key): key for key in keys}
+        self._keys = {_fingerprint(key): AESGCM(key) for key in keys}
         self._current = _fingerprint(keys[0])
 
     @property

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from digitwin.errors import (
     DigiTwinError,
     InvalidStateError,
@@ -47,7 +49,7 @@ class KeyRing:
         self._core = core
         self._service = service
         self._store = store
-        self._kept: OrderedDict[UUID, tuple[float, bytes]] = OrderedDict()
+        self._kept: OrderedDict[UUID, tuple[float, AESGCM]] = OrderedDict()
         self._destroyed = 0
 
     @operation
@@ -98,9 +100,9 @@ class KeyRing:
             KeyUnavailableError: the key cannot be had.
             ConfigurationError: no master key is configured.
         """
-        key = await self._key(row.user_id)
+        key, place = await self._key(row.user_id), sealing.row_place(row.user_id, row.row_id)
         return {
-            column: sealing.seal(key, value, _place(row, column))
+            column: sealing.seal(key, value, sealing.column_place(row.table, column) + place)
             for column, value in values.items()
         }
 
@@ -116,7 +118,8 @@ class KeyRing:
         if not sealed:
             return {}
         key = self._remembered(row.user_id) or (await self._known([row.user_id]))[row.user_id]
-        return {column: _opened(key, row, column, value) for column, value in sealed.items()}
+        place = sealing.row_place(row.user_id, row.row_id)
+        return {column: _opened(key, row, column, value, place) for column, value in sealed.items()}
 
     async def foresee(self, user_ids: Iterable[UUID]) -> None:
         """Fetch these people's keys in one go, before many rows of theirs are opened."""
@@ -138,7 +141,7 @@ class KeyRing:
         """Whether a stored value is sealed; one from before sealing is not."""
         return sealing.is_sealed(value)
 
-    async def _key(self, user_id: UUID) -> bytes:
+    async def _key(self, user_id: UUID) -> AESGCM:
         """The person's key, made now if need be; two processes at once end with one."""
         kept = self._remembered(user_id)
         if kept is not None:
@@ -146,23 +149,23 @@ class KeyRing:
         known = await self._known([user_id], all_of_them=False)
         return known[user_id] if user_id in known else await self._make(user_id)
 
-    async def _make(self, user_id: UUID) -> bytes:
+    async def _make(self, user_id: UUID) -> AESGCM:
         fresh, began = sealing.new_key(), self._destroyed
         wrapped = await self._ask(user_id, self._service.wrap, fresh)
         mine = StoredKey(user_id, self._service.key_id, wrapped)
         stands = await self._store.put_if_absent(mine)
-        key = fresh if stands == mine else await self._unwrap(stands)
+        key = AESGCM(fresh if stands == mine else await self._unwrap(stands))
         if began != self._destroyed:
             return await self._key(user_id)
         self._remember(user_id, key)
         return key
 
-    async def _known(self, user_ids: list[UUID], *, all_of_them: bool = True) -> dict[UUID, bytes]:
+    async def _known(self, user_ids: list[UUID], *, all_of_them: bool = True) -> dict[UUID, AESGCM]:
         """These people's keys from the store; read again where one was destroyed meanwhile."""
         while True:
             began = self._destroyed
             stored = await self._store.get(user_ids)
-            keys = {user_id: await self._unwrap(key) for user_id, key in stored.items()}
+            keys = {user_id: AESGCM(await self._unwrap(key)) for user_id, key in stored.items()}
             if began == self._destroyed:
                 break
         for user_id, key in keys.items():
@@ -199,22 +202,22 @@ class KeyRing:
             ) from error
         return answer
 
-    def _remembered(self, user_id: UUID) -> bytes | None:
+    def _remembered(self, user_id: UUID) -> AESGCM | None:
         kept = self._kept.get(user_id)
         if kept is None or kept[0] <= time.monotonic():
             return None
         return kept[1]
 
-    def _remember(self, user_id: UUID, key: bytes) -> None:
+    def _remember(self, user_id: UUID, key: AESGCM) -> None:
         self._kept[user_id] = (time.monotonic() + KEPT_SECONDS, key)
         self._kept.move_to_end(user_id)
         while len(self._kept) > KEPT_KEYS:
             self._kept.popitem(last=False)
 
 
-def _opened(key: bytes, row: Sensitive, column: str, sealed: str) -> str:
+def _opened(key: AESGCM, row: Sensitive, column: str, sealed: str, place: bytes) -> str:
     try:
-        return sealing.unseal(key, sealed, _place(row, column))
+        return sealing.unseal(key, sealed, sealing.column_place(row.table, column) + place)
     except sealing.BrokenSeal:
         raise InvalidStateError(
             f"{column} does not open: it was changed outside digitwin or moved here from another"
@@ -222,7 +225,3 @@ def _opened(key: bytes, row: Sensitive, column: str, sealed: str) -> str:
             field=column,
             id=str(row.row_id),
         ) from None
-
-
-def _place(row: Sensitive, column: str) -> bytes:
-    return sealing.place(row.table, column, row.user_id, row.row_id)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+from functools import cache
 from typing import Final
 from uuid import UUID
 
@@ -33,13 +34,13 @@ def new_key() -> bytes:
     return AESGCM.generate_key(256)
 
 
-def encrypt(key: bytes, plain: bytes, place: bytes) -> bytes:
+def encrypt(key: AESGCM, plain: bytes, place: bytes) -> bytes:
     """Nonce, ciphertext and tag; opens only with the same ``place``."""
     nonce = os.urandom(NONCE_BYTES)
-    return nonce + AESGCM(key).encrypt(nonce, plain, place)
+    return nonce + key.encrypt(nonce, plain, place)
 
 
-def decrypt(key: bytes, sealed: bytes, place: bytes) -> bytes:
+def decrypt(key: AESGCM, sealed: bytes, place: bytes) -> bytes:
     """What :func:`encrypt` was given.
 
     Raises:
@@ -48,7 +49,7 @@ def decrypt(key: bytes, sealed: bytes, place: bytes) -> bytes:
     if len(sealed) < NONCE_BYTES + TAG_BYTES:
         raise BrokenSeal
     try:
-        return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place)
+        return key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place)
     except InvalidTag:
         raise BrokenSeal from None
 
@@ -58,24 +59,30 @@ def is_sealed(value: str) -> bool:
     return value.startswith(PREFIX)
 
 
-def seal(key: bytes, text: str, place: bytes) -> str:
+def seal(key: AESGCM, text: str, place: bytes) -> str:
     """The text as it is stored."""
     return PREFIX + base64.b64encode(encrypt(key, text.encode(), place)).decode()
 
 
-def unseal(key: bytes, sealed: str, place: bytes) -> str:
+def unseal(key: AESGCM, sealed: str, place: bytes) -> str:
     """The text again.
 
     Raises:
         BrokenSeal: as :func:`decrypt`.
     """
     try:
-        raw = base64.b64decode(sealed.removeprefix(PREFIX), validate=True)
+        raw = base64.b64decode(sealed[len(PREFIX) :], validate=True)
     except (binascii.Error, ValueError):
         raise BrokenSeal from None
     return decrypt(key, raw, place).decode()
 
 
-def place(table: str, column: str, user_id: UUID, row_id: UUID) -> bytes:
-    """What a value is bound to: moved to another row, column or person it does not open."""
-    return b"\0".join((b"digitwin", table.encode(), column.encode(), user_id.bytes, row_id.bytes))
+@cache
+def column_place(table: str, column: str) -> bytes:
+    """The first part of what a value is bound to: where it stands."""
+    return f"digitwin\0{table}\0{column}\0".encode()
+
+
+def row_place(user_id: UUID, row_id: UUID) -> bytes:
+    """The other part, the same for each value of a row: moved to another, it does not open."""
+    return user_id.bytes + row_id.bytes
