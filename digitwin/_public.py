@@ -57,6 +57,12 @@ from digitwin.limits.decision import (
 from digitwin.limits.reservation import Reservation as Reservation
 from digitwin.personal import ServiceScope as ServiceScope, UserScope as UserScope
 from digitwin.policies import Policy as Policy
+from digitwin.privacy.artifacts import Artifact as Artifact, ArtifactDeleter as ArtifactDeleter
+from digitwin.privacy.export import Export as Export
+from digitwin.privacy.ledger import Ledger as Ledger, LedgerEntry as LedgerEntry
+from digitwin.privacy.receipts import ErasureReceipt as ErasureReceipt
+from digitwin.privacy.replaying import ReplayReport as ReplayReport
+from digitwin.privacy.scan import Scan as Scan, Trace as Trace
 from digitwin.settings import Settings as Settings
 from digitwin.upkeep import MaintenanceReport as MaintenanceReport
 from digitwin.users.models import Deletion as Deletion

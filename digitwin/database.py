@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from typing_extensions import Unpack
@@ -43,16 +43,13 @@ from digitwin.knowledge.repository import KnowledgeDocumentRepository
 from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
 from digitwin.limits.repository import RateLimitRepository
 from digitwin.personal import ALLOWED, Personal, ServiceScope, UserScope
+from digitwin.privacy.artifacts import ArtifactDeleter
+from digitwin.privacy.ledger import Ledger
 from digitwin.privacy.repository import Privacy
 from digitwin.settings import Settings, load_settings
 from digitwin.upkeep import Caretaker, MaintenanceReport, Progress
 from digitwin.users.finality import Finality
 from digitwin.users.repository import UserRepository
-
-Parts: TypeAlias = tuple[
-    KeyService | None, KeyStore | None, AuditSigner | None, CheckpointSink | None
-]
-"""What callers put in the settings' place."""
 
 
 def connect(
@@ -63,6 +60,8 @@ def connect(
     key_store: KeyStore | None = None,
     audit_signer: AuditSigner | None = None,
     audit_sink: CheckpointSink | None = None,
+    on_artifact_delete: ArtifactDeleter | None = None,
+    ledger: Ledger | None = None,
     **overrides: Any,
 ) -> Opening:
     """Open a handle: ``async with digitwin.connect() as db``, or ``db = await digitwin.connect()``.
@@ -75,6 +74,8 @@ def connect(
         key_store: where people's wrapped keys are kept, in place of the settings.
         audit_signer: who signs the audit trail's seals; the settings' keys are still believed.
         audit_sink: where their heads are written outside the database.
+        on_artifact_delete: deletes voices and faces where they are kept, when somebody is erased.
+        ledger: where erasures are entered outside the database, in place of the settings.
         overrides: single fields of :class:`~digitwin.Settings`.
 
     Raises (when awaited or entered):
@@ -83,8 +84,19 @@ def connect(
         UnsupportedServerError: the server is older than PostgreSQL 15.
         MigrationRequiredError: the schema and this package do not fit; it names the cure.
     """
-    parts = key_service, key_store, audit_signer, audit_sink
+    parts = Parts(key_service, key_store, audit_signer, audit_sink, on_artifact_delete, ledger)
     return Opening(url, settings, overrides, parts)
+
+
+class Parts(NamedTuple):
+    """What a handle works with in place of what its settings say."""
+
+    key_service: KeyService | None = None
+    key_store: KeyStore | None = None
+    audit_signer: AuditSigner | None = None
+    audit_sink: CheckpointSink | None = None
+    on_artifact_delete: ArtifactDeleter | None = None
+    ledger: Ledger | None = None
 
 
 class Opening:
@@ -129,7 +141,7 @@ class Opening:
                 await server.release()
             raise
         try:
-            return Database(core, target, server, *self._parts)
+            return Database(core, target, server, self._parts)
         except BaseException:
             core.pool.terminate()
             active.leave(core.client)
@@ -158,10 +170,7 @@ class Database:
         core: Core,
         target: dsn.Target,
         server: embedded.EmbeddedServer | None,
-        key_service: KeyService | None = None,
-        key_store: KeyStore | None = None,
-        audit_signer: AuditSigner | None = None,
-        audit_sink: CheckpointSink | None = None,
+        parts: Parts = Parts(),  # noqa: B008 - it cannot be changed
     ) -> None:
         self._core = core
         self._target = target
@@ -170,13 +179,23 @@ class Database:
         self.cache = CacheRepository(core, partial(opening.connect_once, core.settings, target))
         self.limits = RateLimitRepository(core)
         home = _embedded_home(core, target, server)
-        self.audit = AuditLogRepository(core, _sealing(core, home, audit_signer, audit_sink))
+        self.audit = AuditLogRepository(
+            core, _sealing(core, home, parts.audit_signer, parts.audit_sink)
+        )
         self.keys = KeyRing(
             core,
-            key_service or master.service_of(core.settings, home),
-            key_store or _key_store(core),
+            parts.key_service or master.service_of(core.settings, home),
+            parts.key_store or _key_store(core),
         )
-        self.privacy = Privacy(core, keys=self.keys, trail=self.audit)
+        self.privacy = Privacy(
+            core,
+            keys=self.keys,
+            cache=self.cache,
+            limits=self.limits,
+            trail=self.audit,
+            ledger=parts.ledger,
+            deleter=parts.on_artifact_delete,
+        )
         unbound = core.refusing() if core.settings.scope == "required" else core
         personal = Personal(unbound, self.cache, self.keys, None)
         self.users, self.voices, self.faces = personal.users, personal.voices, personal.faces
@@ -274,8 +293,8 @@ class Database:
 
         Expired cache rows and those beyond a store's bounds, limiter rows that say nothing
         any more, audit rows past ``audit_retention``; deletions past ``deletion_retention``
-        become final; the audit trail's months to come are made ready. Several instances may
-        run it at once.
+        become final; the audit trail's months to come are made ready, and what erasures have
+        left is seen to. Several instances may run it at once.
 
         Args:
             progress: told each step as it begins.
@@ -286,7 +305,8 @@ class Database:
             limits=self.limits,
             audit=self.audit,
             consents=partial(deactivate_expired, ALLOWED),
-            deletions=Finality(self._core, self.cache),
+            deletions=Finality(self._core, self.cache, self.privacy.before_final),
+            privacy=self.privacy,
             progress=progress,
         )
 
@@ -340,7 +360,7 @@ class Database:
         await self._caretaker.stop()
         await self._sealer.stop()
         try:
-            for part in (self.cache, self.limits):
+            for part in (self.privacy, self.cache, self.limits):
                 await part.close()
         finally:
             if drained:

@@ -20,12 +20,11 @@ import asyncpg
 
 from digitwin.errors import ConfigurationError, InvalidInputError
 from digitwin.kernel import faults
-from digitwin.kernel.scopes import APPLICATION, PERSON, SERVICE
+from digitwin.kernel.scopes import APPLICATION, PERSON, RETENTION, SERVICE
 
 OWNER: Final = "digitwin_owner"
 READ_ONLY: Final = "digitwin_readonly"
 AUDIT: Final = "digitwin_audit"
-RETENTION: Final = "digitwin_retention"
 ROLES: Final = (OWNER, APPLICATION, SERVICE, READ_ONLY, AUDIT, RETENTION)
 
 PERSONAL: Final = {
@@ -195,8 +194,9 @@ def _shared() -> list[str]:
         *(f"ALTER SEQUENCE {sequence} OWNER TO {OWNER}" for sequence in SEQUENCES),
         *(f"ALTER FUNCTION {function} OWNER TO {OWNER}" for function in FUNCTIONS),
         f"GRANT {_ALL_ROWS} ON {tables} TO {APPLICATION}, {SERVICE}",
-        f"GRANT SELECT, DELETE ON {tables} TO {RETENTION}",
+        f"GRANT SELECT, UPDATE, DELETE ON {tables} TO {RETENTION}",
         f"GRANT {_ALL_ROWS} ON {', '.join(KEYS)} TO {APPLICATION}, {SERVICE}",
+        f"GRANT SELECT, UPDATE, DELETE ON {', '.join(KEYS)} TO {RETENTION}",
         f"GRANT {_ALL_ROWS} ON {', '.join(ERASURES)} TO {SERVICE}, {RETENTION}",
         f"GRANT SELECT ON erasures TO {APPLICATION}",
         f"GRANT INSERT ON artifact_deletions TO {APPLICATION}",

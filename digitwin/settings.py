@@ -212,6 +212,12 @@ class Settings(BaseSettings):
     """By how much of its time at most a cached value lives shorter, at random, so that what was
     stored together does not expire together."""
 
+    erasure_ledger: Path | None = None
+    """A file outside the database that keeps who was erased, as hashes, so that ``digitwin
+    privacy replay`` can erase them again after a backup was restored."""
+    erasure_pepper: SecretStr | None = None
+    """A secret that keys the hashes of erased participants, whose refs could be guessed."""
+
     policies: Annotated[tuple[Policy, ...], BeforeValidator(policies_of)] = ()
     """Who may ask for how much, for ``db.limits.check``; in the environment a list in JSON."""
     decision_timeout: Timeout | None = None

@@ -28,7 +28,7 @@ JITTER = 0.1
 
 Progress = Callable[[str], None]
 """Told each of the ``STEPS`` as it begins, in words for a person."""
-STEPS = 8
+STEPS = 10
 
 
 class ExpiringCache(Protocol):
@@ -61,6 +61,14 @@ class MonthlyTrail(Protocol):
     async def purge(self, older_than: float | timedelta) -> int: ...
 
 
+class Erasures(Protocol):
+    """What erasures have left to be done."""
+
+    async def deliver(self) -> int: ...
+
+    async def sweep(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class MaintenanceReport:
     """What one run of upkeep did; the same work done by another instance is not in it."""
@@ -81,6 +89,10 @@ class MaintenanceReport:
     """Records sealed that had no seal yet."""
     expired_consents: int = 0
     """People whose voice or face was deactivated, since their consent to it had ended."""
+    artifacts_deleted: int = 0
+    """Voices and faces of the erased that are gone now where they were kept."""
+    stray_rows: int = 0
+    """Rows removed that came for somebody after they were erased."""
     duration_seconds: float = 0.0
 
 
@@ -92,6 +104,7 @@ async def maintain(
     audit: MonthlyTrail,
     consents: Callable[[Core], Awaitable[int]],
     deletions: PastDeletions,
+    privacy: Erasures,
     progress: Progress = log.debug,
 ) -> MaintenanceReport:
     """Do all upkeep once. A step that fails does not keep the others from being done.
@@ -114,6 +127,8 @@ async def maintain(
     final = await steps.do(
         "deletions past their time", deletions.make_final(settings.deletion_retention), 0
     )
+    artifacts = await steps.do("artifacts of the erased", privacy.deliver(), 0)
+    strays = await steps.do("rows that came after an erasure", privacy.sweep(), 0)
     if steps.failure is not None:
         raise steps.failure
     return MaintenanceReport(
@@ -125,6 +140,8 @@ async def maintain(
         audit_partitions=months,
         audit_sealed=sealed,
         expired_consents=expired,
+        artifacts_deleted=artifacts,
+        stray_rows=strays,
         duration_seconds=time.perf_counter() - started,
     )
 

@@ -34,9 +34,17 @@ INSERT INTO {table} (user_id, audience, key, value, tags, size_bytes, expires_at
 VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))
 {or_replace}
 
+-- name: set_of_person
+-- As `set`, but nothing for somebody who was erased, also while this waited for the erasure: $8 is
+-- the lock of the person's mark.
+INSERT INTO {table} (user_id, audience, key, value, tags, size_bytes, expires_at)
+SELECT $1::uuid, $2, $3, $4, $5::text[], $6::int, now() + make_interval(secs => $7)
+WHERE NOT digitwin_is_erased($1, $8)
+{or_replace}
+
 -- name: set_unless_forgotten
--- To be sent after `lock_shared`: its snapshot then shows what was forgotten meanwhile. OFFSET 0
--- as in `look`.
+-- To be sent after `lock_shared`: its snapshot then shows what was forgotten meanwhile, and who was
+-- erased. OFFSET 0 as in `look`.
 INSERT INTO {table} (user_id, audience, key, value, tags, size_bytes, created_at, expires_at,
                      stale_until)
 SELECT $1, $2, $3, $4, $5::text[], $6::int, statement_timestamp(),
@@ -47,6 +55,9 @@ WHERE NOT EXISTS (SELECT FROM unnest($9::text[], $10::text[]) AS target (kind, n
                                 WHERE mark.store = $8 AND mark.kind = target.kind
                                       AND mark.name = target.name OFFSET 0) AS forgotten
                   WHERE epoch <> ALL ($11::bigint[]))
+  AND NOT EXISTS (SELECT FROM erasures
+                  WHERE subject_hash = encode(sha256(convert_to($1::uuid::text, 'UTF8')), 'hex')
+                        AND completed_at IS NOT NULL)
 {or_replace}
 
 -- name: or_replace

@@ -14,6 +14,7 @@ from digitwin.cache.marks import Target
 from digitwin.cache.memory import Memory
 from digitwin.kernel.core import Core
 from digitwin.kernel.executor import Executor
+from digitwin.kernel.ids import NOBODY
 from digitwin.kernel.sql import load
 
 BATCH: Final = 1000
@@ -78,6 +79,7 @@ class Shelf:
         self._get = self._sql("get")
         self._read = self._sql("read")
         self._put = self._sql("set")
+        self._put_of_person = self._sql("set_of_person")
         self._keep = self._sql("set_unless_forgotten")
 
     async def get(self, place: Place) -> Any:
@@ -109,7 +111,11 @@ class Shelf:
 
     async def put(self, row: Row) -> None:
         try:
-            await self._core.aside.execute(self._put, *row[:_STALE])
+            if row.user_id == NOBODY:
+                await self._core.aside.execute(self._put, *row[:_STALE])
+            else:
+                lock = marks.person(self.name, row.user_id).lock
+                await self._core.aside.execute(self._put_of_person, *row[:_STALE], lock)
         finally:
             self._memory.forget_entry(self.name, row.place)
         self._bound.wrote(row.size)

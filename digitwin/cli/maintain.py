@@ -46,6 +46,8 @@ def _told(report: MaintenanceReport) -> str:
             f"{report.final_deletions:>9,}  deletions made final",
             f"{report.audit_partitions:>9,}  months of the audit trail made ready",
             f"{report.expired_consents:>9,}  voices and faces whose consent ended deactivated",
+            f"{report.artifacts_deleted:>9,}  voices and faces of the erased deleted",
+            f"{report.stray_rows:>9,}  rows removed that came after an erasure",
             f"in {report.duration_seconds:.2f} s",
         )
     )

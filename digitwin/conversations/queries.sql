@@ -117,7 +117,9 @@ FROM place, unnest(
 RETURNING {turn}
 
 -- name: amend_turn
--- What is not given stays; a heard text needs a twin's text, the stored one or the new one.
+-- What is not given stays; a heard text needs a twin's text, the stored one or the new one. An empty
+-- `user_text`, which no caller can give, was emptied with its participant and stays so: the row
+-- itself says it, which is looked at again when this has waited for the emptying.
 UPDATE conversation_turns AS turn
 SET user_text = coalesce($4, user_text), twin_text = coalesce($5, twin_text),
     heard_text = coalesce($6, heard_text), status = coalesce($7, status),
@@ -127,7 +129,7 @@ SET user_text = coalesce($4, user_text), twin_text = coalesce($5, twin_text),
     first_audio_ms = coalesce($14, first_audio_ms), total_ms = coalesce($15, total_ms),
     input_tokens = coalesce($16, input_tokens), output_tokens = coalesce($17, output_tokens),
     version = version + 1, updated_at = now()
-WHERE id = $3 AND session_id = $2 AND user_id = {owner}
+WHERE id = $3 AND session_id = $2 AND user_id = {owner} AND user_text IS DISTINCT FROM ''
   AND ($18::int IS NULL OR version = $18)
   AND ($6::text IS NULL OR $5::text IS NOT NULL OR twin_text IS NOT NULL)
   AND EXISTS (
@@ -142,7 +144,7 @@ SELECT turn.version FROM conversation_turns AS turn
 JOIN conversation_sessions AS session
   ON session.user_id = turn.user_id AND session.id = turn.session_id
 WHERE turn.id = $3 AND turn.session_id = $2 AND turn.user_id = {owner}
-  AND session.deleted_at IS NULL
+  AND session.deleted_at IS NULL AND turn.user_text IS DISTINCT FROM ''
 
 -- name: with_turns
 -- The session first, then its newest turns before a position, newest first: one statement and

@@ -17,6 +17,8 @@ APPLICATION: Final = "digitwin_app"
 """Sees one person's rows, and without a person none."""
 SERVICE: Final = "digitwin_service"
 """Works across people: sign-up, clean-up."""
+RETENTION: Final = "digitwin_retention"
+"""Removes what is past its time, and who is erased; the trail is its own."""
 PERSON: Final = "digitwin.user_id"
 """The setting that the policies read."""
 
@@ -61,6 +63,7 @@ def _marked(role: str, sql: str) -> str:
 _LOGIN: Final = "NONE"
 UNSCOPED: Final = Scope(_LOGIN)
 ACROSS_PEOPLE: Final = Scope(SERVICE)
+FORGETTING: Final = Scope(RETENTION)
 
 
 def of_person(user_id: UUID) -> Scope:

@@ -154,10 +154,14 @@ SELECT count(*) FROM gone
 
 -- name: count_usage
 -- Many decisions in one statement, in the order of the key, so that two instances never deadlock.
+-- Of somebody who was erased since, nothing is kept.
 INSERT INTO rate_limit_usage AS usage (endpoint, subject, bucket, allowed, denied)
 SELECT endpoint, subject, date_trunc('hour', now(), 'UTC'), allowed, denied
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
      AS counted (endpoint, subject, allowed, denied)
+WHERE NOT EXISTS (SELECT FROM erasures
+                  WHERE subject_hash = encode(sha256(convert_to(subject, 'UTF8')), 'hex')
+                        AND completed_at IS NOT NULL)
 ORDER BY endpoint, subject
 ON CONFLICT (endpoint, subject, bucket) DO UPDATE
 SET allowed = usage.allowed + excluded.allowed, denied = usage.denied + excluded.denied

@@ -251,6 +251,15 @@ class RateLimitRepository(Repository):
         await self._usage.purge(age)
         return removed
 
+    @operation
+    async def forget(self, subject: UUID | str) -> None:
+        """Keep nothing of a subject in this process: what is on lease, and what is counted.
+
+        Rows are not touched; an erasure removes them.
+        """
+        self._leases.forget(fields.subject_name(subject), None, None)
+        await self._usage.flush()
+
     async def close(self) -> None:
         """Give back what is on lease and write what is still counted in memory.
 

@@ -55,6 +55,10 @@ class Usage:
         ):
             pass
 
+    async def flush(self) -> None:
+        """Write what this handle has counted."""
+        await self._buffer.flush()
+
     async def close(self) -> None:
         """Write the rest; a database that is gone does not keep the handle from closing."""
         try:

@@ -330,7 +330,7 @@ CATALOGUE: Final[tuple[Holding, ...]] = (
             "metadata": "what else was noted",
             "created_at": "when",
         },
-        found_by="(user_id = $1 OR actor_id = $1)",
+        found_by="(user_id = $1 OR actor_id = $1 OR resource_id = $1::uuid::text)",
         erasure="trail",
     ),
 )

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
+
+from typing_extensions import Unpack
+
+from digitwin.audit.fields import Details
+from digitwin.kernel.ports import Sealer
+
+
+class Keys(Sealer, Protocol):
+    """Whoever holds the people's keys."""
+
+    async def destroy(self, user_id: UUID | str) -> bool:
+        """Forget a person's key for good, whatever transaction is open."""
+
+
+class Limits(Protocol):
+    """Whoever counts what a subject may do."""
+
+    async def forget(self, subject: UUID | str) -> None:
+        """Keep nothing of a subject in this process; rows are not touched."""
 
 
 class Trail(Protocol):
     """Where it is recorded what was done; joins the caller's transaction."""
 
-    async def record(
-        self,
-        action: str,
-        resource: str,
-        *,
-        resource_id: str | None = None,
-        user_id: UUID | str | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> UUID:
+    async def record(self, action: str, resource: str, **details: Unpack[Details]) -> UUID:
         """Add a record."""

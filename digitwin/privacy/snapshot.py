@@ -11,7 +11,9 @@ from digitwin.kernel.core import Core
 from digitwin.kernel.executor import OnConnection
 from digitwin.kernel.transactions import begin, end
 
-_ONE_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+_ONE_MOMENT = (
+    "SET LOCAL transaction_isolation = 'repeatable read'; SET LOCAL transaction_read_only = on"
+)
 _SPELLING = "SET LOCAL timezone = 'UTC'; SET LOCAL extra_float_digits = 1"
 
 
@@ -32,7 +34,7 @@ class Snapshot(OnConnection):
 
 @asynccontextmanager
 async def snapshot(core: Core) -> AsyncIterator[Snapshot]:
-    """Hold a connection, and a moment, until the block ends; across all people."""
+    """Hold a connection, and a moment, until the block ends, on behalf of the core's scope."""
     connection, well = await core.pool.acquire_long(), False
     try:
         await begin(connection, core.scope)

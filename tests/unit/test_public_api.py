@@ -54,7 +54,7 @@ def test_every_public_method_is_explained(name: str) -> None:
     "name",
     [
         *("users", "voices", "faces", "sessions", "documents", "consents", "keys"),
-        *("cache", "limits", "audit"),
+        *("cache", "limits", "audit", "privacy"),
     ],
 )
 def test_every_method_of_a_repository_is_explained(name: str) -> None:

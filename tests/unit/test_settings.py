@@ -163,6 +163,7 @@ _WITHOUT_A_DEFAULT = {
     *("master_key", "master_keys_retired", "master_key_file", "key_store_path"),
     *("audit_key", "audit_keys_retired", "audit_key_file", "audit_public_keys"),
     *("audit_checkpoints", "audit_archive"),
+    *("erasure_ledger", "erasure_pepper"),
 }
 
 

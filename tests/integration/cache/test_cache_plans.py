@@ -25,6 +25,7 @@ STATEMENTS = {
     "get_many": "",
     "look": "",
     "set": "",
+    "set_of_person": "",
     "set_unless_forgotten": "",
     "delete": "",
     "purge_batch": "",
@@ -56,6 +57,11 @@ async def _fill(url: str) -> None:
     await connection.execute(
         "INSERT INTO cache_invalidations (store, kind, name, epoch)"
         " SELECT 'searches', 'tag', n::text, n FROM generate_series(1, 1000) AS n"
+    )
+    await connection.execute(
+        "INSERT INTO erasures (id, subject, subject_hash, reason, completed_at)"
+        " SELECT gen_random_uuid(), 'user', encode(sha256(n::text::bytea), 'hex'), 'x', now()"
+        " FROM generate_series(1, 5000) AS n"
     )
     await connection.execute("ANALYZE")
     await connection.close()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -85,6 +86,13 @@ async def sql(digitwin_db: Database) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(digitwin_db._target.url)
     yield connection
     await connection.close()
+
+
+async def until(true: Callable[[], Awaitable[bool]]) -> None:
+    """Return once it is so, which nothing tells of but to ask."""
+    async with asyncio.timeout(8):
+        while not await true():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 class Archive:

@@ -115,6 +115,7 @@ async def once(core: Core, db: Database, trail: Trail, told: list[str]) -> Maint
         audit=trail,
         consents=partial(deactivate_expired, ALLOWED),
         deletions=Finality(core, db.cache),
+        privacy=db.privacy,
         progress=told.append,
     )
 

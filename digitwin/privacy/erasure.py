@@ -1,0 +1,189 @@
+"""Erasing a person: what is done in which order, so that a crash between two steps loses nothing.
+
+1. What must be deleted elsewhere is written down, sealed with the service's key, and that an
+   erasure has begun. Nothing is due yet.
+2. In one transaction: everybody who is adding something is waited for, and nobody can any more.
+   The ledger outside has its line. The person's key is destroyed: from here on nothing that was
+   sealed can be read, whatever comes. Then the rows go, everywhere, and the receipt is recorded.
+
+Broken off before the ledger's line, nothing has happened. Broken off after it, the erasure is
+still there as begun, and erasing again, or a replay, completes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from digitwin.audit.erasure import pseudonymise
+from digitwin.audit.fields import Details
+from digitwin.errors import NotFoundError
+from digitwin.kernel import acting
+from digitwin.kernel.core import Core
+from digitwin.kernel.ids import uuid7
+from digitwin.kernel.inputs import dumps
+from digitwin.kernel.ports import CacheForgetter
+from digitwin.kernel.sql import load
+from digitwin.privacy import participants, receipts
+from digitwin.privacy.artifacts import Artifacts
+from digitwin.privacy.catalogue import CATALOGUE, LIMITS_OF_A_NAME, Holding
+from digitwin.privacy.ledger import Ledger, LedgerEntry
+from digitwin.privacy.participants import Chosen, Emptied
+from digitwin.privacy.ports import Keys, Limits, Trail
+from digitwin.privacy.receipts import ErasureReceipt
+from digitwin.privacy.subjects import SubjectKind, Them, hash_of_user
+
+BATCH: Final = 5000
+"""Rows removed by one statement."""
+
+_SQL = load(__package__)
+IS_KNOWN: Final = _SQL["is_known"].format(
+    found=" OR ".join(
+        f"EXISTS (SELECT 1 FROM {held.table} WHERE {held.found_by})" for held in CATALOGUE
+    )
+)
+"""Whether anything is held about a person, alive, deleted, or known to the trail alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Eraser:
+    """What an erasure takes: each part forgets what is its own."""
+
+    core: Core
+    keys: Keys
+    cache: CacheForgetter
+    limits: Limits
+    trail: Trail
+    artifacts: Artifacts
+    ledger: Ledger | None
+
+    async def user(self, person: UUID, reason: str) -> ErasureReceipt:
+        """Erase a person.
+
+        Raises:
+            NotFoundError: nothing is held about them.
+        """
+        digest = hash_of_user(person)
+        await self.limits.forget(person)
+        erasure = await self._begin(person, digest, reason)
+        async with self.core.transaction():
+            on = self.core.db
+            await on.fetchval(_SQL["lock_subject"], digest)
+            await on.fetchval(_SQL["lock_person"], person)
+            await on.fetchval(_SQL["lock_sessions"], person)
+            if not await on.fetchval(IS_KNOWN, person):
+                raise NotFoundError("user not found", id=str(person))
+            await self.artifacts.queue(on, person, erasure=erasure)
+            await self._enter("user", digest, erasure)
+            await self.keys.destroy(person)
+            emptied = await participants.empty(
+                on, Chosen(str(person), except_of=person), keep_answers=False
+            )
+            counts = await self._remove(person)
+            await self._complete("user", erasure, digest, counts, emptied, actor=person)
+        await self.keys.destroy(person)  # one that was made while the first was being destroyed
+        await self.limits.forget(person)
+        self.artifacts.wake()
+        return await receipts.get(self.core.db, erasure)
+
+    async def participant(
+        self, them: Them, digest: str, reason: str, *, keep_answers: bool
+    ) -> ErasureReceipt:
+        """Erase somebody from all twins they talked to.
+
+        Raises:
+            NotFoundError: no twin knows them.
+        """
+        await self.limits.forget(them.ref)
+        async with self.core.transaction():
+            on = self.core.db
+            await on.fetchval(_SQL["lock_subject"], digest)
+            row: Any = await on.fetchrow(
+                _SQL["begin_erasure"], uuid7(), "participant", digest, reason, write=True
+            )
+            erasure: UUID = row["id"]
+            chosen = Chosen(them.ref, them.kind)
+            emptied = await participants.empty(on, chosen, keep_answers=keep_answers)
+            if not emptied.participants:
+                raise NotFoundError("participant not found", kind=them.kind)
+            await self._enter("participant", digest, erasure)
+            await on.fetchval(_SQL["allow_erasure"])
+            counts = {held.table: await self._erase(held, them.ref) for held in LIMITS_OF_A_NAME}
+            await self._complete("participant", erasure, digest, counts, emptied)
+        await self.limits.forget(them.ref)
+        return await receipts.get(self.core.db, erasure)
+
+    async def _begin(self, person: UUID, digest: str, reason: str) -> UUID:
+        async with self.core.transaction():
+            on = self.core.db
+            await on.fetchval(_SQL["lock_subject"], digest)
+            if not await on.fetchval(IS_KNOWN, person):
+                raise NotFoundError("user not found", id=str(person))
+            row: Any = await on.fetchrow(
+                _SQL["begin_erasure"], uuid7(), "user", digest, reason, write=True
+            )
+            erasure: UUID = row["id"]
+            await self.artifacts.queue(on, person, erasure=erasure)
+        return erasure
+
+    async def _enter(self, subject: SubjectKind, digest: str, erasure: UUID) -> None:
+        if self.ledger is not None:
+            await self.ledger.append(LedgerEntry(erasure, subject, digest, datetime.now(UTC)))
+
+    async def _remove(self, person: UUID) -> dict[str, int]:
+        """Every table's rows; the cache forgets as the transaction's last act, and for good."""
+        await self.core.db.fetchval(_SQL["allow_erasure"])
+        counts: dict[str, int] = {}
+        for held in CATALOGUE:
+            if held.erasure == "rows":
+                counts[held.table] = await self._erase(held, person)
+            else:
+                count = _SQL["count_held"].format(table=held.table, found_by=held.found_by)
+                counts[held.table] = await self.core.db.fetchval(count, person)
+        await pseudonymise(self.core.db, person)
+        await self.cache.forget_user(person)
+        return counts
+
+    async def _erase(self, held: Holding, whom: UUID | str) -> int:
+        removed, batch = 0, BATCH
+        while batch == BATCH:
+            batch = await self.core.db.fetchval(erase_batch(held), whom, BATCH, write=True)
+            removed += batch
+        return removed
+
+    async def _complete(
+        self,
+        subject: SubjectKind,
+        erasure: UUID,
+        digest: str,
+        counts: dict[str, int],
+        emptied: Emptied,
+        actor: UUID | None = None,
+    ) -> None:
+        for owner in emptied.owners:  # what they asked may be in what was answered from memory
+            await self.cache.forget_user(owner)
+        counts |= {
+            "participants": counts.get("participants", 0) + emptied.participants,
+            "conversation_turns": counts.get("conversation_turns", 0) + emptied.turns,
+        }
+        await self.core.db.execute(_SQL["complete_erasure"], erasure, dumps(counts))
+        by_themselves = actor is not None and acting.current().actor_id == actor
+        details: Details = {
+            "resource_id": erasure,
+            "metadata": {"subject_hash": digest, "counts": counts, "by_themselves": by_themselves},
+        }
+        if by_themselves:
+            details |= {"actor_id": None, "ip_address": None, "user_agent": None}
+        await self.trail.record(f"{subject}.erase", "erasure", **details)
+
+
+def erase_batch(held: Holding) -> str:
+    """The statement that removes rows of a table."""
+    return _SQL["erase_batch"].format(
+        table=held.table,
+        key=", ".join(held.key),
+        found_by=held.found_by,
+        same=" AND ".join(f"held.{name} = chosen.{name}" for name in held.key),
+    )

@@ -1,0 +1,61 @@
+"""Erasing somebody from other people's twins: who they were, and what was said with them.
+
+The owner's conversation stays as a fact, with its times and counts. What they said is emptied,
+and so is what the twin answered: an answer repeats names, wishes and numbers of the question,
+and nobody can tell where. Who needs the answers keeps them by ``keep_answers``. The
+participant's row goes as a whole, not its name alone: as a pseudonym it would still say which
+conversations were the same person's. The sessions end, so that nothing is added to them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from digitwin.kernel.executor import Executor
+from digitwin.kernel.sql import load
+
+BATCH: Final = 200
+"""Sessions emptied by one statement."""
+
+_SQL = load(__package__)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Participants by their ref, of one kind or of all, but for one owner's or of all."""
+
+    ref: str
+    kind: str | None = None
+    except_of: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Emptied:
+    """What was there, and whose twins they had talked to."""
+
+    participants: int
+    sessions: int
+    turns: int
+    owners: frozenset[UUID]
+
+
+async def empty(on: Executor, chosen: Chosen, *, keep_answers: bool) -> Emptied:
+    """Take them out of everybody's conversations, within the caller's transaction.
+
+    Whoever is starting a session with them or adding a turn is waited for first; whoever comes
+    later finds no participant, and an ended session.
+    """
+    args = chosen.ref, chosen.kind, chosen.except_of
+    known = await on.fetch(_SQL["lock_participants"], *args)
+    owners, ids = [row["user_id"] for row in known], [row["id"] for row in known]
+    sessions = await on.fetch(_SQL["lock_sessions_of"], owners, ids)
+    turns = 0
+    for start in range(0, len(sessions), BATCH):
+        batch = sessions[start : start + BATCH]
+        of, which = [row["user_id"] for row in batch], [row["id"] for row in batch]
+        turns += await on.fetchval(_SQL["empty_turns"], of, which, keep_answers, write=True)
+        await on.execute(_SQL["end_sessions"], of, which)
+    await on.execute(_SQL["remove_participants"], owners, ids)
+    return Emptied(len(known), len(sessions), turns, frozenset(owners))
