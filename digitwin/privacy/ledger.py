@@ -8,6 +8,7 @@ The other way round, a backup would bring back somebody whom nobody remembers to
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import logging
 import os
@@ -89,6 +90,7 @@ class FileLedger:
         made = not self._path.exists()
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed: whose line ends where
             size = os.fstat(descriptor).st_size
             cut_off = size and os.pread(descriptor, 1, size - 1) != b"\n"
             os.write(descriptor, (b"\n" if cut_off else b"") + line + b"\n")
