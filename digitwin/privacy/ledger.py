@@ -8,7 +8,6 @@ The other way round, a backup would bring back somebody whom nobody remembers to
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import logging
 import os
@@ -90,7 +89,7 @@ class FileLedger:
         made = not self._path.exists()
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed: whose line ends where
+            _lock(descriptor)  # until it is closed: whose line ends where
             size = os.fstat(descriptor).st_size
             cut_off = size and os.pread(descriptor, 1, size - 1) != b"\n"
             os.write(descriptor, (b"\n" if cut_off else b"") + line + b"\n")
@@ -127,6 +126,17 @@ def _entry(line: Any) -> LedgerEntry:
         str(line["subject_hash"]),
         datetime.fromisoformat(line["at"]),
     )
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        raise ConfigurationError(
+            "A ledger in a file needs a POSIX system: give `connect()` a `ledger` of your own",
+            field="erasure_ledger",
+        ) from None
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def _bring_to_disk(folder: Path) -> None:
