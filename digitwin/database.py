@@ -186,6 +186,7 @@ class Database:
             core,
             parts.key_service or master.service_of(core.settings, home),
             parts.key_store or _key_store(core),
+            self.audit.record,
         )
         self.privacy = Privacy(
             core,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -45,10 +45,17 @@ class KeyRing:
     Which master key, and where the wrapped keys are kept, is said when the handle is opened.
     """
 
-    def __init__(self, core: Core, service: KeyService, store: KeyStore) -> None:
+    def __init__(
+        self,
+        core: Core,
+        service: KeyService,
+        store: KeyStore,
+        record: Callable[..., Awaitable[Any]] | None = None,
+    ) -> None:
         self._core = core
         self._service = service
         self._store = store
+        self._record = record
         self._kept: OrderedDict[UUID, tuple[float, AESGCM]] = OrderedDict()
         self._destroyed = 0
 
@@ -77,7 +84,7 @@ class KeyRing:
 
         Keys stay usable all the while. It may be broken off and begun again, and run in
         several processes at once: a key that is done is passed over. Afterwards the earlier
-        master keys can be taken out of the settings.
+        master keys can be taken out of the settings. The trail has a record of it.
 
         Raises:
             KeyUnavailableError: a key is under a master key that is not known here.
@@ -91,6 +98,9 @@ class KeyRing:
                 elif await self._rewrap(key):
                     rewrapped += 1
             after = page[-1].user_id
+        if self._record is not None and rewrapped:
+            told = {"rewrapped": rewrapped, "key_id": self._service.key_id}
+            await self._record("key.rotate", "key", metadata=told)
         return RotationReport(rewrapped, current)
 
     async def seal(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:

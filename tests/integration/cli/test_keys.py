@@ -51,6 +51,9 @@ async def test_a_rotation_is_counted(
     monkeypatch.setenv("DIGITWIN_MASTER_KEYS_RETIRED", old)
     said = json.loads((await cli("keys", "rotate", "--json")).stdout)
     assert said == {"rewrapped": 1, "current": 0}
+    assert (await cli("keys", "rotate")).exit_code == 0
+    [record] = (await digitwin_db.audit.list(action="key.rotate")).items
+    assert record.metadata["rewrapped"] == 1
     monkeypatch.delenv("DIGITWIN_MASTER_KEYS_RETIRED")
     async with digitwin.connect(digitwin_url, migrate="skip") as db:
         assert (await db.voices.get(made.id)).checksum == "sha256:1"
