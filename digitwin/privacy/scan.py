@@ -46,11 +46,12 @@ class Needle:
         """As it may stand in text and in JSON, and whether that is a pattern."""
         if self.is_word and len(self.text) < SHORTEST_WORD:
             return
-        for text in {
-            self.text,
-            json.dumps(self.text)[1:-1],
-            json.dumps(self.text, ensure_ascii=False)[1:-1],
-        }:
+        cases = {self.text}
+        if self.is_word:  # a database of the C locale knows the cases of ASCII alone
+            cases |= {self.text.upper(), self.text.lower()}
+        escaped = {json.dumps(text)[1:-1] for text in cases}
+        escaped |= {json.dumps(text, ensure_ascii=False)[1:-1] for text in cases}
+        for text in cases | escaped:
             if self.is_word:
                 yield f"{_BEFORE}{_quoted(text)}{_AFTER}", True
             else:
