@@ -111,6 +111,27 @@ async def test_the_services_user_does_all_that_a_service_does(place: Place) -> N
         assert (await db.health()).ok
 
 
+async def test_the_service_exports_and_the_owner_erases(place: Place) -> None:
+    async with digitwin.connect(place.user("twins_service").url) as db:
+        everybody = db.for_service(reason="sign-up")
+        ada = await everybody.users.create(email="ada@example.com", name="Ada Lovelace")
+        me = db.for_user(ada.id)
+        await me.voices.create(name="Warm", artifact_uri="s3://voices/ada")
+        await db.cache.responses.set("key", "Nine", user_id=ada.id)
+        assert b"".join([chunk async for chunk in db.privacy.export(ada.id)])
+        with pytest.raises(digitwin.ConfigurationError, match="digitwin_retention"):
+            await db.privacy.erase(ada.id, reason="asked for it")
+        assert await db.privacy.deliver() == await db.privacy.sweep() == 0
+    async with digitwin.connect(place.user("twins").url) as db:
+        receipt = await db.privacy.erase(ada.id, reason="asked for it")
+        assert receipt.counts["users"] == receipt.counts["llm_response_cache"] == 1
+        assert receipt.pending_artifacts == 1
+    async with digitwin.connect(place.user("twins_service").url) as db:
+        await db.cache.responses.set("key", "Nine", user_id=ada.id)
+        assert await db.cache.responses.get("key", user_id=ada.id) is None
+        assert (await db.privacy.receipt(receipt.id)).completed_at is not None
+
+
 async def _answer() -> str:
     return "Nine"
 

@@ -24,6 +24,7 @@ from digitwin.models import (
     User,
     VoiceModel,
 )
+from digitwin.privacy.erasure import IS_KNOWN
 from digitwin.users.finality import Finality
 
 RESOURCES = {"voices": "voice_model", "faces": "face_model", "documents": "document"}
@@ -42,6 +43,7 @@ WEIGHTS = {
     "delete_user": 4,
     "restore_user": 5,
     "hard_delete_user": 1,
+    "erase_user": 1,
     "make_final": 1,
 }
 """How often each comes: what cannot be taken back would else end histories before they begin."""
@@ -86,6 +88,7 @@ class Histories(RuleBasedStateMachine):
         self._people: dict[UUID, Person] = {}
         self._seen: list[UUID] = []
         self._seen_things: list[tuple[UUID, UUID]] = []
+        self._erased: set[UUID] = set()
         for name in ("ada", "bob"):
             self.create_user(name)
         for owner, kind in product(list(self._people), ("voices", "voices", *sorted(MODELS))):
@@ -230,6 +233,13 @@ class Histories(RuleBasedStateMachine):
             self._try(self._db.users.hard_delete(id), NotFoundError if gone else None)
             self._people.pop(id, None)
 
+    def erase_user(self, id: UUID) -> None:
+        """Somebody who is gone is still known to the trail, somebody erased to nobody."""
+        gone = id in self._erased
+        self._try(self._db.privacy.erase(id, reason="history"), NotFoundError if gone else None)
+        self._people.pop(id, None)
+        self._erased.add(id)
+
     def make_final(self) -> None:
         self._run(Finality(self._db._core, self._db.cache).make_final(0))
         for id, person in list(self._people.items()):
@@ -270,6 +280,8 @@ class Histories(RuleBasedStateMachine):
                 assert told == {id: (thing.ended, thing.voice) for id, thing in things.items()}
                 turns = await ConversationTurn.all().values_list("session_id", flat=True)
                 assert set(turns) == living
+        for id in self._erased:
+            assert not await self._db._core.db.fetchval(IS_KNOWN, id)
         for id, person in self._people.items():
             events = (await self._db.users.deletions(id, limit=1000)).items
             assert [
