@@ -412,7 +412,8 @@ def _sealing(
         signers = signing.Signers(signer, signers.known().values())
     if sink is None and settings.audit_checkpoints is not None:
         sink = FileSink(settings.audit_checkpoints)
-    return Sealing(signers, sink, settings.audit_archive)
+    folder = settings.audit_archive and settings.audit_archive.expanduser()
+    return Sealing(signers, sink, folder)
 
 
 def _key_store(core: Core) -> KeyStore:

@@ -188,9 +188,11 @@ class _Look:
 
     def _tell_unsigned(self) -> None:
         """Unsigned seals under a signed one stand by it; after it, with a key, they do not."""
-        newest = self._found.newest
-        if newest is not None and newest.signature is None and self._signers.known():
-            self._found.add("signature", f"seal {newest.number} is unsigned, though there is a key")
+        ends = {"seal": self._found.newest, "checkpoint": self._checkpoint}
+        for what, made in ends.items():
+            if made is not None and made.signature is None and self._signers.known():
+                said = f"{what} {made.number} is unsigned, though there is a key"
+                self._found.add("signature", said)
 
     async def _outside(self, sink: CheckpointSink, upto: int) -> None:
         """What was written of the chain where the database's administrators cannot write."""

@@ -105,15 +105,16 @@ async def create_ahead(core: Core, months: int) -> int:
     return await _when_free(core, create)
 
 
-async def drop_ended(core: Core, cutoff: datetime) -> int:
-    """Drop the partitions that hold nothing younger; the number of records gone with them."""
+async def drop_ended(core: Core, cutoff: datetime, upto: int) -> int:
+    """Drop the partitions that hold nothing younger, and nothing that no seal up to this one
+    holds; the number of records gone with them."""
     dropped = 0
     async with core.aside.transaction() as tx:
         ended = (await _layout(tx, cutoff)).ended(cutoff)
     for old in ended:
 
         async def drop(tx: Executor, layout: Layout, old: Partition = old) -> int:
-            return await _drop(tx, old, cutoff) if old in layout.partitions else 0
+            return await _drop(tx, old, cutoff, upto) if old in layout.partitions else 0
 
         dropped += await _when_free(core, drop)
     return dropped
@@ -130,8 +131,10 @@ async def _create(tx: Executor, month: Partition, layout: Layout) -> None:
     await tx.execute(month.sql("attach_partition"))
 
 
-async def _drop(tx: Executor, old: Partition, cutoff: datetime) -> int:
+async def _drop(tx: Executor, old: Partition, cutoff: datetime, upto: int) -> int:
     records: int = await tx.fetchval(old.sql("count_partition"))
+    if await tx.fetchval(old.sql("has_kept"), upto):
+        return 0
     await tx.execute(_SQL["lock_trail"])
     if await tx.fetchval(old.sql("has_younger"), cutoff):
         return 0

@@ -49,8 +49,11 @@ SELECT now()
 SELECT now() - make_interval(secs => $1)
 
 -- name: purge_batch
--- A few records at a time; those another instance is at are left to it.
+-- A few records at a time, of those that are sealed (and, where they are to be, archived); those
+-- another instance is at are left to it.
 WITH old AS (SELECT user_id, id FROM audit_logs WHERE created_at < $1
+               AND EXISTS (SELECT FROM audit_leaves
+                           WHERE record_id = audit_logs.id AND seal <= $3 OFFSET 0)
              ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED),
      gone AS (DELETE FROM audit_logs AS record USING old
               WHERE record.user_id = old.user_id AND record.id = old.id RETURNING 1)
@@ -241,3 +244,54 @@ ORDER BY leaf.seal, leaf.place
 -- name: heads
 -- Of seals that something outside the database tells of.
 SELECT number, head FROM audit_seals WHERE number = ANY($1::bigint[])
+
+-- name: newest_seal
+-- How far the chain goes now.
+SELECT coalesce(max(number), 0) FROM audit_seals
+
+-- name: has_removable
+-- Whether a removal would remove anything: it leaves a checkpoint.
+SELECT EXISTS (SELECT FROM audit_logs WHERE created_at < $1
+               AND EXISTS (SELECT FROM audit_leaves
+                           WHERE record_id = audit_logs.id AND seal <= $2 OFFSET 0))
+
+-- name: removable_seals
+-- The first and the last seal of what a removal will remove.
+SELECT min(leaf.seal) AS first, max(leaf.seal) AS last
+FROM audit_logs AS record JOIN audit_leaves AS leaf ON leaf.record_id = record.id
+WHERE record.created_at < $1 AND leaf.seal <= $2
+
+-- name: has_kept
+-- Whether a month holds what must not go with it: what no seal up to this one holds.
+SELECT EXISTS (SELECT FROM {name} AS record
+               WHERE NOT EXISTS (SELECT FROM audit_leaves
+                                 WHERE record_id = record.id AND seal <= $1 OFFSET 0))
+
+-- name: hold_checkpoints
+-- One at a time: each goes on from the last.
+SELECT now() FROM pg_advisory_xact_lock(hashtextextended('digitwin.audit_checkpoints', 0))
+
+-- name: add_checkpoint
+-- Before the records go, and when their seals do.
+INSERT INTO audit_checkpoints (number, created_at, removed_before, seal, seal_head, records, head,
+                               key_id, algorithm, signature)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
+-- name: first_seal_with_records
+-- What lies before it is gone. In the order of the key, so that it stops at the first record found.
+SELECT leaf.seal FROM audit_leaves AS leaf
+WHERE leaf.seal > $1 AND EXISTS (SELECT FROM audit_logs WHERE id = leaf.record_id OFFSET 0)
+ORDER BY leaf.seal, leaf.place LIMIT 1
+
+-- name: remove_seals
+-- A checkpoint stands for them.
+DELETE FROM audit_seals WHERE number <= $1
+
+-- name: remove_leaves
+-- Of seals that a checkpoint stands for.
+WITH old AS (SELECT seal, place FROM audit_leaves
+             WHERE seal <= (SELECT seal FROM audit_checkpoints ORDER BY number DESC LIMIT 1)
+             ORDER BY seal, place LIMIT $1 FOR UPDATE SKIP LOCKED),
+     gone AS (DELETE FROM audit_leaves AS leaf USING old
+              WHERE leaf.seal = old.seal AND leaf.place = old.place RETURNING 1)
+SELECT count(*) FROM gone

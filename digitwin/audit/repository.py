@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Unpack
 from uuid import UUID
 
-from digitwin.audit import chain, partitions, sealing
+from digitwin.audit import chain, partitions, purging, sealing
 from digitwin.audit.fields import ENTRY, FILTERS, Details, Entry, Filters
 from digitwin.audit.models import AuditLog
 from digitwin.audit.sealing import Sealing
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 RETENTION: Final = timedelta(days=90)
 MONTHS_AHEAD: Final = 3
-BATCH = 1000
-"""Records deleted by one statement: some 10 ms, after which every lock is free again."""
 
 _CENTURY = 100 * 366 * 86_400.0
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -179,16 +177,14 @@ class AuditLogRepository(Repository):
     async def purge(self, older_than: float | timedelta = RETENTION) -> int:
         """Forget the records older than this by the database clock; how many there were.
 
-        Commits by itself in short steps, whatever transaction is open: months that are over
-        are dropped when nobody is in the way, the rest goes in batches of 1,000. Several
-        instances may do it at once.
+        They are sealed first, and archived where ``audit_archive`` is set; a signed checkpoint
+        says that they may be gone, so that the rest still verifies. Commits by itself in short
+        steps, whatever transaction is open: months that are over are dropped when nobody is in
+        the way, the rest goes in batches of 1,000. Several instances may do it at once.
         """
         age = seconds(older_than, "older_than", at_least=0, at_most=_CENTURY)
         cutoff = await self._core.aside.fetchval(_SQL["cutoff"], age)
-        removed = await partitions.drop_ended(self._core, cutoff)
-        while gone := await self._purge_batch(cutoff):
-            removed += gone
-        return removed
+        return await purging.purge(self._core, self._sealing, cutoff)
 
     @operation
     async def prepare(self, *, months: int = MONTHS_AHEAD) -> int:
@@ -199,12 +195,6 @@ class AuditLogRepository(Repository):
         """
         ahead = bounded(months, "months", at_least=0, at_most=120)
         return await partitions.create_ahead(self._core, ahead)
-
-    async def _purge_batch(self, cutoff: datetime) -> int:
-        async with self._core.aside.transaction() as tx:
-            await tx.fetchval(_SQL["allow_purge"])
-            gone: int = await tx.fetchval(_SQL["purge_batch"], cutoff, BATCH)
-        return gone
 
     async def _faulty_guards(self) -> builtins.list[AuditFault]:
         tables = await self._core.db.fetch(_SQL["unguarded"])
