@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from digitwin.audit.repository import _SQL, BATCH
+from digitwin.audit.purging import BATCH
+from digitwin.audit.repository import _SQL
+from digitwin.audit.sealing import EVER
 from digitwin.database import Database
 from digitwin.kernel.ids import uuid7
 
@@ -72,5 +74,17 @@ async def test_the_newest_page_reads_no_more_than_itself(busy_trail: Database) -
 
 async def test_a_purge_reads_only_what_is_old(busy_trail: Database) -> None:
     cutoff = await busy_trail._core.db.fetchval(_SQL["cutoff"], 3600.0)
-    plan = await plan_of(busy_trail, _SQL["purge_batch"], cutoff, BATCH)
+    plan = await plan_of(busy_trail, _SQL["purge_batch"], cutoff, BATCH, 9)
     assert "Seq Scan" not in {scan["Node Type"] for scan in scans(plan)}
+
+
+async def test_sealing_and_its_probe_read_what_is_new(busy_trail: Database) -> None:
+    await busy_trail.audit.seal()
+    await busy_trail._core.db.execute("ANALYZE audit_leaves")
+    horizon = await busy_trail._core.db.fetchval("SELECT max(horizon) FROM audit_seals")
+    start = horizon, uuid7(), EVER, 5000
+    for plan in (
+        await plan_of(busy_trail, _SQL["unsealed"], *start),
+        await plan_of(busy_trail, _SQL["oldest_unsealed"]),
+    ):
+        assert "Seq Scan" not in {scan["Node Type"] for scan in scans(plan)}
