@@ -258,6 +258,7 @@ async def test_whoever_adds_something_meanwhile_leaves_nothing(
         for db in (one, two):
             await db.limits.usage()
             assert await db.cache.responses.get("late", user_id=ada.id) is None
+        assert set(await left_of(one, ada.id)) <= {"rate_limits", "rate_limit_usage"}
         await one.privacy.sweep()
         assert await left_of(one, ada.id) == []
 
