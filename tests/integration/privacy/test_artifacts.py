@@ -123,6 +123,18 @@ async def test_several_instances_never_ask_twice_at_once(
     assert set(asked.values()) == {1}
 
 
+async def test_what_another_is_claiming_is_passed_by(
+    digitwin_db: Database, ada: Person, sql: asyncpg.Connection
+) -> None:
+    await digitwin_db.privacy.erase(ada.id, reason="x")
+    digitwin_db.privacy.artifacts.deleter = bucket = Bucket()
+    async with sql.transaction():
+        await sql.execute("SELECT FROM artifact_deletions WHERE kind = 'voice' FOR UPDATE")
+        assert await digitwin_db.privacy.deliver() == 1
+    assert bucket.addresses == [FACE]
+    assert await digitwin_db.privacy.deliver() == 1
+
+
 async def test_what_a_dead_instance_had_claimed_is_claimed_again(
     digitwin_db: Database, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:

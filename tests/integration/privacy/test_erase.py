@@ -210,7 +210,7 @@ async def test_broken_off_after_the_key_was_destroyed_it_can_be_completed(
     monkeypatch.undo()
     assert (await digitwin_db.users.get(ada.id)).name == STRINGS[1]
     deleted: list[str] = []
-    digitwin_db.privacy.on_artifact_delete(lambda artifact: _note(deleted, artifact.address))
+    digitwin_db.privacy.artifacts.deleter = lambda artifact: _note(deleted, artifact.address)
     assert await digitwin_db.privacy.deliver() == 0  # nothing is due yet
     receipt = await digitwin_db.privacy.erase(ada.id, reason="second")
     assert [one.id for one in (await digitwin_db.privacy.receipts()).items] == [receipt.id]
