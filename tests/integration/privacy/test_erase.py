@@ -227,7 +227,12 @@ async def _note(seen: list[str], address: str) -> None:
     seen.append(address)
 
 
-async def test_two_who_erase_the_same_person_do_it_once(digitwin_db: Database, ada: Person) -> None:
+@pytest.mark.parametrize("known_to", ["all", "the trail"])
+async def test_two_who_erase_the_same_person_do_it_once(
+    digitwin_db: Database, ada: Person, known_to: str
+) -> None:
+    if known_to == "the trail":
+        await digitwin_db.users.hard_delete(ada.id)
     ends = await asyncio.gather(
         *(digitwin_db.privacy.erase(ada.id, reason="x") for _ in range(4)), return_exceptions=True
     )
@@ -310,6 +315,26 @@ async def test_no_instance_answers_from_memory_any_more(
 
 async def _forgotten(db: Database, person: UUID) -> bool:
     return await db.cache.responses.get("orchard", user_id=person, audience="visitor") is None
+
+
+async def test_what_another_instance_has_counted_is_not_written_any_more(
+    digitwin_db: Database, digitwin_url: str, ada: Person
+) -> None:
+    async with digitwin.connect(digitwin_url, migrate="skip", flush_interval=3600) as other:
+        await other.limits.consume(ada.id, "/talk", limit=9, window=60)
+        await digitwin_db.privacy.erase(ada.id, reason="x")
+        await other.limits.usage()
+        assert await left_of(digitwin_db, ada.id) == []
+
+
+async def test_a_decision_after_the_erasure_leaves_a_row_until_upkeep(
+    digitwin_db: Database, ada: Person
+) -> None:
+    await digitwin_db.privacy.erase(ada.id, reason="x")
+    await digitwin_db.limits.consume(ada.id, "/talk", limit=9, window=60)
+    assert await left_of(digitwin_db, ada.id) == ["rate_limits"]
+    assert (await digitwin_db.maintain()).stray_rows == 1
+    assert await left_of(digitwin_db, ada.id) == []
 
 
 async def test_tokens_on_lease_and_counts_in_memory_go_too(
