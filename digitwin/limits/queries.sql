@@ -160,7 +160,7 @@ SELECT endpoint, subject, date_trunc('hour', now(), 'UTC'), allowed, denied
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
      AS counted (endpoint, subject, allowed, denied)
 WHERE NOT EXISTS (SELECT FROM erasures
-                  WHERE subject_hash = encode(sha256(convert_to(subject, 'UTF8')), 'hex')
+                  WHERE subject_hash = encode(sha256(convert_to(counted.subject, 'UTF8')), 'hex')
                         AND completed_at IS NOT NULL)
 ORDER BY endpoint, subject
 ON CONFLICT (endpoint, subject, bucket) DO UPDATE
