@@ -295,3 +295,21 @@ WITH old AS (SELECT seal, place FROM audit_leaves
      gone AS (DELETE FROM audit_leaves AS leaf USING old
               WHERE leaf.seal = old.seal AND leaf.place = old.place RETURNING 1)
 SELECT count(*) FROM gone
+
+-- name: sealed_records
+-- In the order of the seals: what was given out stays before what is to come.
+SELECT leaf.seal, leaf.place, record.id, record.created_at, record.action, record.resource,
+       record.resource_id, record.user_id, record.actor_id, record.result, record.ip_address,
+       record.user_agent, record.metadata
+FROM audit_leaves AS leaf JOIN audit_logs AS record ON record.id = leaf.record_id
+WHERE (leaf.seal, leaf.place) > ($1, $2) AND record.created_at >= $3 AND record.created_at < $4
+ORDER BY leaf.seal, leaf.place
+
+-- name: unsealed_records
+-- What an export may tell beforehand.
+SELECT id, created_at, action, resource, resource_id, user_id, actor_id, result, ip_address,
+       user_agent, metadata
+FROM audit_logs AS record
+WHERE created_at >= $1 AND created_at < $2
+  AND NOT EXISTS (SELECT FROM audit_leaves WHERE record_id = record.id OFFSET 0)
+ORDER BY created_at, id

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import builtins
-import json
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Unpack
 from uuid import UUID
 
-from digitwin.audit import chain, partitions, purging, sealing
+from digitwin.audit import chain, exporting, partitions, purging, sealing
 from digitwin.audit.fields import ENTRY, FILTERS, Details, Entry, Filters
 from digitwin.audit.models import AuditLog
 from digitwin.audit.sealing import Sealing
@@ -124,16 +123,35 @@ class AuditLogRepository(Repository):
         return add_up(await self._core.db.fetch(_SQL["statistics"], *bounds))
 
     @streaming
-    async def export(self, **period: Unpack[Period]) -> AsyncGenerator[dict[str, Any], None]:
+    async def export(
+        self, *, after: str | None = None, unsealed: bool = False, **period: Unpack[Period]
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """Every record of a period as a dict fit for JSON, oldest first, in constant memory.
 
         What is recorded meanwhile is not seen. ``until`` is excluded.
+
+        Args:
+            after: only what is sealed, in the order of the seals, from behind this ``cursor``
+                on (``"0:0"``: from the beginning). Each dict has its own, to go on after a
+                break without doubles or gaps.
+            unsealed: with ``after``, at the end also what no seal holds yet; its ``cursor`` is
+                None.
+
+        Raises:
+            InvalidInputError: ``after`` is no cursor, or the period does not fit.
         """
         where, values = self._where(period)
+        if after is not None:
+            bounds = period.get("since") or sealing.LONG_AGO, period.get("until") or sealing.EVER
+            rows = exporting.sealed(self._core.db, after, *bounds, and_unsealed=unsealed)
+            async with aclosing(rows):
+                async for row in rows:
+                    yield row
+            return
         sql = f"SELECT {columns(AuditLog)} FROM audit_logs{where} ORDER BY id"
         async with aclosing(self._core.db.stream(sql, *values)) as records:
             async for record in records:
-                yield _exported(record)
+                yield exporting.plain(record)
 
     @operation
     async def verify(self) -> AuditVerification:
@@ -233,15 +251,6 @@ class AuditLogRepository(Repository):
             values.append(after)
         conditions = " AND ".join(f"{term} ${n}" for n, term in enumerate(terms, 1))
         return f" WHERE {conditions}" if conditions else "", values
-
-
-def _exported(record: Mapping[str, Any]) -> dict[str, Any]:
-    row = {name: str(value) if isinstance(value, UUID) else value for name, value in record.items()}
-    return {
-        **row,
-        "metadata": json.loads(record["metadata"]),
-        "created_at": record["created_at"].isoformat(),
-    }
 
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from digitwin.errors import DigiTwinError
 
 _GROUPS = (
     *("demo", "doctor", "seed", "importing", "replay", "stats"),
-    *("server", "schema", "maintain", "keys", "privacy"),
+    *("server", "schema", "maintain", "keys", "audit", "privacy"),
 )
 """Modules of this package, in the order of ``--help``."""
 
