@@ -1,5 +1,11 @@
 """Where the names come from that ``import digitwin`` offers."""
 
+from digitwin.audit.signing import (
+    AuditSigner as AuditSigner,
+    Ed25519Signer as Ed25519Signer,
+    HmacSigner as HmacSigner,
+)
+from digitwin.audit.sinks import CheckpointSink as CheckpointSink
 from digitwin.audit.statistics import AuditStatistics as AuditStatistics
 from digitwin.audit.verification import (
     AuditFault as AuditFault,

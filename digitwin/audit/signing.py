@@ -53,9 +53,11 @@ class HmacSigner:
         self.key_id = f"{HMAC}:{_fingerprint(key)}"
 
     async def sign(self, data: bytes) -> bytes:
+        """32 bytes."""
         return hmac.digest(self._key, _ABOUT + data, "sha256")
 
     async def verify(self, data: bytes, signature: bytes) -> bool:
+        """Whether this key made it, in a time that does not tell how nearly."""
         return hmac.compare_digest(await self.sign(data), signature)
 
 
@@ -81,9 +83,11 @@ class Ed25519Signer:
         return self._public.public_key
 
     async def sign(self, data: bytes) -> bytes:
+        """64 bytes."""
         return self._private.sign(_ABOUT + data)
 
     async def verify(self, data: bytes, signature: bytes) -> bool:
+        """Whether this key made it, as its public half tells."""
         return await self._public.verify(data, signature)
 
 
