@@ -153,6 +153,9 @@ CREATE TRIGGER consents_guard BEFORE DELETE ON consents
 
 -- Erasures: who is gone, as a hash, and what of theirs is still kept elsewhere ---------------
 
+-- Somebody who talked to many people's twins is found by the name they all know
+CREATE INDEX ix_participants__ref ON participants (ref, kind) WHERE ref IS NOT NULL;
+
 CREATE TABLE erasures (
     id uuid PRIMARY KEY,
     subject varchar(16) NOT NULL,
@@ -302,6 +305,7 @@ DROP FUNCTION digitwin_leaf_guard();
 DROP FUNCTION digitwin_is_erased(uuid, bigint);
 DROP TABLE artifact_deletions;
 DROP TABLE erasures;
+DROP INDEX ix_participants__ref;
 DROP TABLE consents;
 DROP TABLE user_keys;
 ALTER TABLE face_models

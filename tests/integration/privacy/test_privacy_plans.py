@@ -1,0 +1,62 @@
+"""Whoever is looked for is found by an index, however many others there are."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from digitwin.privacy.catalogue import AS_PARTICIPANT, CATALOGUE
+from digitwin.privacy.erasure import erase_batch
+from digitwin.privacy.export import Part
+
+SMALL = {"consents", "deletions"}
+ROWS = [held for held in CATALOGUE if held.erasure == "rows" and held.table not in SMALL]
+
+
+@pytest.fixture
+async def many(sql: asyncpg.Connection) -> asyncpg.Connection:
+    await sql.execute(
+        "INSERT INTO users (id, email, name)"
+        " SELECT gen_random_uuid(), n || '@example.com', 'N' FROM generate_series(1, 3000) AS n;"
+        "INSERT INTO user_emails SELECT email, id FROM users;"
+        "INSERT INTO participants (user_id, id, kind, ref)"
+        " SELECT id, id, 'guest', id::text FROM users;"
+        "INSERT INTO conversation_sessions (user_id, id, participant_id)"
+        " SELECT id, id, id FROM users;"
+        "INSERT INTO conversation_turns (user_id, session_id, position, id, user_text)"
+        " SELECT id, id, n, gen_random_uuid(), 'x' FROM users, generate_series(1, 5) AS n;"
+        "INSERT INTO voice_models (user_id, id, name) SELECT id, id, 'N' FROM users;"
+        "INSERT INTO face_models (user_id, id, name) SELECT id, id, 'N' FROM users;"
+        "INSERT INTO knowledge_documents (user_id, id, title, content, content_hash)"
+        " SELECT id, id, 'T', 'C', 'h' FROM users;"
+        "INSERT INTO rate_limits (subject, endpoint, window_ms, max_tokens, tokens)"
+        " SELECT id::text, '/talk', 1000, 1, 1 FROM users;"
+        "INSERT INTO rate_limit_usage (endpoint, subject, bucket)"
+        " SELECT '/talk', id::text, now() FROM users;"
+        "INSERT INTO user_keys (user_id, key_id, wrapped) SELECT id, 'k', 'x' FROM users;"
+        "ANALYZE"
+    )
+    return sql
+
+
+async def scans(connection: asyncpg.Connection, statement: str, *args: Any) -> set[str]:
+    """Tables that are read as a whole."""
+    async with connection.transaction():
+        await connection.execute("SET LOCAL digitwin.allow_hard_delete = 'on'")
+        plan = await connection.fetch(f"EXPLAIN {statement}", *args)
+    lines = [row[0] for row in plan if "Seq Scan on" in row[0]]
+    return {line.split("Seq Scan on ")[1].split()[0] for line in lines}
+
+
+@pytest.mark.parametrize("held", ROWS, ids=lambda held: held.table)
+async def test_an_erasure_reads_no_table_as_a_whole(many: asyncpg.Connection, held: Any) -> None:
+    whom: Any = str(uuid4()) if "subject" in held.key else uuid4()
+    assert await scans(many, erase_batch(held), whom, 5000) == set()
+
+
+@pytest.mark.parametrize("held", AS_PARTICIPANT, ids=lambda held: held.table)
+async def test_nor_does_a_look_for_a_participant(many: asyncpg.Connection, held: Any) -> None:
+    assert await scans(many, Part(held, "", ()).sql, str(uuid4()), "guest", None) == set()
