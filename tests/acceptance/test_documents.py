@@ -53,12 +53,11 @@ def test_every_place_of_the_readmes_map_is_there() -> None:
     assert [p for p in places if not any((f / p).exists() for f in (ROOT, ROOT / "digitwin"))] == []
 
 
-def test_every_promise_names_a_test_that_exists() -> None:
+@pytest.mark.parametrize("document", ["docs/guarantees.md", "docs/compliance.md"])
+def test_every_promise_names_a_test_that_exists(document: str) -> None:
     path = ""
     missing = []
-    for mention in re.findall(
-        r"`((?:tests/[\w/]+\.py)?(?:::test_\w+)?)`", read("docs/guarantees.md")
-    ):
+    for mention in re.findall(r"`((?:tests/[\w/]+\.py)?(?:::test_\w+)?)`", read(document)):
         file, _, test = mention.partition("::")
         path = file or path
         source = ROOT / path
