@@ -64,7 +64,8 @@ def test_it_ends_well_and_tells_all_of_it(first: subprocess.CompletedProcess[str
         "1 to 50 without a gap",
         "the same 9 rows, by their ids",
         "told to come back in",
-        "document.search, user.delete, user.restore",
+        "On record, in this order: document.search,",
+        "user.restore",
         "share of a 200 ms reply",
         "Try next",
     ):
