@@ -12,6 +12,7 @@ from tortoise.fields.db_defaults import Now
 from digitwin.errors import InvalidStateError
 from digitwin.kernel.base import Model
 from digitwin.kernel.ids import uuid7
+from digitwin.kernel.shelter import Shelter
 
 if TYPE_CHECKING:
     from tortoise.models import Model as AnyModel
@@ -25,6 +26,7 @@ class Consent(Model):
     ``withdrawn_at`` is when it was withdrawn, or when a new one took its place.
     """
 
+    hidden_with: ClassVar[Shelter | None] = Shelter("users", "user", {"id": "user_id"})
     resource: ClassVar[str] = "consent"
     create_through: ClassVar[str] = _GRANT
     change_through: ClassVar[dict[str, str]] = {

@@ -19,6 +19,7 @@ from digitwin.conversations.participant import Participant
 from digitwin.database import Database
 from digitwin.errors import DigiTwinError
 from digitwin.models import (
+    Consent,
     ConversationSession,
     ConversationTurn,
     FaceModel,
@@ -69,6 +70,7 @@ async def world(digitwin_db: Database) -> World:
     session = await db.sessions.start(ada.id, voice_model_id=voice.id, face_model_id=face.id)
     await db.sessions.add_turn(session.id, user_text="Hi, Ada")
     sam = Participant(kind="guest", ref="web-1", name="Sam")
+    await db.consents.grant(bob.id, purpose="recording", evidence="said so")
     theirs = await db.sessions.start(bob.id, participant=sam, external_id="b")
     turn = await db.sessions.add_turn(theirs.id, user_text="Hi, Bob")
     met = await SessionParticipant.get()
@@ -206,6 +208,8 @@ SEEN: dict[str, tuple[Path, Any]] = {
         1,
     ),
     "refresh of a turn": (lambda w: w.his_turn.refresh_from_db(), "NotFoundError"),
+    "consents": (lambda w: Consent.filter(user_id=w.bob.id).count(), 0),
+    "reverse to consents": (lambda w: w.bob.consents.all(), []),
     "participants": (lambda w: SessionParticipant.all().count(), 0),
     "a participant": (lambda w: SessionParticipant.get_or_none(ref="web-1"), None),
     "refresh of a participant": (lambda w: w.his_participant.refresh_from_db(), "NotFoundError"),
