@@ -178,8 +178,8 @@ class Settings(BaseSettings):
     """``maintain()`` removes audit rows older than this."""
     deletion_retention: Retention = 30 * DAY
     """``maintain()`` makes deletions older than this final: nothing restores them any more."""
-    audit_seal_interval: Annotated[Seconds, Field(ge=0.01, le=30 * DAY)] | None = 60.0
-    """How often a background task seals new audit records; None: ``maintain()`` alone does."""
+    audit_seal_interval: Annotated[Seconds, Field(ge=0, le=30 * DAY)] = 60.0
+    """How often a background task seals new audit records; 0: ``maintain()`` alone does."""
     audit_key: MasterKey | None = None
     """What seals are signed with: 32 bytes in base64, as ``digitwin keys generate`` prints
     them. The embedded server has one in its folder; without one, seals are unsigned."""

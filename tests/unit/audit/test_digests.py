@@ -53,8 +53,10 @@ def test_different_values_are_written_differently(one: list[Any], other: list[An
 def test_where_one_value_ends_and_the_next_begins_is_told(
     texts: list[str], data: st.DataObject
 ) -> None:
+    """Not even a text that holds what stands between two of them makes one of both."""
     at = data.draw(st.integers(0, len(texts) - 2))
-    joined = [*texts[:at], texts[at] + texts[at + 1], *texts[at + 2 :]]
+    between = data.draw(st.sampled_from(["", *"nsutib"]))
+    joined = [*texts[:at], texts[at] + between + texts[at + 1], *texts[at + 2 :]]
     assert written(*texts) != written(*joined)
 
 
