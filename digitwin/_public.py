@@ -12,15 +12,13 @@ from digitwin.audit.verification import (
     AuditVerification as AuditVerification,
 )
 from digitwin.cache.counting import StoreStatistics as StoreStatistics
+from digitwin.connecting import connect as connect
 from digitwin.conversations.participant import Participant as Participant
 from digitwin.conversations.statistics import (
     SessionStatistics as SessionStatistics,
     StageStatistics as StageStatistics,
 )
-from digitwin.database import (
-    Database as Database,
-    connect as connect,
-)
+from digitwin.database import Database as Database
 from digitwin.errors import (
     AlreadyExistsError as AlreadyExistsError,
     ClosedError as ClosedError,

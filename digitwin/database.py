@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
-from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 from uuid import UUID
 
 from typing_extensions import Unpack
 
-from digitwin import embedded, roles, upkeep
-from digitwin.audit import sealing, signing
+from digitwin import embedded, upkeep
+from digitwin.audit import sealing
 from digitwin.audit.repository import AuditLogRepository
-from digitwin.audit.sealing import Sealing
-from digitwin.audit.signing import AuditSigner
-from digitwin.audit.sinks import CheckpointSink, FileSink
 from digitwin.cache.repository import CacheRepository
 from digitwin.consents.expiry import deactivate_expired
 from digitwin.consents.repository import ConsentRepository
@@ -35,119 +31,17 @@ from digitwin.kernel.core import Core, operation
 from digitwin.kernel.ids import parse_id
 from digitwin.kernel.scopes import UNSCOPED, Scope
 from digitwin.keys import master
-from digitwin.keys.files import FileKeyStore
-from digitwin.keys.protocols import KeyService, KeyStore
 from digitwin.keys.ring import KeyRing
-from digitwin.keys.table import TableKeyStore
 from digitwin.knowledge.repository import KnowledgeDocumentRepository
 from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
 from digitwin.limits.repository import RateLimitRepository
+from digitwin.parts import Parts, embedded_home, key_store_of, sealing_of
 from digitwin.personal import ALLOWED, Personal, ServiceScope, UserScope
-from digitwin.privacy.artifacts import ArtifactDeleter
-from digitwin.privacy.ledger import Ledger
 from digitwin.privacy.repository import Privacy
-from digitwin.settings import Settings, load_settings
+from digitwin.settings import Settings
 from digitwin.upkeep import Caretaker, MaintenanceReport, Progress
 from digitwin.users.finality import Finality
 from digitwin.users.repository import UserRepository
-
-
-def connect(
-    url: str | None = None,
-    *,
-    settings: Settings | None = None,
-    key_service: KeyService | None = None,
-    key_store: KeyStore | None = None,
-    audit_signer: AuditSigner | None = None,
-    audit_sink: CheckpointSink | None = None,
-    on_artifact_delete: ArtifactDeleter | None = None,
-    ledger: Ledger | None = None,
-    **overrides: Any,
-) -> Opening:
-    """Open a handle: ``async with digitwin.connect() as db``, or ``db = await digitwin.connect()``.
-
-    Args:
-        url: any spelling libpq knows. Left out: ``DIGITWIN_DATABASE_URL``, ``DATABASE_URL``,
-            else the embedded PostgreSQL, where the extra ``embedded`` is installed.
-        settings: in place of what the environment and ``.env`` say.
-        key_service: who holds the master key, such as a cloud's KMS, in place of the settings.
-        key_store: where people's wrapped keys are kept, in place of the settings.
-        audit_signer: who signs the audit trail's seals; the settings' keys are still believed.
-        audit_sink: where their heads are written outside the database.
-        on_artifact_delete: deletes voices and faces where they are kept, when somebody is erased.
-        ledger: where erasures are entered outside the database, in place of the settings.
-        overrides: single fields of :class:`~digitwin.Settings`.
-
-    Raises (when awaited or entered):
-        ConfigurationError: a setting or the URL is wrong.
-        ConnectionFailedError: no connection within ``connect_timeout``.
-        UnsupportedServerError: the server is older than PostgreSQL 15.
-        MigrationRequiredError: the schema and this package do not fit; it names the cure.
-    """
-    parts = Parts(key_service, key_store, audit_signer, audit_sink, on_artifact_delete, ledger)
-    return Opening(url, settings, overrides, parts)
-
-
-class Parts(NamedTuple):
-    """What a handle works with in place of what its settings say."""
-
-    key_service: KeyService | None = None
-    key_store: KeyStore | None = None
-    audit_signer: AuditSigner | None = None
-    audit_sink: CheckpointSink | None = None
-    on_artifact_delete: ArtifactDeleter | None = None
-    ledger: Ledger | None = None
-
-
-class Opening:
-    """A handle about to open: await it, or enter it."""
-
-    def __init__(
-        self,
-        url: str | None,
-        settings: Settings | None,
-        overrides: dict[str, Any],
-        parts: Parts,
-    ) -> None:
-        self._given = url, settings, overrides
-        self._parts = parts
-        self._database: Database | None = None
-
-    def __await__(self) -> Generator[Any, None, Database]:
-        return self._open().__await__()
-
-    async def __aenter__(self) -> Database:
-        self._database = await self._open()
-        return self._database
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
-    ) -> None:
-        if self._database is not None:
-            await self._database.close()
-
-    async def _open(self) -> Database:
-        url, given, overrides = self._given
-        settings = load_settings(given, overrides)
-        target = dsn.resolve(settings, url)
-        server = None
-        if target is None:
-            server = await embedded.acquire_by_default(settings)
-            target = server.target
-        try:
-            core = await opening.open_core(target.over(settings), target, prepare=roles.ensure)
-        except BaseException:
-            if server is not None:
-                await server.release()
-            raise
-        try:
-            return Database(core, target, server, self._parts)
-        except BaseException:
-            core.pool.terminate()
-            active.leave(core.client)
-            if server is not None:
-                await server.release()
-            raise
 
 
 class Database:
@@ -178,14 +72,14 @@ class Database:
         self._closed: asyncio.Task[None] | None = None
         self.cache = CacheRepository(core, partial(opening.connect_once, core.settings, target))
         self.limits = RateLimitRepository(core)
-        home = _embedded_home(core, target, server)
+        home = embedded_home(core, target, server)
         self.audit = AuditLogRepository(
-            core, _sealing(core, home, parts.audit_signer, parts.audit_sink)
+            core, sealing_of(core, home, parts.audit_signer, parts.audit_sink)
         )
         self.keys = KeyRing(
             core,
             parts.key_service or master.service_of(core.settings, home),
-            parts.key_store or _key_store(core),
+            parts.key_store or key_store_of(core),
             self.audit.record,
         )
         self.privacy = Privacy(
@@ -387,35 +281,9 @@ class Database:
         return f"<digitwin.Database {self._target.display}>"
 
 
-def _embedded_home(
-    core: Core, target: dsn.Target, server: embedded.EmbeddedServer | None
-) -> Path | None:
-    """Where the embedded server's master key is, also for whoever was given its address."""
-    return server.home if server else embedded.home_of(target, core.settings.home)
-
-
 async def _unsealed(connection: sealing.Asking) -> float | None:
     """None where it cannot be told, as on a login that may not read the trail."""
     try:
         return await sealing.oldest_unsealed(connection)
     except Exception:  # noqa: BLE001 - a probe goes on without a figure
         return None
-
-
-def _sealing(
-    core: Core, home: Path | None, signer: AuditSigner | None, sink: CheckpointSink | None
-) -> Sealing:
-    """How the audit trail is sealed: as given, else as the settings say."""
-    settings = core.settings
-    signers = signing.signers_of(settings, None if signer else home)
-    if signer is not None:
-        signers = signing.Signers(signer, signers.known().values())
-    if sink is None and settings.audit_checkpoints is not None:
-        sink = FileSink(settings.audit_checkpoints)
-    folder = settings.audit_archive and settings.audit_archive.expanduser()
-    return Sealing(signers, sink, folder)
-
-
-def _key_store(core: Core) -> KeyStore:
-    folder = core.settings.key_store_path
-    return TableKeyStore(core) if folder is None else FileKeyStore(folder)

@@ -16,7 +16,7 @@ import typer
 from digitwin.errors import DigiTwinError
 
 if TYPE_CHECKING:
-    from digitwin.database import Opening
+    from digitwin.connecting import Opening
     from digitwin.kernel.dsn import Target
     from digitwin.settings import Settings
 
@@ -65,9 +65,9 @@ def current() -> Invocation:
 
 def connect(**overrides: Any) -> Opening:
     """A handle on the database that ``--url`` or the environment names."""
-    from digitwin import database
+    from digitwin import connecting
 
-    return database.connect(current().url, **overrides)
+    return connecting.connect(current().url, **overrides)
 
 
 @asynccontextmanager

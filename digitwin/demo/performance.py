@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from digitwin.database import Database, connect
+from digitwin.connecting import connect
+from digitwin.database import Database
 from digitwin.demo import talk, trials
 from digitwin.demo.cast import ANSWER, ENDPOINT, GUEST, QUESTION, Cast
 from digitwin.demo.reply import BUDGET, Reply, Share, measure

@@ -68,7 +68,7 @@ def digitwin_url(_digitwin_databases: Databases, monkeypatch: pytest.MonkeyPatch
 @_async_fixture
 async def digitwin_db(digitwin_url: str) -> AsyncIterator[Database]:
     """A handle on ``digitwin_url``."""
-    from digitwin.database import connect
+    from digitwin.connecting import connect
 
     async with connect(digitwin_url, migrate="skip") as db:
         yield db
@@ -79,7 +79,7 @@ async def digitwin_db_factory(_digitwin_databases: Databases) -> AsyncIterator[D
     """Opens handles: each on a new database, or on the one whose URL it is given."""
     import asyncio
 
-    from digitwin.database import connect
+    from digitwin.connecting import connect
 
     async with AsyncExitStack() as stack:
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from digitwin.database import connect
+from digitwin.connecting import connect
 from digitwin.models import User
 
 waiting = asyncio.Event()

@@ -13,7 +13,8 @@ from tortoise.context import TortoiseContext
 from tortoise.functions import Count
 from tortoise.models import Model
 
-from digitwin.database import Database, connect
+from digitwin.connecting import connect
+from digitwin.database import Database
 from digitwin.errors import InvalidStateError
 from digitwin.models import User
 

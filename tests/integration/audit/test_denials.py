@@ -10,12 +10,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from digitwin.database import Database, UserScope
+from digitwin.database import Database
 from digitwin.errors import DigiTwinError, InvalidStateError, NotFoundError, ScopeRequiredError
 from digitwin.kernel import recording
 from digitwin.kernel.core import Core, operation
 from digitwin.kernel.ids import uuid7
 from digitwin.models import AuditLog, User, VoiceModel
+from digitwin.personal import UserScope
 
 
 @pytest.fixture

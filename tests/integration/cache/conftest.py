@@ -12,7 +12,8 @@ import pytest
 
 from digitwin.cache import fields
 from digitwin.cache.repository import CacheRepository
-from digitwin.database import Database, connect
+from digitwin.connecting import connect
+from digitwin.database import Database
 from digitwin.testing import DatabaseFactory
 from digitwin.testing.background import Background, background
 

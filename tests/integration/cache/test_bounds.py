@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from digitwin.cache import fields, shelf as shelves
 from digitwin.cache.repository import CacheRepository
-from digitwin.database import Database, connect
+from digitwin.connecting import connect
+from digitwin.database import Database
 from digitwin.testing import DatabaseFactory
 from tests.integration.cache.conftest import Factory, remembered, until
 from tests.integration.cache.test_listener import trusted

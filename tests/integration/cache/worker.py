@@ -13,7 +13,7 @@ import os
 import sys
 from typing import Any
 
-from digitwin.database import connect
+from digitwin.connecting import connect
 
 VALUE = {"answer": [1, 2, 3]}
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from digitwin.connecting import connect
 from digitwin.conversations.statements import statement
-from digitwin.database import Database, connect
+from digitwin.database import Database
 from digitwin.kernel import statements
 from digitwin.kernel.ids import uuid7
 from digitwin.kernel.recording import parameters

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
-from digitwin.database import Database, connect
+from digitwin.connecting import connect
+from digitwin.database import Database
 from digitwin.errors import AlreadyExistsError, ConnectionFailedError
 from digitwin.kernel.ids import uuid7
 from tests.faults.server import Debian15, Embedded18, Server, throw_away

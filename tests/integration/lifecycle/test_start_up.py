@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import pytest
 
-from digitwin.database import connect
+from digitwin.connecting import connect
 from digitwin.errors import (
     ConfigurationError,
     ConnectionFailedError,

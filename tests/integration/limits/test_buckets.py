@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from digitwin.database import connect
+from digitwin.connecting import connect
 from digitwin.errors import RateLimitedError
 from digitwin.limits.decision import Decision
 from digitwin.limits.repository import RateLimitRepository

@@ -12,7 +12,7 @@ import os
 import sys
 from typing import Any
 
-from digitwin.database import connect
+from digitwin.connecting import connect
 
 
 async def main(url: str, tasks: int, options: dict[str, Any]) -> None:

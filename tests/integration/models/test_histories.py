@@ -14,7 +14,7 @@ from uuid import UUID
 from hypothesis import HealthCheck, Phase, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from digitwin.database import connect
+from digitwin.connecting import connect
 from digitwin.errors import AlreadyExistsError, DigiTwinError, InvalidStateError, NotFoundError
 from digitwin.models import (
     ConversationSession,
