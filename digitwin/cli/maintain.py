@@ -16,7 +16,7 @@ def maintain() -> None:
     """Clear away what is past its time, in small steps beside the traffic.
 
     Expired cache rows, limits nobody used for long, audit records past their retention; and
-    the months to come of the audit trail are made ready. Safe to run anywhere, at any time.
+    the months to come of the audit trail are made ready, and new records of it sealed. Safe to run anywhere, at any time.
     """
     report = output.run(_maintained)
     output.show(report, _told(report))
@@ -45,6 +45,7 @@ def _told(report: MaintenanceReport) -> str:
             f"{report.audit_records:>9,}  audit records past their retention removed",
             f"{report.final_deletions:>9,}  deletions made final",
             f"{report.audit_partitions:>9,}  months of the audit trail made ready",
+            f"{report.audit_sealed:>9,}  audit records sealed",
             f"{report.expired_consents:>9,}  voices and faces whose consent ended deactivated",
             f"{report.artifacts_deleted:>9,}  voices and faces of the erased deleted",
             f"{report.stray_rows:>9,}  rows removed that came after an erasure",

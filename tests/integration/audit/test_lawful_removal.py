@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from digitwin.audit import archive, purging
+from digitwin.audit import archive, purging, sealing
 from digitwin.audit.digests import Checkpoint
 from digitwin.audit.partitions import Partition
 from digitwin.database import Database
@@ -286,3 +286,31 @@ async def test_nothing_is_removed_that_could_not_be_archived(
     with pytest.raises(ConfigurationError, match="archive"):
         await db.audit.purge()
     assert await count(connection, "audit_logs") == 6
+
+
+async def test_what_came_after_the_archive_is_left_to_the_next_time(
+    db: Database, connection: asyncpg.Connection, now: datetime, past: Past
+) -> None:
+    await past(150, 3)
+    await db.audit.seal()
+    await past(150, 2)
+    assert await purging._purge_batch(db._core, now, 1) == 3
+    await sealing.seal(db._core, db.audit._sealing, until=now)
+    assert await purging._purge_batch(db._core, now, 1) == 0
+    assert await count(connection, "audit_logs") == 2
+    assert await db.audit.purge() == 2
+
+
+@pytest.mark.parametrize("change", ["records = 99", "previous = head", "signature = head"])
+async def test_a_seal_that_does_not_verify_is_kept_as_evidence(
+    db: Database, connection: asyncpg.Connection, past: Past, change: str
+) -> None:
+    await past(150, 3)
+    await db.audit.seal()
+    await db.audit.record("new", "test")
+    await db.audit.seal()
+    await connection.execute("SET session_replication_role = replica")
+    await connection.execute(f"UPDATE audit_seals SET {change} WHERE number = 1")
+    assert await db.audit.purge() == 3
+    assert await count(connection, "audit_seals") == 2
+    assert await faults(db) != []
