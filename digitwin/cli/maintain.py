@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 def maintain() -> None:
     """Clear away what is past its time, in small steps beside the traffic.
 
-    Expired cache rows, limits nobody used for long, audit records past their retention; and
-    the months to come of the audit trail are made ready, and new records of it sealed. Safe to run anywhere, at any time.
+    Expired cache rows, limits nobody used for long, audit records past their retention; the
+    months to come of the audit trail are made ready, and its new records sealed. Safe to run
+    anywhere, at any time.
     """
     report = output.run(_maintained)
     output.show(report, _told(report))
