@@ -202,6 +202,7 @@ class Database:
             consents=partial(deactivate_expired, ALLOWED),
             deletions=Finality(self._core, self.cache, self.privacy.before_final),
             privacy=self.privacy,
+            keys=self.keys.forget_removed,
             progress=progress,
         )
 

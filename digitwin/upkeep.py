@@ -28,7 +28,7 @@ JITTER = 0.1
 
 Progress = Callable[[str], None]
 """Told each of the ``STEPS`` as it begins, in words for a person."""
-STEPS = 10
+STEPS = 11
 
 
 class ExpiringCache(Protocol):
@@ -91,6 +91,8 @@ class MaintenanceReport:
     """People whose voice or face was deactivated, since their consent to it had ended."""
     artifacts_deleted: int = 0
     """Voices and faces of the erased that are gone now where they were kept."""
+    keys_destroyed: int = 0
+    """Keys of people who were removed for good."""
     stray_rows: int = 0
     """Rows removed that came for somebody after they were erased."""
     duration_seconds: float = 0.0
@@ -105,6 +107,7 @@ async def maintain(
     consents: Callable[[Core], Awaitable[int]],
     deletions: PastDeletions,
     privacy: Erasures,
+    keys: Callable[[], Awaitable[int]],
     progress: Progress = log.debug,
 ) -> MaintenanceReport:
     """Do all upkeep once. A step that fails does not keep the others from being done.
@@ -129,6 +132,7 @@ async def maintain(
     )
     artifacts = await steps.do("artifacts of the erased", privacy.deliver(), 0)
     strays = await steps.do("rows that came after an erasure", privacy.sweep(), 0)
+    destroyed = await steps.do("keys of people who are gone", keys(), 0)
     if steps.failure is not None:
         raise steps.failure
     return MaintenanceReport(
@@ -142,6 +146,7 @@ async def maintain(
         expired_consents=expired,
         artifacts_deleted=artifacts,
         stray_rows=strays,
+        keys_destroyed=destroyed,
         duration_seconds=time.perf_counter() - started,
     )
 

@@ -50,6 +50,7 @@ def _told(report: MaintenanceReport) -> str:
             f"{report.expired_consents:>9,}  voices and faces whose consent ended deactivated",
             f"{report.artifacts_deleted:>9,}  voices and faces of the erased deleted",
             f"{report.stray_rows:>9,}  rows removed that came after an erasure",
+            f"{report.keys_destroyed:>9,}  keys destroyed of people who were removed",
             f"in {report.duration_seconds:.2f} s",
         )
     )

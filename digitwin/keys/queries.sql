@@ -19,6 +19,13 @@ WHERE user_id = $1 AND wrapped = $2;
 -- What was sealed under it is noise from here on.
 DELETE FROM user_keys WHERE user_id = $1;
 
+-- name: removed
+-- Who was removed for good, as the trail says, and has not come back: a page of them.
+SELECT DISTINCT user_id FROM audit_logs
+WHERE action = 'user.hard_delete' AND user_id > $1
+  AND NOT EXISTS (SELECT FROM users WHERE users.id = audit_logs.user_id)
+ORDER BY user_id LIMIT $2;
+
 -- name: page
 -- In the order of the key, so that a rotation walks the table once.
 SELECT user_id, key_id, wrapped FROM user_keys WHERE user_id > $1 ORDER BY user_id LIMIT $2;

@@ -17,8 +17,9 @@ from digitwin.errors import (
     KeyUnavailableError,
 )
 from digitwin.kernel.core import Core, operation
-from digitwin.kernel.ids import parse_id
+from digitwin.kernel.ids import NOBODY, parse_id
 from digitwin.kernel.ports import Sensitive
+from digitwin.kernel.sql import load
 from digitwin.keys import sealing
 from digitwin.keys.protocols import KeyService, KeyStore, StoredKey
 
@@ -26,6 +27,7 @@ KEPT_SECONDS: Final = 60.0
 """How long a key is used from memory: the bound within which other processes, too, cannot
 read what was sealed with a key that was destroyed here."""
 KEPT_KEYS: Final = 10_000
+_SQL = load(__package__)
 BATCH: Final = 500
 
 
@@ -102,6 +104,24 @@ class KeyRing:
             told = {"rewrapped": rewrapped, "key_id": self._service.key_id}
             await self._record("key.rotate", "key", metadata=told)
         return RotationReport(rewrapped, current)
+
+    @operation
+    async def forget_removed(self) -> int:
+        """Destroy the keys of people who were removed for good; how many there were.
+
+        A removal may be rolled back, a destruction may not: so the key goes once the trail has
+        the removal, with the next upkeep.
+
+        Raises:
+            KeyUnavailableError: the store does not answer.
+        """
+        destroyed, after = 0, NOBODY
+        while rows := await self._core.aside.fetch(_SQL["removed"], after, BATCH):
+            people = [row["user_id"] for row in rows]
+            for person in await self._store.get(people):
+                destroyed += await self.destroy(person)
+            after = people[-1]
+        return destroyed
 
     async def seal(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
         """The values as they are stored; makes the person's key where there is none.

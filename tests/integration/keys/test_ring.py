@@ -202,3 +202,24 @@ async def test_what_a_key_service_raises_becomes_an_error_of_ours(
     with pytest.raises(KeyUnavailableError, match="TimeoutError") as error:
         await KeyRing(digitwin_db._core, Broken(), store).seal(place(), VALUES)
     assert "secret words" not in error.value.message
+
+
+async def test_the_keys_of_people_removed_for_good_go_with_the_next_upkeep(
+    digitwin_db: Database,
+) -> None:
+    ada, bob, cleo = [
+        await digitwin_db.users.create(email=f"{name}@example.com", name=name)
+        for name in ("ada", "bob", "cleo")
+    ]
+    for user in (ada, bob, cleo):
+        await digitwin_db.voices.create(user_id=user.id, name="Warm", artifact_uri="s3://voice")
+    await digitwin_db.users.hard_delete(ada.id)
+    with pytest.raises(ZeroDivisionError):
+        async with digitwin_db.transaction():
+            await digitwin_db.users.hard_delete(bob.id)
+            raise ZeroDivisionError
+    await digitwin_db.users.delete(cleo.id)
+    assert (await digitwin_db.maintain()).keys_destroyed == 1
+    kept = [await digitwin_db.keys.has_key(user.id) for user in (ada, bob, cleo)]
+    assert kept == [False, True, True]
+    assert (await digitwin_db.maintain()).keys_destroyed == 0

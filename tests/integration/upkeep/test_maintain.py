@@ -116,6 +116,7 @@ async def once(core: Core, db: Database, trail: Trail, told: list[str]) -> Maint
         consents=partial(deactivate_expired, ALLOWED),
         deletions=Finality(core, db.cache),
         privacy=db.privacy,
+        keys=db.keys.forget_removed,
         progress=told.append,
     )
 
