@@ -57,14 +57,16 @@ class Executor:
 class OnConnection(Executor):
     """Statements on one connection inside a transaction."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, scope: Scope | None = None) -> None:
         self.connection = connection
+        self._scope = scope
 
     async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
         try:
             return await self.connection.ask(method, sql, *args)
         except faults.DRIVER as fault:
-            raise faults.translate(fault) or fault from fault
+            refused = faults.unscoped(fault) if self._scope is UNSCOPED else None
+            raise refused or faults.translate(fault) or fault from fault
 
 
 class Aside(Executor):
@@ -84,7 +86,7 @@ class Aside(Executor):
     async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
         frame = self._frame()
         if frame is not None:
-            on = OnConnection(await frame.under(self._scope))
+            on = OnConnection(await frame.under(self._scope), self._scope)
             return await on._run(method, self._scope.mark(sql), args, write)
         if self._scope is not UNSCOPED:
             async with self._short(write=write) as on:

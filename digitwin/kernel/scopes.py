@@ -42,7 +42,14 @@ class Scope:
 
     @classmethod
     def of_text(cls, text: str) -> Scope:
+        """The scope of a stamp; a role that is none of ours is never written into a statement.
+
+        Raises:
+            ValueError: it is no stamp.
+        """
         role, _, person = text.partition("/")
+        if role not in (APPLICATION, SERVICE, RETENTION):
+            raise ValueError("no role of digitwin's")
         return cls(role, UUID(person) if person else None)
 
     def mark(self, sql: str) -> str:

@@ -286,6 +286,16 @@ async def test_a_services_login_sees_nothing_without_a_scope(
     assert (await service.sessions.list()).items == []
     with pytest.raises(ScopeRequiredError, match="for_user"):
         await service.users.create(email="dora@example.com", name="Dora")
+    with pytest.raises(ScopeRequiredError, match="for_user"):
+        async with service.transaction():
+            await service.users.create(email="dora@example.com", name="Dora")
+
+
+def test_a_stamp_carries_no_other_role() -> None:
+    for scope in (scopes.of_person(uuid7()), scopes.ACROSS_PEOPLE):
+        assert scopes.Scope.of_text(scope.text) == scope
+    with pytest.raises(ValueError, match="role"):
+        scopes.Scope.of_text("postgres; DROP TABLE users/")
 
 
 async def test_a_services_login_works_for_a_person(service: Database, ada: Belongings) -> None:
