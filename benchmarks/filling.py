@@ -12,8 +12,8 @@ from uuid import UUID
 import asyncpg
 
 from benchmarks.packing import pack
-from digitwin.kernel.jsonb import dumps
-from digitwin.kernel.sql import load
+from digitwin.kernel.primitives.jsonb import dumps
+from digitwin.kernel.sql.queries import load
 
 TURNS: Final = 50
 """Turns of a session that is read."""

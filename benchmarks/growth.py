@@ -29,7 +29,7 @@ from benchmarks.peers.ours import Digitwin
 from benchmarks.report import RESULTS
 from benchmarks.runner import Contestant, Pace
 from benchmarks.terminal import MARKS, aligned, say
-from digitwin.kernel import dsn
+from digitwin.kernel.connection import dsn
 
 STEPS: Final = (10_000, 1_000_000)
 FURTHER: Final = 10_000_000

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from digitwin import cluster
+from digitwin.servers import cluster
 from digitwin.testing.databases import fast_folder
 
 OLDEST = 15

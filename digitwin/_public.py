@@ -1,17 +1,17 @@
 """Where the names come from that ``import digitwin`` offers."""
 
+from digitwin.audit.checkpoints import CheckpointSink as CheckpointSink
 from digitwin.audit.signing import (
     AuditSigner as AuditSigner,
     Ed25519Signer as Ed25519Signer,
     HmacSigner as HmacSigner,
 )
-from digitwin.audit.sinks import CheckpointSink as CheckpointSink
 from digitwin.audit.statistics import AuditStatistics as AuditStatistics
 from digitwin.audit.verification import (
     AuditFault as AuditFault,
     AuditVerification as AuditVerification,
 )
-from digitwin.cache.counting import StoreStatistics as StoreStatistics
+from digitwin.cache.statistics import StoreStatistics as StoreStatistics
 from digitwin.connecting import connect as connect
 from digitwin.conversations.participant import Participant as Participant
 from digitwin.conversations.statistics import (
@@ -40,14 +40,14 @@ from digitwin.errors import (
     UnsupportedServerError as UnsupportedServerError,
 )
 from digitwin.health import Health as Health, PoolHealth as PoolHealth
-from digitwin.kernel.ids import uuid7 as uuid7
-from digitwin.kernel.paging import Page as Page
+from digitwin.kernel.primitives.ids import uuid7 as uuid7
+from digitwin.kernel.repository.paging import Page as Page
+from digitwin.keys.keyring import KeyRing as KeyRing, RotationReport as RotationReport
 from digitwin.keys.protocols import (
     KeyService as KeyService,
     KeyStore as KeyStore,
     StoredKey as StoredKey,
 )
-from digitwin.keys.ring import KeyRing as KeyRing, RotationReport as RotationReport
 from digitwin.knowledge.results import (
     DocumentStatistics as DocumentStatistics,
     SearchHit as SearchHit,
@@ -59,14 +59,14 @@ from digitwin.limits.decision import (
     JointDecision as JointDecision,
 )
 from digitwin.limits.reservation import Reservation as Reservation
-from digitwin.personal import ServiceScope as ServiceScope, UserScope as UserScope
+from digitwin.maintenance import MaintenanceReport as MaintenanceReport
 from digitwin.policies import Policy as Policy
 from digitwin.privacy.artifacts import Artifact as Artifact, ArtifactDeleter as ArtifactDeleter
+from digitwin.privacy.erasure_replay import ReplayReport as ReplayReport
 from digitwin.privacy.export import Export as Export
 from digitwin.privacy.ledger import Ledger as Ledger, LedgerEntry as LedgerEntry
 from digitwin.privacy.receipts import ErasureReceipt as ErasureReceipt
-from digitwin.privacy.replaying import ReplayReport as ReplayReport
 from digitwin.privacy.scan import Scan as Scan, Trace as Trace
+from digitwin.scopes import ServiceScope as ServiceScope, UserScope as UserScope
 from digitwin.settings import Settings as Settings
-from digitwin.upkeep import MaintenanceReport as MaintenanceReport
 from digitwin.users.models import Deletion as Deletion

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from digitwin import embedded, roles
+from digitwin import roles
+from digitwin.audit.checkpoints import CheckpointSink
 from digitwin.audit.signing import AuditSigner
-from digitwin.audit.sinks import CheckpointSink
 from digitwin.database import Database
-from digitwin.kernel import active, dsn, opening
+from digitwin.kernel.connection import dsn
+from digitwin.kernel.execution import opening
+from digitwin.kernel.orm import active_handle
 from digitwin.keys.protocols import KeyService, KeyStore
-from digitwin.parts import Parts
 from digitwin.privacy.artifacts import ArtifactDeleter
 from digitwin.privacy.ledger import Ledger
+from digitwin.servers import embedded
 from digitwin.settings import Settings, load_settings
+from digitwin.wiring import Parts
 
 
 def connect(
@@ -98,7 +101,7 @@ class Opening:
             return Database(core, target, server, self._parts)
         except BaseException:
             core.pool.terminate()
-            active.leave(core.client)
+            active_handle.leave(core.client)
             if server is not None:
                 await server.release()
             raise

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from typing_extensions import Unpack
 
-from digitwin import embedded, upkeep
+from digitwin import maintenance
 from digitwin.audit import sealing
 from digitwin.audit.repository import AuditLogRepository
 from digitwin.cache.repository import CacheRepository
@@ -25,23 +25,27 @@ from digitwin.consents.repository import ConsentRepository
 from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.errors import DigiTwinError
 from digitwin.health import Health, PoolHealth
-from digitwin.kernel import active, dsn, migrations, opening
-from digitwin.kernel.acting import ActingAs, Who
-from digitwin.kernel.core import Core, operation
-from digitwin.kernel.ids import parse_id
-from digitwin.kernel.scopes import UNSCOPED, Scope
-from digitwin.keys import master
-from digitwin.keys.ring import KeyRing
+from digitwin.kernel.connection import dsn
+from digitwin.kernel.connection.scopes import UNSCOPED, Scope
+from digitwin.kernel.execution import opening
+from digitwin.kernel.execution.handle import Core, operation
+from digitwin.kernel.migrations import upgrade
+from digitwin.kernel.orm import active_handle
+from digitwin.kernel.primitives.ids import parse_id
+from digitwin.kernel.sql.actor import ActingAs, Who
+from digitwin.keys import master_keys
+from digitwin.keys.keyring import KeyRing
 from digitwin.knowledge.repository import KnowledgeDocumentRepository
 from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
 from digitwin.limits.repository import RateLimitRepository
-from digitwin.parts import Parts, embedded_home, key_store_of, sealing_of
-from digitwin.personal import ALLOWED, Personal, ServiceScope, UserScope
+from digitwin.maintenance import Caretaker, MaintenanceReport, Progress
 from digitwin.privacy.repository import Privacy
+from digitwin.scopes import ALLOWED, Personal, ServiceScope, UserScope
+from digitwin.servers import embedded
 from digitwin.settings import Settings
-from digitwin.upkeep import Caretaker, MaintenanceReport, Progress
-from digitwin.users.finality import Finality
 from digitwin.users.repository import UserRepository
+from digitwin.users.retention import Finality
+from digitwin.wiring import Parts, embedded_home, key_store_of, sealing_of
 
 
 class Database:
@@ -78,7 +82,7 @@ class Database:
         )
         self.keys = KeyRing(
             core,
-            parts.key_service or master.service_of(core.settings, home),
+            parts.key_service or master_keys.service_of(core.settings, home),
             parts.key_store or key_store_of(core),
             self.audit.record,
         )
@@ -133,11 +137,11 @@ class Database:
     @contextmanager
     def activate(self) -> Iterator[None]:
         """Make this the handle that models use here, where several are open."""
-        token = active.activate(self._core.client)
+        token = active_handle.activate(self._core.client)
         try:
             yield
         finally:
-            active.deactivate(token)
+            active_handle.deactivate(token)
 
     def acting_as(self, **who: Unpack[Who]) -> ActingAs:
         """``with`` or ``async with``: who acts inside, as audit records say it.
@@ -183,7 +187,7 @@ class Database:
         return ServiceScope(self._core, self.cache, self.keys, self.audit, reason)
 
     @operation
-    async def maintain(self, *, progress: Progress = upkeep.log.debug) -> MaintenanceReport:
+    async def maintain(self, *, progress: Progress = maintenance.log.debug) -> MaintenanceReport:
         """Clear away what is past its time, in small batches beside the traffic.
 
         Expired cache rows and those beyond a store's bounds, limiter rows that say nothing
@@ -194,7 +198,7 @@ class Database:
         Args:
             progress: told each step as it begins.
         """
-        return await upkeep.maintain(
+        return await maintenance.maintain(
             self._core,
             cache=self.cache,
             limits=self.limits,
@@ -214,7 +218,7 @@ class Database:
         try:
             connection = await opening.connect_once(self.settings, self._target)
             try:
-                state = await migrations.state(connection)
+                state = await upgrade.state(connection)
                 version = opening.server_version(connection)
                 unsealed = await _unsealed(connection)
             finally:
@@ -263,7 +267,7 @@ class Database:
                 await core.pool.close(core.settings.drain_timeout)
             else:
                 core.pool.terminate()
-            active.leave(core.client)
+            active_handle.leave(core.client)
             if self._server is not None:
                 await self._server.release()
 

@@ -19,8 +19,8 @@ from typing import Final
 import asyncpg
 
 from digitwin.errors import ConfigurationError, InvalidInputError
-from digitwin.kernel import faults
-from digitwin.kernel.scopes import APPLICATION, PERSON, RETENTION, SERVICE
+from digitwin.kernel.connection import driver_errors
+from digitwin.kernel.connection.scopes import APPLICATION, PERSON, RETENTION, SERVICE
 
 OWNER: Final = "digitwin_owner"
 READ_ONLY: Final = "digitwin_readonly"
@@ -238,8 +238,8 @@ async def apply(
         ) from fault
     except asyncpg.UndefinedObjectError as fault:
         raise ConfigurationError(f"Create the login first: {fault}", field="login") from fault
-    except faults.DRIVER as fault:
-        raise faults.translate(fault) or fault from fault
+    except driver_errors.DRIVER as fault:
+        raise driver_errors.translate(fault) or fault from fault
 
 
 async def ensure(connection: asyncpg.Connection, schema: str = "public") -> bool:

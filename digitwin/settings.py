@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     )
 
     url: SecretStr | None = Field(None, validation_alias="DIGITWIN_DATABASE_URL")
-    """Where the database is; see :mod:`digitwin.kernel.dsn` for the spellings."""
+    """Where the database is; see :mod:`digitwin.kernel.connection.dsn` for the spellings."""
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
     """What hosting platforms set; used when ``url`` is not given."""
     embedded: Literal["auto", "never", "always"] = "auto"

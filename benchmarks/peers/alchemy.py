@@ -29,8 +29,8 @@ from benchmarks.peers.sqlalchemy_orm import (
     new_turn,
     take,
 )
-from digitwin.kernel.ids import NOBODY
-from digitwin.kernel.jsonb import dumps
+from digitwin.kernel.primitives.ids import NOBODY
+from digitwin.kernel.primitives.jsonb import dumps
 
 
 class Users(SQLAlchemyAsyncRepository[User]):

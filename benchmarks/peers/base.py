@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from benchmarks.filling import ANSWER, vectors
-from digitwin.kernel import dsn
+from digitwin.kernel.connection import dsn
 
 POOL = 10
 """Connections of every peer; digitwin's own default."""

@@ -11,7 +11,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from benchmarks.operations import TTL
 from benchmarks.packing import pack, unpack
 from benchmarks.peers.base import POOL, StartsEmpty
-from digitwin.kernel.jsonb import dumps
+from digitwin.kernel.primitives.jsonb import dumps
 
 
 class RedisPy(StartsEmpty):

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, DateTime, ForeignKey, ForeignKeyConstraint, T
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from digitwin.kernel.ids import NOBODY, uuid7
+from digitwin.kernel.primitives.ids import NOBODY, uuid7
 
 
 def now() -> datetime:

@@ -26,8 +26,8 @@ from benchmarks.peers.sqlalchemy_models import (
     User,
     UserEmail,
 )
-from digitwin.kernel.ids import NOBODY
-from digitwin.kernel.jsonb import dumps
+from digitwin.kernel.primitives.ids import NOBODY
+from digitwin.kernel.primitives.jsonb import dumps
 
 ADDRESSED: Any = select(User).join(UserEmail, UserEmail.user_id == User.id)
 

@@ -15,14 +15,14 @@ import asyncpg
 from benchmarks.operations import ENDPOINT, LIMIT, TTL, WINDOW
 from benchmarks.packing import pack
 from benchmarks.peers.base import Place
-from digitwin.cache.shelf import compiled
+from digitwin.cache.cache_table import compiled
 from digitwin.conversations.fields import STAGES, TOKENS
 from digitwin.conversations.statements import statement
 from digitwin.conversations.turn_log import LAST
-from digitwin.kernel.ids import NOBODY, uuid7
-from digitwin.kernel.jsonb import dumps
-from digitwin.kernel.rows import columns
-from digitwin.kernel.sql import load
+from digitwin.kernel.primitives.ids import NOBODY, uuid7
+from digitwin.kernel.primitives.jsonb import dumps
+from digitwin.kernel.sql.columns import columns
+from digitwin.kernel.sql.queries import load
 from digitwin.limits.buckets import CONSUME
 from digitwin.users.models import User
 

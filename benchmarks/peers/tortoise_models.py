@@ -9,7 +9,7 @@ from tortoise import fields
 from tortoise.contrib.postgres.fields import ArrayField
 from tortoise.models import Model
 
-from digitwin.kernel.ids import NOBODY, uuid7
+from digitwin.kernel.primitives.ids import NOBODY, uuid7
 
 
 class User(Model):

@@ -26,8 +26,8 @@ from benchmarks.peers.tortoise_models import (
     RateLimit,
     UserEmail,
 )
-from digitwin.kernel.ids import NOBODY
-from digitwin.kernel.jsonb import dumps
+from digitwin.kernel.primitives.ids import NOBODY
+from digitwin.kernel.primitives.jsonb import dumps
 
 _PLACE: dict[str, Any] = {"user_id": NOBODY, "audience": "owner"}
 _ANEW = ["value", "tags", "size_bytes", "created_at", "expires_at"]

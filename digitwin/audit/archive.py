@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from digitwin.audit import digests
-from digitwin.audit.digests import OPEN, PERSONAL, Root, Seal
+from digitwin.audit import hash_chain
+from digitwin.audit.hash_chain import OPEN, PERSONAL, Root, Seal
 from digitwin.audit.sealing import seals_after
 from digitwin.audit.signing import Signers
 from digitwin.audit.verification import MAX_FAULTS, AuditFault, AuditVerification, Kind
 from digitwin.errors import ConfigurationError, InvalidInputError
-from digitwin.kernel.executor import Aside
-from digitwin.kernel.sql import load
+from digitwin.kernel.execution.executor import Aside
+from digitwin.kernel.sql.queries import load
 
 FORMAT: Final = "digitwin audit archive 1"
 SUFFIX: Final = ".ndjson.gz"
@@ -222,12 +222,12 @@ class _Check:
             return
         record = _read(line)
         salts, kept = bytes.fromhex(line["salts"]), bytes.fromhex(line["commitments"])
-        committed = digests.commitments(record, salts, kept)
-        if committed != kept or digests.is_erased(record, salts) is False:
+        committed = hash_chain.commitments(record, salts, kept)
+        if committed != kept or hash_chain.is_erased(record, salts) is False:
             self._add("changed", "it is not what was sealed", record["id"])
-        said = digests.content(record, committed)
+        said = hash_chain.content(record, committed)
         at = record["id"], record["created_at"]
-        self._root.add(digests.leaf(line["seal"], line["place"], *at, said))
+        self._root.add(hash_chain.leaf(line["seal"], line["place"], *at, said))
         self._records += 1
 
     def _end(self) -> None:

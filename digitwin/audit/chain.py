@@ -14,13 +14,13 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from digitwin.audit import digests
-from digitwin.audit.digests import NOTHING, Checkpoint, Root, Seal
+from digitwin.audit import hash_chain
+from digitwin.audit.checkpoints import CHUNK, CheckpointSink
+from digitwin.audit.hash_chain import NOTHING, Checkpoint, Root, Seal
 from digitwin.audit.sealing import LONG_AGO, Sealing, last_checkpoint, seals_after
-from digitwin.audit.sinks import CHUNK, CheckpointSink
 from digitwin.audit.verification import MAX_FAULTS, AuditFault, Kind
-from digitwin.kernel.executor import Aside
-from digitwin.kernel.sql import load
+from digitwin.kernel.execution.executor import Aside
+from digitwin.kernel.sql.queries import load
 
 SWAPS: Final = 64
 """Changed records that are compared with each other, whether one stands in another's place."""
@@ -151,12 +151,12 @@ class _Look:
     def _leaf(self, seal: Seal, row: Mapping[str, Any]) -> None:
         """One record and its leaf; the rows of ``leaves_with_records``."""
         id, dated = row["record_id"], row["dated"]
-        fixed = digests.leaf(seal.number, row["place"], id, dated, row["content"]) == row["leaf"]
+        fixed = hash_chain.leaf(seal.number, row["place"], id, dated, row["content"]) == row["leaf"]
         if row["id"] is None:
             if not fixed or dated >= self._removed_before:
                 self._found.add("removed", f"the record of {dated:%F %T} is gone", id)
             return
-        erased = digests.is_erased(row, row["salts"])
+        erased = hash_chain.is_erased(row, row["salts"])
         self._found.erased += erased is not None
         if not _says_the_same(row) or erased is False:
             self._changed(row)
@@ -243,12 +243,12 @@ class _Rows:
 
 
 def _says_the_same(row: Mapping[str, Any]) -> bool:
-    committed = digests.commitments(row, row["salts"], row["commitments"])
-    said = digests.content(row, committed), committed, row["created_at"]
+    committed = hash_chain.commitments(row, row["salts"], row["commitments"])
+    said = hash_chain.content(row, committed), committed, row["created_at"]
     return said == (row["content"], row["commitments"], row["dated"])
 
 
 def _stands_for(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether a record says what was sealed of another one."""
-    committed = digests.commitments(row, other["salts"], other["commitments"])
-    return bool(digests.content(row, committed) == other["content"])
+    committed = hash_chain.commitments(row, other["salts"], other["commitments"])
+    return bool(hash_chain.content(row, committed) == other["content"])

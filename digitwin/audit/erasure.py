@@ -11,8 +11,8 @@ import os
 from typing import Final
 from uuid import UUID
 
-from digitwin.kernel.executor import Executor
-from digitwin.kernel.sql import load
+from digitwin.kernel.execution.executor import Executor
+from digitwin.kernel.sql.queries import load
 
 BATCH: Final = 2000
 """Records moved by one statement: under a second, far from any statement's limit."""

@@ -18,8 +18,8 @@ from typing import IO, Any, Final
 from uuid import UUID
 
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.executor import Aside
-from digitwin.kernel.sql import load
+from digitwin.kernel.execution.executor import Aside
+from digitwin.kernel.sql.queries import load
 
 START: Final = "0:0"
 """Before everything."""

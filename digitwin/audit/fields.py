@@ -8,8 +8,8 @@ from uuid import UUID
 from pydantic import BeforeValidator, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from digitwin.kernel.acting import IpAddress, UserAgent
-from digitwin.kernel.inputs import STRICT, Id, JsonObject, Line, Period
+from digitwin.kernel.primitives.validation import STRICT, Id, JsonObject, Line, Period
+from digitwin.kernel.sql.actor import IpAddress, UserAgent
 
 Result = Literal["success", "failure", "denied"]
 

@@ -7,8 +7,8 @@ from typing import Any
 from tortoise import fields
 from tortoise.fields.db_defaults import Now
 
-from digitwin.kernel.base import Model
-from digitwin.kernel.ids import NOBODY, uuid7
+from digitwin.kernel.orm.model import Model
+from digitwin.kernel.primitives.ids import NOBODY, uuid7
 
 
 class AuditLog(Model):

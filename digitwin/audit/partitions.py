@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from digitwin.errors import QueryTimeoutError
-from digitwin.kernel.core import Core
-from digitwin.kernel.executor import Executor
-from digitwin.kernel.ids import floor_id
-from digitwin.kernel.sql import load
+from digitwin.kernel.execution.executor import Executor
+from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.primitives.ids import floor_id
+from digitwin.kernel.sql.queries import load
 
 log = logging.getLogger("digitwin.audit")
 

@@ -12,8 +12,8 @@ from digitwin.audit.fields import Details, Entry, Filters
 from digitwin.audit.models import AuditLog
 from digitwin.audit.statistics import AuditStatistics
 from digitwin.audit.verification import AuditVerification
-from digitwin.kernel.inputs import Period
-from digitwin.kernel.paging import Page
+from digitwin.kernel.primitives.validation import Period
+from digitwin.kernel.repository.paging import Page
 
 
 class AuditTrail(Protocol):

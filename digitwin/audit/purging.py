@@ -15,13 +15,13 @@ from datetime import datetime
 from typing import Final
 
 from digitwin.audit import archive, partitions
-from digitwin.audit.digests import NOTHING, Checkpoint, Seal
+from digitwin.audit.hash_chain import NOTHING, Checkpoint, Seal
 from digitwin.audit.sealing import LONG_AGO, Sealing, last_checkpoint, seal, seals_after
 from digitwin.audit.signing import Signers
 from digitwin.errors import InvalidStateError
-from digitwin.kernel.core import Core
-from digitwin.kernel.executor import Executor
-from digitwin.kernel.sql import load
+from digitwin.kernel.execution.executor import Executor
+from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.sql.queries import load
 
 log = logging.getLogger("digitwin.audit")
 

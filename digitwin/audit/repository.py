@@ -17,14 +17,15 @@ from digitwin.audit.signing import Signers
 from digitwin.audit.statistics import AuditStatistics, add_up
 from digitwin.audit.verification import MAX_FAULTS, AuditFault, AuditVerification, examine
 from digitwin.errors import InvalidInputError
-from digitwin.kernel import acting
-from digitwin.kernel.core import Core, operation, streaming
-from digitwin.kernel.ids import NOBODY, uuid7
-from digitwin.kernel.inputs import Period, bounded, dumps, seconds, validate
-from digitwin.kernel.paging import Page, decode_cursor, encode_cursor
-from digitwin.kernel.repository import MAX_ROWS, Repository
-from digitwin.kernel.rows import columns, hydrate
-from digitwin.kernel.sql import load
+from digitwin.kernel.execution.handle import Core, operation, streaming
+from digitwin.kernel.orm.hydration import hydrate
+from digitwin.kernel.primitives.ids import NOBODY, uuid7
+from digitwin.kernel.primitives.validation import Period, bounded, dumps, seconds, validate
+from digitwin.kernel.repository.entities import MAX_ROWS, Repository
+from digitwin.kernel.repository.paging import Page, decode_cursor, encode_cursor
+from digitwin.kernel.sql import actor
+from digitwin.kernel.sql.columns import columns
+from digitwin.kernel.sql.queries import load
 
 if TYPE_CHECKING:
     from digitwin.audit.protocols import AuditTrail
@@ -224,7 +225,7 @@ class AuditLogRepository(Repository):
 
     def _row(self, entry: Mapping[str, Any]) -> tuple[Any, ...]:
         """An entry as the parameters of ``record``, with an id of its own."""
-        who = acting.current()
+        who = actor.current()
         given: dict[str, Any] = validate(ENTRY, dict(entry))
         given["user_id"] = self._owner(given.get("user_id")) or NOBODY
         given["id"] = uuid7()

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from digitwin.audit import digests
-from digitwin.audit.digests import NOTHING, Checkpoint, Leaf, Seal
+from digitwin.audit import hash_chain
+from digitwin.audit.checkpoints import CHUNK, CheckpointSink
+from digitwin.audit.hash_chain import NOTHING, Checkpoint, Leaf, Seal
 from digitwin.audit.signing import Signers
-from digitwin.audit.sinks import CHUNK, CheckpointSink
-from digitwin.kernel.core import Core
-from digitwin.kernel.executor import Executor
-from digitwin.kernel.ids import NOBODY
-from digitwin.kernel.sql import load
+from digitwin.kernel.execution.executor import Executor
+from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.primitives.ids import NOBODY
+from digitwin.kernel.sql.queries import load
 
 BATCH: Final = 5000
 """Records under one seal at most: a fraction of a second, after which erasures may pass."""
@@ -141,7 +141,7 @@ class _Run:
         number, previous = (last["number"], last["head"]) if last else (0, NOTHING)
         # an id may be there twice, where somebody has put it there: one is sealed, verify tells
         records = list({row["id"]: row for row in rows}.values())
-        leaves = await asyncio.to_thread(digests.leaves_of, number + 1, records)
+        leaves = await asyncio.to_thread(hash_chain.leaves_of, number + 1, records)
         horizon = None if last is None else last["horizon"]
         if len(rows) < BATCH and self._until is None:
             horizon = self._moment.horizon(last)
@@ -152,7 +152,7 @@ class _Run:
                 horizon=horizon,
                 newest=max((leaf.created_at for leaf in leaves), default=None),
                 records=len(leaves),
-                root=digests.root(leaf.leaf for leaf in leaves),
+                root=hash_chain.root(leaf.leaf for leaf in leaves),
                 previous=previous,
             )
         )

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, Protocol, TypeVar
 
-from digitwin.audit.digests import Checkpoint, Seal
+from digitwin.audit.hash_chain import Checkpoint, Seal
 from digitwin.errors import ConfigurationError, KeyUnavailableError
-from digitwin.kernel import key_files
+from digitwin.kernel.primitives import key_files
 from digitwin.settings import Settings, master_key_bytes
 
 Signed = TypeVar("Signed", Seal, Checkpoint)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from digitwin.errors import ConfigurationError, InvalidInputError
-from digitwin.kernel.jsonb import MAX_BYTES, TOO_LARGE, dumps, fault
+from digitwin.kernel.primitives.jsonb import MAX_BYTES, TOO_LARGE, dumps, fault
 
 MAX_DIMENSIONS: Final = 65_536
 """Of an embedding: 256 KiB, an order of magnitude beyond what models give."""

@@ -10,8 +10,8 @@ from uuid import UUID
 from pydantic import Field, TypeAdapter
 
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.ids import NOBODY, parse_id
-from digitwin.kernel.inputs import Line, Text, seconds, validate
+from digitwin.kernel.primitives.ids import NOBODY, parse_id
+from digitwin.kernel.primitives.validation import Line, Text, seconds, validate
 
 Audience = Literal["owner", "visitor"]
 

@@ -22,13 +22,14 @@ from uuid import uuid4
 
 import asyncpg
 
-from digitwin.cache import marks
-from digitwin.cache.marks import Target
-from digitwin.cache.memory import Memory
+from digitwin.cache import invalidation
+from digitwin.cache.invalidation import Target
+from digitwin.cache.local_cache import Memory
 from digitwin.errors import DigiTwinError
-from digitwin.kernel import faults, opening
-from digitwin.kernel.core import Core
-from digitwin.kernel.sql import load
+from digitwin.kernel.connection import driver_errors
+from digitwin.kernel.execution import opening
+from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.sql.queries import load
 
 TRUST: Final = 5.0
 """Seconds a sign of life vouches for: the longest an instance that is cut off stays behind."""
@@ -78,7 +79,7 @@ class Listener:
             try:
                 await self._listen()
                 pauses = _pauses()
-            except (DigiTwinError, *faults.DRIVER) as error:
+            except (DigiTwinError, *driver_errors.DRIVER) as error:
                 _logger.warning("cache: the memory level waits for its listener: %s", error)
             if self._memory.on:
                 await asyncio.sleep(next(pauses))
@@ -139,7 +140,7 @@ class Listener:
             self._greeted |= news == self._greeting
             return
         told = news.split(" ", 2)
-        if len(told) == len(Target._fields) and told[1] in marks.KINDS:
+        if len(told) == len(Target._fields) and told[1] in invalidation.KINDS:
             self._memory.forget(Target(*told))
         else:  # of a newer release
             self._memory.clear()

@@ -22,7 +22,8 @@ from typing import Any, Final
 import asyncpg
 
 from digitwin.errors import DigiTwinError, InvalidStateError
-from digitwin.kernel import faults, opening
+from digitwin.kernel.connection import driver_errors
+from digitwin.kernel.execution import opening
 
 Connect = Callable[[], Awaitable[asyncpg.Connection]]
 
@@ -166,7 +167,7 @@ class Locks:
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._trade(given_back, wanted)
-        except (DigiTwinError, *faults.DRIVER) as error:
+        except (DigiTwinError, *driver_errors.DRIVER) as error:
             _logger.warning("cache: factories may run once a process for a while: %s", error)
             self._without_until = max(self._without_until, self._clock() + RESPITE)
             await self._hang_up()
@@ -177,7 +178,7 @@ class Locks:
         if connection is not None and not connection.is_closed():
             try:
                 await self._settle(connection, given_back, wanted)
-            except faults.DRIVER:
+            except driver_errors.DRIVER:
                 pass  # it had ended unnoticed, and with it its locks
             else:
                 return

@@ -12,8 +12,8 @@ from tortoise import fields
 from tortoise.contrib.postgres.fields import ArrayField
 from tortoise.fields.db_defaults import Now
 
-from digitwin.kernel.base import Model
-from digitwin.kernel.ids import NOBODY
+from digitwin.kernel.orm.model import Model
+from digitwin.kernel.primitives.ids import NOBODY
 
 
 class CacheEntry(Model):

@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol, TypeVar, overload
 from uuid import UUID
 
 from digitwin.cache.codecs import Array, Vector
-from digitwin.cache.counting import StoreStatistics
 from digitwin.cache.fields import Audience
+from digitwin.cache.statistics import StoreStatistics
 
 In = TypeVar("In", contravariant=True)
 Out = TypeVar("Out", covariant=True)

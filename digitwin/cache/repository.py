@@ -7,23 +7,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from digitwin.cache import fields, marks
+from digitwin.cache import fields, invalidation
+from digitwin.cache.cache_table import BATCH, Shelf
 from digitwin.cache.codecs import JsonCodec, VectorCodec
-from digitwin.cache.counting import Counts, StoreStatistics
 from digitwin.cache.embeddings import EmbeddingStore
 from digitwin.cache.listener import Connect, Listener
+from digitwin.cache.local_cache import Memory
 from digitwin.cache.locks import Locks
-from digitwin.cache.memory import Memory
-from digitwin.cache.shelf import BATCH, Shelf
+from digitwin.cache.statistics import Counts, StoreStatistics
 from digitwin.cache.store import Store
-from digitwin.kernel.core import Core, operation
-from digitwin.kernel.repository import Repository
-from digitwin.kernel.sql import load
-from digitwin.kernel.transactions import Transaction
+from digitwin.kernel.connection.transactions import Transaction
+from digitwin.kernel.execution.handle import Core, operation
+from digitwin.kernel.repository.entities import Repository
+from digitwin.kernel.sql.queries import load
 
 if TYPE_CHECKING:
     from digitwin.cache.protocols import Cache
-    from digitwin.kernel.ports import CacheForgetter
+    from digitwin.kernel.repository.ports import CacheForgetter
 
 _SQL = load(__package__)
 
@@ -76,7 +76,9 @@ class CacheRepository(Repository):
         """
         removed = {name: await shelf.purge() for name, shelf in self._shelves.items()}
         while (
-            await self._core.aside.fetchval(_SQL["purge_marks"], marks.KEPT, BATCH, write=True)
+            await self._core.aside.fetchval(
+                _SQL["purge_marks"], invalidation.KEPT, BATCH, write=True
+            )
             == BATCH
         ):
             pass
@@ -133,8 +135,8 @@ class CacheRepository(Repository):
 
     async def _forget(self, entries: frozenset[tuple[str, UUID]]) -> None:
         """Forget people in stores, here too once the transaction has ended."""
-        targets = [marks.person(*entry) for entry in entries]
-        await marks.forget(self._core.db, targets)
+        targets = [invalidation.person(*entry) for entry in entries]
+        await invalidation.forget(self._core.db, targets)
         for store, user_id in entries:
             await self._shelves[store].sweep_within(self._core.db, user_id)
         frame = Transaction.of(self._core.pool)

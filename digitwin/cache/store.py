@@ -9,13 +9,13 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from digitwin.cache import fields
+from digitwin.cache.cache_table import Row, Shelf
 from digitwin.cache.codecs import Codec
-from digitwin.cache.counting import Counts
 from digitwin.cache.fields import Audience, Place
+from digitwin.cache.loader import Maker
 from digitwin.cache.locks import Locks
-from digitwin.cache.making import Maker
-from digitwin.cache.shelf import Row, Shelf
-from digitwin.kernel.core import Core, operation
+from digitwin.cache.statistics import Counts
+from digitwin.kernel.execution.handle import Core, operation
 
 In = TypeVar("In")
 Out = TypeVar("Out")

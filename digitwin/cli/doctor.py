@@ -15,7 +15,7 @@ from digitwin.cli import output
 from digitwin.errors import DigiTwinError
 
 if TYPE_CHECKING:
-    from digitwin.kernel.dsn import Target
+    from digitwin.kernel.connection.dsn import Target
     from digitwin.settings import Settings
 
 OLDEST_PYTHON = (3, 11)
@@ -93,7 +93,8 @@ def _of_this_machine() -> Iterator[Finding]:
 
 
 async def _of_the_server(settings: Settings, target: Target) -> AsyncIterator[Finding]:
-    from digitwin.kernel import faults, opening
+    from digitwin.kernel.connection import driver_errors
+    from digitwin.kernel.execution import opening
 
     begun = time.perf_counter()
     try:
@@ -107,14 +108,16 @@ async def _of_the_server(settings: Settings, target: Target) -> AsyncIterator[Fi
         for check in (_version, _clock, _capacity, _vector):
             yield await check(settings, connection)
         yield await _schema(settings, target, connection)
-    except faults.DRIVER as fault:
-        yield Finding("connection", False, str(faults.translate(fault)), "look at the server's log")
+    except driver_errors.DRIVER as fault:
+        yield Finding(
+            "connection", False, str(driver_errors.translate(fault)), "look at the server's log"
+        )
     finally:
         await opening.close_once(connection)
 
 
 async def _version(settings: Settings, connection: Any) -> Finding:
-    from digitwin.kernel.opening import OLDEST_SERVER
+    from digitwin.kernel.execution.opening import OLDEST_SERVER
 
     number = int(await connection.fetchval("SHOW server_version_num"))
     fits = number >= OLDEST_SERVER
@@ -154,16 +157,16 @@ async def _vector(settings: Settings, connection: Any) -> Finding:
 
 
 async def _schema(settings: Settings, target: Target, connection: Any) -> Finding:
-    from digitwin.kernel import migration_files, migrations
+    from digitwin.kernel.migrations import files, upgrade
 
     try:
-        state = await migrations.state(connection)
+        state = await upgrade.state(connection)
     except DigiTwinError as error:
         return Finding("schema", False, error.message)
     mends_itself = settings.migrate == "auto" or (settings.migrate is None and target.embedded)
     if state.pending and not state.unknown and mends_itself:
         return Finding("schema", None, f"{len(state.pending)} pending; the next handle upgrades it")
-    refusal = state.refusal(len(migration_files.all_migrations()))
+    refusal = state.refusal(len(files.all_migrations()))
     if refusal is not None:
         return Finding("schema", False, refusal.message)
     return Finding("schema", True, f"version {state.version}")

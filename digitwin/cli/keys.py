@@ -10,7 +10,7 @@ import typer
 from digitwin.cli import output
 
 if TYPE_CHECKING:
-    from digitwin.keys.ring import RotationReport
+    from digitwin.keys.keyring import RotationReport
 
 keys = typer.Typer(no_args_is_help=True, help="The keys of what is encrypted.")
 
@@ -26,13 +26,13 @@ def generate(
     Whoever has it and the people's keys reads every sensitive field; without it nobody does.
     Keep a copy where neither the database nor its backups are.
     """
-    from digitwin.keys import master
+    from digitwin.keys import master_keys
 
     if file is None:
-        key = master.generate()
+        key = master_keys.generate()
         output.show({"master_key": key}, key)
         return
-    if not master.write_new(file.expanduser()):
+    if not master_keys.write_new(file.expanduser()):
         raise output.CommandError(f"{file} exists: a key that is lost opens nothing any more")
     output.show({"master_key_file": str(file)}, f"Written: {file}")
 

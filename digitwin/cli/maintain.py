@@ -9,7 +9,7 @@ import typer
 from digitwin.cli import output
 
 if TYPE_CHECKING:
-    from digitwin.upkeep import MaintenanceReport
+    from digitwin.maintenance import MaintenanceReport
 
 
 def maintain() -> None:
@@ -28,7 +28,7 @@ def register(app: typer.Typer, db: typer.Typer) -> None:
 
 
 async def _maintained() -> MaintenanceReport:
-    from digitwin.upkeep import STEPS
+    from digitwin.maintenance import STEPS
 
     async with output.connect() as db:
         with output.progress("Upkeep", STEPS) as advance:

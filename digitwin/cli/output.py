@@ -17,7 +17,7 @@ from digitwin.errors import DigiTwinError
 
 if TYPE_CHECKING:
     from digitwin.connecting import Opening
-    from digitwin.kernel.dsn import Target
+    from digitwin.kernel.connection.dsn import Target
     from digitwin.settings import Settings
 
 T = TypeVar("T")
@@ -74,8 +74,8 @@ def connect(**overrides: Any) -> Opening:
 async def located() -> AsyncIterator[tuple[Target, Settings]]:
     """The database that ``--url`` or the environment names, or the embedded one while it is
     needed; no connection yet."""
-    from digitwin import embedded
-    from digitwin.kernel import dsn
+    from digitwin.kernel.connection import dsn
+    from digitwin.servers import embedded
     from digitwin.settings import Settings
 
     settings = Settings()

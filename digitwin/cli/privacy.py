@@ -13,8 +13,8 @@ from digitwin.cli import output
 
 if TYPE_CHECKING:
     from digitwin.database import Database
+    from digitwin.privacy.erasure_replay import ReplayReport
     from digitwin.privacy.receipts import ErasureReceipt
-    from digitwin.privacy.replaying import ReplayReport
 
 privacy = typer.Typer(no_args_is_help=True, help="A person's right to their data.")
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from digitwin.kernel.dsn import Target
-    from digitwin.kernel.schema_state import SchemaState
+    from digitwin.kernel.connection.dsn import Target
+    from digitwin.kernel.migrations.schema_state import SchemaState
     from digitwin.settings import Settings
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ def migrate(
 
 
 async def _draft(name: str, empty: bool) -> Path | None:
-    from digitwin.kernel import drafting
+    from digitwin.kernel.migrations import drafting
 
     words = "_".join(name.split()).lower()
     if not words.isidentifier():
@@ -53,10 +53,10 @@ async def _draft(name: str, empty: bool) -> Path | None:
 
 def upgrade() -> None:
     """Bring the schema up to date; several at once do not disturb each other."""
-    from digitwin.kernel import migrations
+    from digitwin.kernel.migrations import upgrade
 
     async def up(target: Target, settings: Settings) -> list[str]:
-        applied = await migrations.upgrade(target, settings)
+        applied = await upgrade.upgrade(target, settings)
         await _with_connection(target, settings, _roles_if_allowed)
         return applied
 
@@ -101,7 +101,7 @@ async def _with_connection(
     settings: Settings,
     work: Callable[[asyncpg.Connection, str], Awaitable[None]],
 ) -> None:
-    from digitwin.kernel import opening
+    from digitwin.kernel.execution import opening
 
     connection = await opening.connect_once(settings, target)
     try:
@@ -121,11 +121,11 @@ def downgrade(
 
 def reset(yes: Yes = False) -> None:
     """Empty the database: take every migration back and apply all of them again."""
-    from digitwin.kernel import migrations
+    from digitwin.kernel.migrations import upgrade
 
     async def anew(target: Target, settings: Settings) -> list[str]:
         await _undo(target, settings, ALL, yes=yes)
-        return await migrations.upgrade(target, settings)
+        return await upgrade.upgrade(target, settings)
 
     applied = output.run(lambda: _with_database(anew))
     output.show({"applied": applied}, "The database is empty and up to date")
@@ -136,20 +136,20 @@ ALL = 100_000
 
 
 async def _undo(target: Target, settings: Settings, steps: int, *, yes: bool) -> list[str]:
-    from digitwin.kernel import migrations
+    from digitwin.kernel.migrations import upgrade
 
     kept = f"what {steps} migrations made" if 1 < steps < ALL else "what the last migration made"
     output.confirm_destructive(
         target, "every row of digitwin's tables" if steps == ALL else kept, yes=yes
     )
-    return await migrations.downgrade(target, settings, steps=steps)
+    return await upgrade.downgrade(target, settings, steps=steps)
 
 
 def history() -> None:
     """Show every migration, and which are applied."""
-    from digitwin.kernel import migrations
+    from digitwin.kernel.migrations import upgrade
 
-    steps = output.run(lambda: _with_database(migrations.history))
+    steps = output.run(lambda: _with_database(upgrade.history))
     output.show(steps, "\n".join(f"{'✓' if step.applied else '–'} {step.name}" for step in steps))
 
 
@@ -176,15 +176,15 @@ def check(
 
 
 async def _drift() -> str | None:
-    from digitwin.kernel import drafting
+    from digitwin.kernel.migrations import drafting
 
     return await drafting.drift()
 
 
 async def _state(target: Target, settings: Settings) -> SchemaState:
-    from digitwin.kernel import migrations
+    from digitwin.kernel.migrations import upgrade
 
-    return await migrations.look(target, settings)
+    return await upgrade.look(target, settings)
 
 
 async def _with_database(work: Callable[[Target, Settings], Awaitable[T]]) -> T:

@@ -23,7 +23,7 @@ def seed(
     They are the same on every run: ada@example.com (pro) and ben@example.com (free). What is
     there stays as it is, and what was deleted is restored.
     """
-    from digitwin.kernel import dsn
+    from digitwin.kernel.connection import dsn
     from digitwin.settings import Settings
 
     target = dsn.resolve(Settings(), output.current().url)

@@ -14,8 +14,8 @@ from digitwin.cli import output
 from digitwin.cli.output import CommandError
 
 if TYPE_CHECKING:
-    from digitwin.embedded import EmbeddedServer
-    from digitwin.kernel.dsn import Target
+    from digitwin.kernel.connection.dsn import Target
+    from digitwin.servers.embedded import EmbeddedServer
     from digitwin.settings import Settings
 
 
@@ -38,7 +38,7 @@ def start() -> None:
 
 def stop() -> None:
     """Stop the embedded PostgreSQL, also while it is in use."""
-    from digitwin import embedded
+    from digitwin.servers import embedded
     from digitwin.settings import Settings
 
     home = Settings().home
@@ -53,7 +53,7 @@ def url() -> None:
 
 
 async def _left_running() -> EmbeddedServer:
-    from digitwin import embedded
+    from digitwin.servers import embedded
     from digitwin.settings import Settings
 
     server = await embedded.acquire(Settings().home, keep=True)
@@ -86,7 +86,7 @@ def _hand_to_psql(settings: Settings, target: Target, arguments: list[str]) -> i
 
 
 def _find_psql() -> str:
-    from digitwin import cluster, embedded
+    from digitwin.servers import cluster, embedded
 
     found = shutil.which("psql")
     if found is None and embedded.is_installed():

@@ -5,10 +5,10 @@ from __future__ import annotations
 from uuid import UUID
 
 from digitwin.consents.statements import Allowed, statement
-from digitwin.kernel.base import Model
-from digitwin.kernel.core import Core
-from digitwin.kernel.ids import NOBODY
-from digitwin.kernel.recording import parameters
+from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.orm.model import Model
+from digitwin.kernel.primitives.ids import NOBODY
+from digitwin.kernel.sql.audit_step import parameters
 
 BATCH = 500
 

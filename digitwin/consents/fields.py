@@ -11,7 +11,14 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.inputs import STRICT, AwareDatetime, JsonObject, line, seconds, validate
+from digitwin.kernel.primitives.validation import (
+    STRICT,
+    AwareDatetime,
+    JsonObject,
+    line,
+    seconds,
+    validate,
+)
 
 Purpose = Literal["voice", "face", "recording"]
 

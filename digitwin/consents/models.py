@@ -10,9 +10,9 @@ from tortoise import BaseDBAsyncClient, fields
 from tortoise.fields.db_defaults import Now
 
 from digitwin.errors import InvalidStateError
-from digitwin.kernel.base import Model
-from digitwin.kernel.ids import uuid7
-from digitwin.kernel.shelter import Shelter
+from digitwin.kernel.orm.model import Model
+from digitwin.kernel.orm.parent_visibility import Shelter
+from digitwin.kernel.primitives.ids import uuid7
 
 if TYPE_CHECKING:
     from tortoise.models import Model as AnyModel

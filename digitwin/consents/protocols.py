@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 
 from digitwin.consents.fields import ConsentFilters, Evidence, Purpose
 from digitwin.consents.models import Consent
-from digitwin.kernel.paging import Page
+from digitwin.kernel.repository.paging import Page
 
 
 class Consents(Protocol):

@@ -24,12 +24,12 @@ from digitwin.consents.fields import (
 from digitwin.consents.models import Consent
 from digitwin.consents.statements import Allowed, statement
 from digitwin.errors import NotFoundError
-from digitwin.kernel.core import Core, operation
-from digitwin.kernel.ids import uuid7
-from digitwin.kernel.inputs import dumps, validate
-from digitwin.kernel.paging import Page
-from digitwin.kernel.recording import parameters
-from digitwin.kernel.repository import EntityRepository, no_owner
+from digitwin.kernel.execution.handle import Core, operation
+from digitwin.kernel.primitives.ids import uuid7
+from digitwin.kernel.primitives.validation import dumps, validate
+from digitwin.kernel.repository.entities import EntityRepository, no_owner
+from digitwin.kernel.repository.paging import Page
+from digitwin.kernel.sql.audit_step import parameters
 
 if TYPE_CHECKING:
     from digitwin.consents.protocols import Consents

@@ -7,10 +7,10 @@ from functools import cache
 from typing import TypeAlias
 
 from digitwin.consents.models import Consent
-from digitwin.kernel.base import Model
-from digitwin.kernel.recording import insert
-from digitwin.kernel.rows import columns
-from digitwin.kernel.sql import load
+from digitwin.kernel.orm.model import Model
+from digitwin.kernel.sql.audit_step import insert
+from digitwin.kernel.sql.columns import columns
+from digitwin.kernel.sql.queries import load
 
 Allowed: TypeAlias = Mapping[str, type[Model]]
 """What may be active by which purpose; other purposes allow nothing here."""

@@ -9,7 +9,7 @@ from pydantic import InstanceOf, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from digitwin.conversations.participant import Participant
-from digitwin.kernel.inputs import STRICT, Count, Id, JsonObject, line, text
+from digitwin.kernel.primitives.validation import STRICT, Count, Id, JsonObject, line, text
 
 MAX_TEXT = 100_000
 """Characters of one text of a turn: two hours of speech; what is longer is a document."""

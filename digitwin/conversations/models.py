@@ -9,9 +9,9 @@ from tortoise import fields
 from tortoise.fields.db_defaults import Now
 
 from digitwin.conversations.fields import STAGES, TOKENS
-from digitwin.kernel.base import Entity, Model
-from digitwin.kernel.ids import uuid7
-from digitwin.kernel.shelter import Shelter
+from digitwin.kernel.orm.model import Entity, Model
+from digitwin.kernel.orm.parent_visibility import Shelter
+from digitwin.kernel.primitives.ids import uuid7
 
 if TYPE_CHECKING:
     from tortoise.models import Model as AnyModel

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from digitwin.kernel.inputs import STRICT, line, validate
+from digitwin.kernel.primitives.validation import STRICT, line, validate
 
 Kind = Literal["owner", "user", "guest", "phone", "service"]
 

@@ -20,7 +20,7 @@ from digitwin.conversations.fields import (
 from digitwin.conversations.models import ConversationSession, ConversationTurn
 from digitwin.conversations.statistics import SessionStatistics
 from digitwin.conversations.turn_log import Id
-from digitwin.kernel.paging import Page
+from digitwin.kernel.repository.paging import Page
 
 
 class ConversationSessions(Protocol):

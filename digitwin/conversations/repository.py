@@ -26,12 +26,12 @@ from digitwin.conversations.statements import statement
 from digitwin.conversations.statistics import SessionStatistics
 from digitwin.conversations.turn_log import Id, TurnLog
 from digitwin.errors import NotFoundError
-from digitwin.kernel.core import operation, streaming
-from digitwin.kernel.ids import parse_id, uuid7
-from digitwin.kernel.inputs import PERIOD, dumps, validate
-from digitwin.kernel.paging import Page
-from digitwin.kernel.recording import parameters
-from digitwin.kernel.repository import listed
+from digitwin.kernel.execution.handle import operation, streaming
+from digitwin.kernel.primitives.ids import parse_id, uuid7
+from digitwin.kernel.primitives.validation import PERIOD, dumps, validate
+from digitwin.kernel.repository.entities import listed
+from digitwin.kernel.repository.paging import Page
+from digitwin.kernel.sql.audit_step import parameters
 
 if TYPE_CHECKING:
     from digitwin.conversations.protocols import ConversationSessions

@@ -6,10 +6,10 @@ from functools import cache
 
 from digitwin.conversations.models import ConversationSession, ConversationTurn
 from digitwin.conversations.statistics import MEASURES
-from digitwin.kernel.recording import insert
-from digitwin.kernel.rows import columns
-from digitwin.kernel.sql import load
-from digitwin.kernel.statements import nulls
+from digitwin.kernel.sql.audit_step import insert
+from digitwin.kernel.sql.columns import columns
+from digitwin.kernel.sql.crud import nulls
+from digitwin.kernel.sql.queries import load
 
 queries = load(__package__)
 

@@ -27,13 +27,13 @@ from digitwin.errors import (
     NotFoundError,
     StaleVersionError,
 )
-from digitwin.kernel.core import operation
-from digitwin.kernel.ids import parse_id
-from digitwin.kernel.inputs import bounded, validate
-from digitwin.kernel.paging import Page, decode_cursor, encode_cursor
-from digitwin.kernel.repository import MAX_ROWS, EntityRepository
-from digitwin.kernel.rows import fill, hydrate, hydrator
-from digitwin.kernel.transactions import Transaction
+from digitwin.kernel.connection.transactions import Transaction
+from digitwin.kernel.execution.handle import operation
+from digitwin.kernel.orm.hydration import fill, hydrate, hydrator
+from digitwin.kernel.primitives.ids import parse_id
+from digitwin.kernel.primitives.validation import bounded, validate
+from digitwin.kernel.repository.entities import MAX_ROWS, EntityRepository
+from digitwin.kernel.repository.paging import Page, decode_cursor, encode_cursor
 
 Id = UUID | str
 LAST = 2**31 - 1

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from digitwin.conversations.fields import STAGES, TOKENS, NewTurn, TurnChanges
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 
 
 def written(turn: TurnChanges) -> list[Any]:

@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from digitwin.conversations.fields import ExternalId, NewTurn, Said
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.inputs import line, validate
+from digitwin.kernel.primitives.validation import line, validate
 
 MAX_LINE = 16 * 1024 * 1024
 """Bytes of one line: a conversation of 100,000 utterances fits; more is not a conversation."""

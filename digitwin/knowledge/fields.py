@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from digitwin.errors import InvalidStateError
-from digitwin.kernel.inputs import STRICT, JsonObject, Line, Text
+from digitwin.kernel.primitives.validation import STRICT, JsonObject, Line, Text
 
 Status = Literal["pending", "processing", "ready", "failed"]
 Visibility = Literal["owner", "visitors"]

@@ -7,10 +7,10 @@ from typing import Final
 from uuid import UUID
 
 from digitwin.errors import DigiTwinError, InvalidStateError
-from digitwin.kernel.core import operation
-from digitwin.kernel.ids import parse_id
-from digitwin.kernel.inputs import seconds, validate
-from digitwin.kernel.repository import SoftDeleteRepository
+from digitwin.kernel.execution.handle import operation
+from digitwin.kernel.primitives.ids import parse_id
+from digitwin.kernel.primitives.validation import seconds, validate
+from digitwin.kernel.repository.entities import SoftDeleteRepository
 from digitwin.knowledge.fields import FAILURE, WORKER
 from digitwin.knowledge.models import KnowledgeDocument
 from digitwin.knowledge.statements import statement

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from typing_extensions import Unpack
 
-from digitwin.kernel.paging import Page
+from digitwin.kernel.repository.paging import Page
 from digitwin.knowledge.fields import (
     Audience,
     DocumentChanges,

@@ -9,11 +9,11 @@ from uuid import UUID
 
 from typing_extensions import Unpack
 
-from digitwin.kernel.core import Core, operation, streaming
-from digitwin.kernel.ids import parse_id
-from digitwin.kernel.inputs import validate
-from digitwin.kernel.paging import Page
-from digitwin.kernel.ports import CacheForgetter
+from digitwin.kernel.execution.handle import Core, operation, streaming
+from digitwin.kernel.primitives.ids import parse_id
+from digitwin.kernel.primitives.validation import validate
+from digitwin.kernel.repository.paging import Page
+from digitwin.kernel.repository.ports import CacheForgetter
 from digitwin.knowledge.fields import (
     CHANGES,
     FILTERS,

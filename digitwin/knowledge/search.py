@@ -6,9 +6,9 @@ from typing import Final
 from uuid import UUID
 
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.core import operation
-from digitwin.kernel.inputs import bounded, validate
-from digitwin.kernel.repository import SoftDeleteRepository
+from digitwin.kernel.execution.handle import operation
+from digitwin.kernel.primitives.validation import bounded, validate
+from digitwin.kernel.repository.entities import SoftDeleteRepository
 from digitwin.knowledge.fields import SEARCH, SEEN_BY, Audience
 from digitwin.knowledge.models import KnowledgeDocument
 from digitwin.knowledge.query import Query, parse

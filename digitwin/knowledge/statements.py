@@ -6,9 +6,9 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from digitwin.kernel.recording import insert, parameters
-from digitwin.kernel.rows import columns
-from digitwin.kernel.sql import load
+from digitwin.kernel.sql.audit_step import insert, parameters
+from digitwin.kernel.sql.columns import columns
+from digitwin.kernel.sql.queries import load
 from digitwin.knowledge.models import KnowledgeDocument
 
 _SQL = load(__package__)

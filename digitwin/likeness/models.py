@@ -7,7 +7,7 @@ from uuid import UUID
 
 from tortoise import fields
 
-from digitwin.kernel.base import SoftDeleteEntity
+from digitwin.kernel.orm.model import SoftDeleteEntity
 
 if TYPE_CHECKING:
     from tortoise.models import Model as AnyModel

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from typing_extensions import Unpack
 
-from digitwin.kernel.paging import Page
+from digitwin.kernel.repository.paging import Page
 from digitwin.likeness.fields import ModelChanges, ModelFilters, NewModel, NewModelRow
 from digitwin.likeness.models import FaceModel, VoiceModel
 

@@ -14,14 +14,14 @@ from uuid import UUID
 from typing_extensions import Unpack
 
 from digitwin.errors import ConsentRequiredError, InvalidInputError, InvalidStateError
-from digitwin.kernel.core import operation, streaming
-from digitwin.kernel.inputs import validate
-from digitwin.kernel.paging import Page
-from digitwin.kernel.recording import insert, parameters
-from digitwin.kernel.repository import listed
-from digitwin.kernel.rows import columns
-from digitwin.kernel.sensitive import SensitiveRepository
-from digitwin.kernel.sql import load
+from digitwin.kernel.execution.handle import operation, streaming
+from digitwin.kernel.primitives.validation import validate
+from digitwin.kernel.repository.encrypted_fields import SensitiveRepository
+from digitwin.kernel.repository.entities import listed
+from digitwin.kernel.repository.paging import Page
+from digitwin.kernel.sql.audit_step import insert, parameters
+from digitwin.kernel.sql.columns import columns
+from digitwin.kernel.sql.queries import load
 from digitwin.likeness.fields import (
     CHANGES,
     FILTERS,

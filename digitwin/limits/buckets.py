@@ -9,8 +9,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from digitwin.errors import AlreadyExistsError, NotFoundError
-from digitwin.kernel.core import Core
-from digitwin.kernel.sql import load
+from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.sql.queries import load
 from digitwin.limits.decision import Decision
 from digitwin.limits.fields import Bucket, Call
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.inputs import AwareDatetime, Line, bounded, seconds, validate
+from digitwin.kernel.primitives.validation import AwareDatetime, Line, bounded, seconds, validate
 from digitwin.limits.decision import Ask
 from digitwin.policies import MAX_LIMIT, MAX_WINDOW, MIN_WINDOW
 

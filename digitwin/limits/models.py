@@ -9,7 +9,7 @@ from __future__ import annotations
 from tortoise import fields
 from tortoise.fields.db_defaults import Now
 
-from digitwin.kernel.base import Model
+from digitwin.kernel.orm.model import Model
 
 
 class RateLimit(Model):

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from digitwin.errors import RateLimitedError
-from digitwin.kernel.core import Core, operation
-from digitwin.kernel.ids import parse_id
-from digitwin.kernel.repository import Repository
+from digitwin.kernel.execution.handle import Core, operation
+from digitwin.kernel.primitives.ids import parse_id
+from digitwin.kernel.repository.entities import Repository
 from digitwin.limits import fields
 from digitwin.limits.buckets import Buckets, Taking
 from digitwin.limits.decision import Ask, Decision, EndpointUsage, JointDecision
+from digitwin.limits.failsafe import RETRY_AFTER, Patience
 from digitwin.limits.fields import Call
 from digitwin.limits.leases import Leases
-from digitwin.limits.patience import RETRY_AFTER, Patience
+from digitwin.limits.policy_index import Rules
 from digitwin.limits.reservation import Reservation, Reserving
-from digitwin.limits.rules import Rules
 from digitwin.limits.usage import Usage
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from digitwin.errors import DigiTwinError
-from digitwin.kernel.core import Core
-from digitwin.kernel.sql import load
-from digitwin.kernel.usage import Batch, Buffer
+from digitwin.kernel.execution.counter_buffer import Batch, Buffer
+from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.sql.queries import load
 from digitwin.limits.buckets import columns
 from digitwin.limits.decision import EndpointUsage
 from digitwin.limits.fields import Bucket

@@ -15,11 +15,11 @@ from typing import Any, Final, Literal, Protocol, cast
 from uuid import UUID, uuid5
 
 from digitwin.errors import DigiTwinError, InvalidStateError, KeyUnavailableError
-from digitwin.kernel.core import Core
-from digitwin.kernel.executor import Executor
-from digitwin.kernel.ids import NOBODY
-from digitwin.kernel.ports import Sealer, Sensitive
-from digitwin.kernel.sql import load
+from digitwin.kernel.execution.executor import Executor
+from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.primitives.ids import NOBODY
+from digitwin.kernel.repository.ports import Sealer, Sensitive
+from digitwin.kernel.sql.queries import load
 
 log = logging.getLogger("digitwin.privacy")
 

@@ -20,15 +20,15 @@ from uuid import UUID
 from digitwin.audit.erasure import pseudonymise
 from digitwin.audit.fields import Details
 from digitwin.errors import NotFoundError
-from digitwin.kernel import acting
-from digitwin.kernel.core import Core
-from digitwin.kernel.ids import uuid7
-from digitwin.kernel.inputs import dumps
-from digitwin.kernel.ports import CacheForgetter
-from digitwin.kernel.sql import load
+from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.primitives.ids import uuid7
+from digitwin.kernel.primitives.validation import dumps
+from digitwin.kernel.repository.ports import CacheForgetter
+from digitwin.kernel.sql.actor import current as current_actor
+from digitwin.kernel.sql.queries import load
 from digitwin.privacy import participants, receipts
 from digitwin.privacy.artifacts import Artifacts
-from digitwin.privacy.catalogue import CATALOGUE, LIMITS_OF_A_NAME, Holding
+from digitwin.privacy.data_map import CATALOGUE, LIMITS_OF_A_NAME, Holding
 from digitwin.privacy.ledger import Ledger, LedgerEntry
 from digitwin.privacy.participants import Chosen, Emptied
 from digitwin.privacy.ports import Keys, Limits, Trail
@@ -169,7 +169,7 @@ class Eraser:
             "conversation_turns": counts.get("conversation_turns", 0) + emptied.turns,
         }
         await self.core.db.execute(_SQL["complete_erasure"], erasure, dumps(counts))
-        by_themselves = actor is not None and acting.current().actor_id == actor
+        by_themselves = actor is not None and current_actor().actor_id == actor
         details: Details = {
             "resource_id": erasure,
             "metadata": {"subject_hash": digest, "counts": counts, "by_themselves": by_themselves},

@@ -20,11 +20,11 @@ from uuid import UUID
 
 from digitwin.cache.codecs import VectorCodec
 from digitwin.errors import InvalidStateError, KeyUnavailableError
-from digitwin.kernel.ports import Sealer, Sensitive
-from digitwin.kernel.sql import load
+from digitwin.kernel.repository.ports import Sealer, Sensitive
+from digitwin.kernel.sql.queries import load
 from digitwin.privacy import page
 from digitwin.privacy.archive import Archive
-from digitwin.privacy.catalogue import Holding
+from digitwin.privacy.data_map import Holding
 from digitwin.privacy.snapshot import Snapshot, lines
 
 FORMAT: Final = "digitwin-export"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from digitwin.kernel.executor import Executor
-from digitwin.kernel.sql import load
+from digitwin.kernel.execution.executor import Executor
+from digitwin.kernel.sql.queries import load
 
 BATCH: Final = 200
 """Sessions emptied by one statement."""

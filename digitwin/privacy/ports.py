@@ -8,7 +8,7 @@ from uuid import UUID
 from typing_extensions import Unpack
 
 from digitwin.audit.fields import Details
-from digitwin.kernel.ports import Sealer
+from digitwin.kernel.repository.ports import Sealer
 
 
 class Keys(Sealer, Protocol):

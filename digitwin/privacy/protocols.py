@@ -6,11 +6,11 @@ from typing import Protocol
 from uuid import UUID
 
 from digitwin.conversations.participant import Kind
-from digitwin.kernel.paging import Page
+from digitwin.kernel.repository.paging import Page
 from digitwin.privacy.artifacts import ArtifactDeleter
+from digitwin.privacy.erasure_replay import ReplayReport
 from digitwin.privacy.export import Export
 from digitwin.privacy.receipts import ErasureReceipt
-from digitwin.privacy.replaying import ReplayReport
 
 
 class DataProtection(Protocol):

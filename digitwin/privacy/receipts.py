@@ -10,9 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from digitwin.errors import NotFoundError
-from digitwin.kernel.executor import Executor
-from digitwin.kernel.paging import Page, decode_cursor, encode_cursor
-from digitwin.kernel.sql import load
+from digitwin.kernel.execution.executor import Executor
+from digitwin.kernel.repository.paging import Page, decode_cursor, encode_cursor
+from digitwin.kernel.sql.queries import load
 from digitwin.privacy.scan import Scan
 from digitwin.privacy.subjects import SubjectKind
 

@@ -12,26 +12,26 @@ from pydantic import TypeAdapter
 
 from digitwin.conversations.participant import Kind
 from digitwin.errors import InvalidStateError, NotFoundError
-from digitwin.kernel.core import Core, operation, streaming
-from digitwin.kernel.ids import parse_id
-from digitwin.kernel.inputs import bounded, line, validate
-from digitwin.kernel.paging import Page
-from digitwin.kernel.ports import CacheForgetter
-from digitwin.kernel.scopes import ACROSS_PEOPLE, FORGETTING, Scope
-from digitwin.kernel.sql import load
-from digitwin.kernel.transactions import Transaction
+from digitwin.kernel.connection.scopes import ACROSS_PEOPLE, FORGETTING, Scope
+from digitwin.kernel.connection.transactions import Transaction
+from digitwin.kernel.execution.handle import Core, operation, streaming
+from digitwin.kernel.primitives.ids import parse_id
+from digitwin.kernel.primitives.validation import bounded, line, validate
+from digitwin.kernel.repository.paging import Page
+from digitwin.kernel.repository.ports import CacheForgetter
+from digitwin.kernel.sql.queries import load
 from digitwin.privacy import receipts
 from digitwin.privacy.artifacts import ArtifactDeleter, Artifacts
-from digitwin.privacy.catalogue import AS_PARTICIPANT, CATALOGUE, LIMITS_OF_A_NAME
+from digitwin.privacy.data_map import AS_PARTICIPANT, CATALOGUE, LIMITS_OF_A_NAME
 from digitwin.privacy.erasure import IS_KNOWN, Eraser
+from digitwin.privacy.erasure_replay import Replaying, ReplayReport
 from digitwin.privacy.export import Export, Part, Writing, parts
+from digitwin.privacy.late_writes import Strays
 from digitwin.privacy.ledger import FileLedger, Ledger
 from digitwin.privacy.ports import Keys, Limits, Trail
 from digitwin.privacy.receipts import ErasureReceipt
-from digitwin.privacy.replaying import Replaying, ReplayReport
 from digitwin.privacy.scan import needles_of, scan
 from digitwin.privacy.snapshot import snapshot
-from digitwin.privacy.strays import Strays
 from digitwin.privacy.subjects import Them, hash_of_participant
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from digitwin.errors import InvalidStateError, KeyUnavailableError
-from digitwin.kernel.executor import Executor
-from digitwin.kernel.ports import Sealer, Sensitive
-from digitwin.kernel.sql import load
+from digitwin.kernel.execution.executor import Executor
+from digitwin.kernel.repository.ports import Sealer, Sensitive
+from digitwin.kernel.sql.queries import load
 
 SHORTEST: Final = 16
 """Characters of a text that is looked for: a shorter one is everybody's."""

@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from digitwin.kernel import faults
-from digitwin.kernel.core import Core
-from digitwin.kernel.executor import OnConnection
-from digitwin.kernel.transactions import begin, end
+from digitwin.kernel.connection import driver_errors
+from digitwin.kernel.connection.transactions import begin, end
+from digitwin.kernel.execution.executor import OnConnection
+from digitwin.kernel.execution.handle import Core
 
 _ONE_MOMENT = (
     "SET LOCAL transaction_isolation = 'repeatable read'; SET LOCAL transaction_read_only = on"
@@ -28,8 +28,8 @@ class Snapshot(OnConnection):
             )
             async for row in cursor:
                 yield row[0]
-        except faults.DRIVER as fault:
-            raise faults.translate(fault) or fault from fault
+        except driver_errors.DRIVER as fault:
+            raise driver_errors.translate(fault) or fault from fault
 
 
 @asynccontextmanager

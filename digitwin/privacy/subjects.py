@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from digitwin.conversations.participant import Kind
-from digitwin.kernel.inputs import STRICT, line, validate
+from digitwin.kernel.primitives.validation import STRICT, line, validate
 
 SubjectKind: TypeAlias = Literal["user", "participant"]
 KINDS = get_args(SubjectKind)

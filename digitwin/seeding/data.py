@@ -8,7 +8,7 @@ from uuid import UUID
 
 from digitwin.conversations.fields import NewTurn
 from digitwin.conversations.participant import Participant
-from digitwin.kernel.ids import floor_id
+from digitwin.kernel.primitives.ids import floor_id
 
 Row: TypeAlias = dict[str, Any]
 

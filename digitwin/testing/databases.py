@@ -24,10 +24,13 @@ from pathlib import Path
 
 import asyncpg
 
-from digitwin import embedded, roles
+from digitwin import roles
 from digitwin.errors import ConfigurationError
-from digitwin.kernel import dsn, migrations, opening
-from digitwin.kernel.dsn import Target
+from digitwin.kernel.connection import dsn
+from digitwin.kernel.connection.dsn import Target
+from digitwin.kernel.execution import opening
+from digitwin.kernel.migrations import upgrade
+from digitwin.servers import embedded
 from digitwin.settings import Settings
 from digitwin.testing.background import Background, background
 
@@ -105,7 +108,7 @@ class Keeper:
         await self._execute(f"CREATE DATABASE {self._template} TEMPLATE template0")
         settings = Settings(migrate="auto")
         template = replace(self._server, database=self._template)
-        await migrations.ensure(template, settings)
+        await upgrade.ensure(template, settings)
         await _make_roles(template, settings)
         # Cloning needs a template to which nobody is connected.
         await self._execute(f"ALTER DATABASE {self._template} ALLOW_CONNECTIONS false")

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, TypeAdapter
 
-from digitwin.kernel.inputs import line, validate
+from digitwin.kernel.primitives.validation import line, validate
 
 MAX_LENGTH = 320
 """Characters of an address: 64 of the local part, the @, 255 of the domain (RFC 5321)."""

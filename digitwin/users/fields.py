@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from digitwin.kernel.inputs import STRICT, JsonObject, line
+from digitwin.kernel.primitives.validation import STRICT, JsonObject, line
 from digitwin.users.emails import Email
 
 Tier = Literal["free", "pro", "enterprise"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tortoise import fields
 from tortoise.fields.db_defaults import Now
 
-from digitwin.kernel.base import Model, SoftDeleteEntity
+from digitwin.kernel.orm.model import Model, SoftDeleteEntity
 
 if TYPE_CHECKING:
     from tortoise.models import Model as AnyModel

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from typing_extensions import Unpack
 
-from digitwin.kernel.paging import Page
+from digitwin.kernel.repository.paging import Page
 from digitwin.users.fields import NewUser, NewUserRow, UserChanges, UserFilters
 from digitwin.users.models import Deletion, User
 

@@ -10,16 +10,21 @@ from uuid import UUID
 from typing_extensions import Unpack
 
 from digitwin.errors import AlreadyExistsError, NotFoundError
-from digitwin.kernel import statements
-from digitwin.kernel.core import Core, operation, streaming
-from digitwin.kernel.ids import parse_id, uuid7
-from digitwin.kernel.inputs import dumps, validate
-from digitwin.kernel.paging import Page
-from digitwin.kernel.ports import CacheForgetter
-from digitwin.kernel.recording import insert, parameters
-from digitwin.kernel.repository import EntityRepository, SoftDeleteRepository, event_of, listed
-from digitwin.kernel.rows import columns
-from digitwin.kernel.sql import load
+from digitwin.kernel.execution.handle import Core, operation, streaming
+from digitwin.kernel.primitives.ids import parse_id, uuid7
+from digitwin.kernel.primitives.validation import dumps, validate
+from digitwin.kernel.repository.entities import (
+    EntityRepository,
+    SoftDeleteRepository,
+    event_of,
+    listed,
+)
+from digitwin.kernel.repository.paging import Page
+from digitwin.kernel.repository.ports import CacheForgetter
+from digitwin.kernel.sql import crud
+from digitwin.kernel.sql.audit_step import insert, parameters
+from digitwin.kernel.sql.columns import columns
+from digitwin.kernel.sql.queries import load
 from digitwin.users.emails import normalised, unique_form
 from digitwin.users.fields import (
     CHANGES,
@@ -161,7 +166,7 @@ class UserRepository(SoftDeleteRepository[User]):
         values, key = self._change(id, changes, expected_version)
         record = await self._core.db.fetchrow(
             _moving_email(tuple(values), tuple(key)),
-            *statements.encode(User, values),
+            *crud.encode(User, values),
             *key.values(),
             *parameters(),
             normalised(values["email"]),
@@ -347,7 +352,7 @@ def _compiled(name: str) -> str:
 def _moving_email(names: tuple[str, ...], equal: tuple[str, ...]) -> str:
     """The update of these columns, followed by the address as the last parameter."""
     last = len(names) + len(equal) + len(parameters()) + 1
-    steps = statements.update_steps(User, names, equal)
+    steps = crud.update_steps(User, names, equal)
     return _SQL["update_with_email"].format(update=steps, address=f"${last}")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from digitwin import embedded
+from digitwin.servers import embedded
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -15,9 +15,11 @@ import pytest
 from pydantic import SecretStr
 
 import digitwin
-from digitwin import cluster, embedded, roles
-from digitwin.kernel import dsn, migrations
-from digitwin.kernel.dsn import Target
+from digitwin import roles
+from digitwin.kernel.connection import dsn
+from digitwin.kernel.connection.dsn import Target
+from digitwin.kernel.migrations import upgrade
+from digitwin.servers import cluster, embedded
 from tests.faults.server import DEBIAN
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +81,7 @@ async def place(digitwin_url: str) -> AsyncIterator[Place]:
     await place.run(test, statements("roles"))
     try:
         owner = place.user("twins")
-        await migrations.upgrade(owner, digitwin.Settings())
+        await upgrade.upgrade(owner, digitwin.Settings())
         await make_roles(place)
         yield place
     finally:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from digitwin.kernel.dsn import Target
+from digitwin.kernel.connection.dsn import Target
 
 
 class Hold:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from digitwin import cluster, embedded
+from digitwin.servers import cluster, embedded
 from digitwin.testing.databases import fast_folder
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")

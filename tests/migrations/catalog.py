@@ -12,8 +12,8 @@ from pathlib import Path
 
 import asyncpg
 
-from digitwin import embedded
-from digitwin.kernel import migrations
+from digitwin.kernel.migrations import upgrade
+from digitwin.servers import embedded
 from digitwin.settings import Settings
 
 SNAPSHOT = Path(__file__).with_name("schema.txt")
@@ -102,7 +102,7 @@ def _column(row: asyncpg.Record) -> str:
 async def _renew() -> None:
     with tempfile.TemporaryDirectory(prefix="digitwin-snapshot-") as folder:
         server = await embedded.acquire(Path(folder))
-        await migrations.upgrade(server.target, Settings())
+        await upgrade.upgrade(server.target, Settings())
         connection = await asyncpg.connect(server.url)
         SNAPSHOT.write_text(await read(connection))
         await connection.close()

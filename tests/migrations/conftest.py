@@ -17,9 +17,10 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from digitwin import embedded
-from digitwin.kernel import dsn, migrations
-from digitwin.kernel.dsn import Target
+from digitwin.kernel.connection import dsn
+from digitwin.kernel.connection.dsn import Target
+from digitwin.kernel.migrations import upgrade
+from digitwin.servers import embedded
 from digitwin.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -112,7 +113,7 @@ async def migrated(
     target: Target, auto: Settings, connection: asyncpg.Connection
 ) -> asyncpg.Connection:
     """The same, after the database was brought up to date."""
-    await migrations.ensure(target, auto)
+    await upgrade.ensure(target, auto)
     return connection
 
 

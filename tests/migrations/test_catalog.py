@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from digitwin.kernel import opening
+from digitwin.kernel.execution import opening
 from digitwin.models import __models__
 from tests.migrations import catalog
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from digitwin.kernel import drafting, migration_files
+from digitwin.kernel.migrations import drafting, files
 from tests.migrations.conftest import ROOT, Done
 
 Run = Callable[..., Done]
 COMMAND = ("-c", "from digitwin.cli.app import main; main()")
 
-KNOWN = len(migration_files.all_migrations())
+KNOWN = len(files.all_migrations())
 
 FIELD = '    subscription_tier = fields.CharField(max_length=16, default="free")\n'
 NEW_FIELD = "    language = fields.CharField(max_length=16, null=True)\n"

@@ -7,11 +7,11 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from digitwin.kernel import migration_files, migrations
-from digitwin.kernel.dsn import Target
+from digitwin.kernel.connection.dsn import Target
+from digitwin.kernel.migrations import files, upgrade
 from digitwin.settings import Settings
 
-FIRST, *LATER = migration_files.all_migrations()
+FIRST, *LATER = files.all_migrations()
 
 ADA, BOB = uuid4(), uuid4()
 VOICE, SESSION, GONE = uuid4(), uuid4(), uuid4()
@@ -73,7 +73,7 @@ async def test_everything_is_still_there(
         " (SELECT count(*) FROM audit_logs)"
     )
     before = await filled.fetchrow(counted)
-    assert await migrations.upgrade(target, auto) == [migration.name for migration in LATER]
+    assert await upgrade.upgrade(target, auto) == [migration.name for migration in LATER]
     assert await filled.fetchrow(counted) == before
     row = await filled.fetchrow("SELECT artifact_uri, is_active FROM voice_models")
     assert row is not None
@@ -84,7 +84,7 @@ async def test_the_release_before_works_on(
     filled: asyncpg.Connection, target: Target, auto: Settings
 ) -> None:
     """What it sent, word for word, before the schema grew."""
-    await migrations.upgrade(target, auto)
+    await upgrade.upgrade(target, auto)
     user, voice = uuid4(), uuid4()
     await filled.execute(
         "WITH taken AS (INSERT INTO user_emails (address, user_id) VALUES ($1, $2::uuid))"
@@ -126,7 +126,7 @@ async def test_what_was_deleted_before_is_an_event(
             f"UPDATE {table} SET deleted_at = now(), deletion_id = $1 WHERE {whose} = $2",
             *(deletion, ADA),
         )
-    await migrations.upgrade(target, auto)
+    await upgrade.upgrade(target, auto)
     events = await filled.fetch("SELECT user_id, id, resource, resource_id FROM deletions")
     assert {tuple(event) for event in events} == {
         (ADA, deletion, "user", ADA),

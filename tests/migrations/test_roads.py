@@ -9,15 +9,15 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from digitwin.kernel import migration_files, migrations
-from digitwin.kernel.dsn import Target
+from digitwin.kernel.connection.dsn import Target
+from digitwin.kernel.migrations import files, upgrade
 from digitwin.settings import Settings
 from tests.migrations import catalog
 from tests.migrations.conftest import Done
 
 Run = Callable[..., Done]
 
-KNOWN = [migration.name for migration in migration_files.all_migrations()]
+KNOWN = [migration.name for migration in files.all_migrations()]
 ALL = len(KNOWN)
 
 
@@ -33,7 +33,7 @@ async def by_command_line(run: Run, target: Target) -> None:
 
 
 async def by_connecting(run: Run, target: Target) -> None:
-    await migrations.ensure(target, Settings(migrate="auto"))
+    await upgrade.ensure(target, Settings(migrate="auto"))
 
 
 ROADS = pytest.mark.parametrize("take", [by_aerich, by_command_line, by_connecting])
@@ -53,7 +53,7 @@ async def test_every_road_leads_to_the_same_schema(
 async def test_aerich_finds_nothing_to_do_after_ours(
     in_checkout: Run, target: Target, auto: Settings, connection: asyncpg.Connection
 ) -> None:
-    await migrations.ensure(target, auto)
+    await upgrade.ensure(target, auto)
     ours = await connection.fetch("SELECT version, app, content FROM aerich")
     assert "No upgrade items found" in in_checkout("-m", "aerich", "upgrade").stdout
     assert "No changes detected" in in_checkout("-m", "aerich", "migrate").stdout
@@ -64,9 +64,9 @@ async def test_both_write_the_same_book(
     in_checkout: Run, target: Target, auto: Settings, connection: asyncpg.Connection
 ) -> None:
     book = "SELECT version, app, content FROM aerich"
-    await migrations.ensure(target, auto)
+    await upgrade.ensure(target, auto)
     ours = await connection.fetch(book)
-    await migrations.downgrade(target, auto)
+    await upgrade.downgrade(target, auto)
     await by_aerich(in_checkout, target)
     assert await connection.fetch(book) == ours
 
@@ -74,8 +74,8 @@ async def test_both_write_the_same_book(
 async def test_down_and_up_again(
     target: Target, auto: Settings, connection: asyncpg.Connection
 ) -> None:
-    await migrations.ensure(target, auto)
-    assert await migrations.downgrade(target, auto, steps=ALL) == KNOWN[::-1]
+    await upgrade.ensure(target, auto)
+    assert await upgrade.downgrade(target, auto, steps=ALL) == KNOWN[::-1]
     left = await connection.fetch(
         "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
         " UNION ALL SELECT proname FROM pg_proc"
@@ -88,14 +88,14 @@ async def test_down_and_up_again(
         "uq_aerich__version",
     ]
     assert await connection.fetchval("SELECT count(*) FROM aerich") == 0
-    assert await migrations.upgrade(target, auto)
+    assert await upgrade.upgrade(target, auto)
     assert await catalog.read(connection) == catalog.SNAPSHOT.read_text()
 
 
 async def test_aerich_takes_back_what_ours_applied(
     in_checkout: Run, target: Target, auto: Settings, connection: asyncpg.Connection
 ) -> None:
-    await migrations.ensure(target, auto)
+    await upgrade.ensure(target, auto)
     for _ in range(ALL):
         done = in_checkout("-m", "aerich", "downgrade", "--yes")
         assert done.returncode == 0, done.stderr
@@ -107,7 +107,7 @@ async def test_a_schema_of_its_own(
 ) -> None:
     """Nothing lands anywhere but where the settings say; the schema is made if need be."""
     settings = Settings(migrate="auto", schema="twins")
-    await migrations.ensure(target, settings)
+    await upgrade.ensure(target, settings)
     await connection.execute("SET search_path TO twins")
     assert await catalog.read(connection) == catalog.SNAPSHOT.read_text()
     await connection.execute("SET search_path TO public")
@@ -124,7 +124,7 @@ async def test_whoever_owns_a_schema_alone_may_migrate_it(
     await connection.execute(f"CREATE SCHEMA twins AUTHORIZATION {target.database}")
     theirs = replace(target, user=target.database)
     try:
-        assert await migrations.upgrade(theirs, Settings(schema="twins"))
+        assert await upgrade.upgrade(theirs, Settings(schema="twins"))
         await connection.execute("SET search_path TO twins")
         assert await catalog.read(connection) == catalog.SNAPSHOT.read_text()
     finally:

@@ -12,8 +12,8 @@ import pytest
 
 from digitwin import roles
 from digitwin.errors import ConfigurationError, InvalidInputError
-from digitwin.kernel import migrations
-from digitwin.kernel.dsn import Target
+from digitwin.kernel.connection.dsn import Target
+from digitwin.kernel.migrations import upgrade
 from digitwin.settings import Settings
 from tests.migrations.conftest import Done
 
@@ -42,7 +42,7 @@ async def managed(target: Target, connection: asyncpg.Connection) -> AsyncIterat
 async def test_an_administrator_without_superuser_makes_them(
     managed: Target, connection: asyncpg.Connection
 ) -> None:
-    await migrations.upgrade(managed, Settings())
+    await upgrade.upgrade(managed, Settings())
     administrator = await asyncpg.connect(managed.url)
     try:
         for _ in range(2):
@@ -90,7 +90,7 @@ async def test_a_login_that_is_not_there_is_named(migrated: asyncpg.Connection) 
 async def test_many_databases_of_one_server_make_them_at_once(
     server: str, target: Target, auto: Settings, connection: asyncpg.Connection
 ) -> None:
-    await migrations.ensure(target, auto)
+    await upgrade.ensure(target, auto)
     names = [f"{target.database}_{n}" for n in range(3)]
     for name in names:
         await connection.execute(f"CREATE DATABASE {name}")
@@ -98,7 +98,7 @@ async def test_many_databases_of_one_server_make_them_at_once(
 
         async def make(name: str) -> None:
             place = replace(target, database=name)
-            await migrations.ensure(place, auto)
+            await upgrade.ensure(place, auto)
             there = await asyncpg.connect(place.url)
             try:
                 assert await roles.ensure(there)

@@ -9,13 +9,13 @@ import asyncpg
 import pytest
 
 from digitwin.errors import QueryTimeoutError
-from digitwin.kernel import migration_files, migrations
-from digitwin.kernel.dsn import Target
+from digitwin.kernel.connection.dsn import Target
+from digitwin.kernel.migrations import files, upgrade
 from digitwin.settings import Settings
 from tests.migrations import catalog
 from tests.migrations.conftest import Done
 
-KNOWN = migration_files.all_migrations()
+KNOWN = files.all_migrations()
 POLLING = "query LIKE '%pg_try_advisory_lock%'"
 WAITING = "wait_event_type = 'Lock'"
 
@@ -46,8 +46,8 @@ async def in_flight(connection: asyncpg.Connection) -> asyncpg.transaction.Trans
 async def test_of_several_one_applies_and_the_others_find_nothing(
     target: Target, auto: Settings, connection: asyncpg.Connection
 ) -> None:
-    results = await asyncio.gather(*[migrations.upgrade(target, auto) for _ in range(4)])
-    names = [migration.name for migration in migration_files.all_migrations()]
+    results = await asyncio.gather(*[upgrade.upgrade(target, auto) for _ in range(4)])
+    names = [migration.name for migration in files.all_migrations()]
     assert sorted(results) == [[], [], [], names]
     assert await connection.fetchval("SELECT count(*) FROM aerich") == len(names)
     assert await catalog.read(connection) == catalog.SNAPSHOT.read_text()
@@ -58,7 +58,7 @@ async def test_nothing_is_touched_while_another_migrates(
 ) -> None:
     key = "hashtextextended('digitwin.migrations:public', 0)"
     await connection.execute(f"SELECT pg_advisory_lock({key})")
-    waiting = asyncio.create_task(migrations.ensure(target, auto))
+    waiting = asyncio.create_task(upgrade.ensure(target, auto))
     await until(connection, POLLING)
     assert await connection.fetchval("SELECT to_regclass('users')") is None
     await connection.execute(f"SELECT pg_advisory_unlock({key})")
@@ -72,12 +72,12 @@ async def test_waiting_has_an_end(
     connection: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(migrations, "PATIENCE", 0.2)
+    monkeypatch.setattr(upgrade, "PATIENCE", 0.2)
     await connection.execute(
         "SELECT pg_advisory_lock(hashtextextended('digitwin.migrations:public', 0))"
     )
     with pytest.raises(QueryTimeoutError, match="Another process"):
-        await migrations.upgrade(target, auto)
+        await upgrade.upgrade(target, auto)
 
 
 async def test_schemas_of_one_database_do_not_wait_for_each_other(
@@ -86,7 +86,7 @@ async def test_schemas_of_one_database_do_not_wait_for_each_other(
     await connection.execute(
         "SELECT pg_advisory_lock(hashtextextended('digitwin.migrations:public', 0))"
     )
-    await migrations.ensure(target, Settings(migrate="auto", schema="twins"))
+    await upgrade.ensure(target, Settings(migrate="auto", schema="twins"))
     assert await connection.fetchval("SELECT to_regclass('twins.users')") is not None
 
 
@@ -94,7 +94,7 @@ async def test_ours_waits_for_a_plain_aerich_and_finds_nothing(
     target: Target, auto: Settings, connection: asyncpg.Connection, another: asyncpg.Connection
 ) -> None:
     aerich = await in_flight(another)
-    ours = asyncio.create_task(migrations.upgrade(target, auto))
+    ours = asyncio.create_task(upgrade.upgrade(target, auto))
     await until(connection, WAITING)
     await aerich.commit()
     assert await ours == []
@@ -105,10 +105,10 @@ async def test_ours_goes_on_when_a_plain_aerich_gave_up(
     target: Target, auto: Settings, connection: asyncpg.Connection, another: asyncpg.Connection
 ) -> None:
     aerich = await in_flight(another)
-    ours = asyncio.create_task(migrations.upgrade(target, auto))
+    ours = asyncio.create_task(upgrade.upgrade(target, auto))
     await until(connection, WAITING)
     await aerich.rollback()
-    assert len(await ours) == len(migration_files.all_migrations())
+    assert len(await ours) == len(files.all_migrations())
     assert await catalog.read(connection) == catalog.SNAPSHOT.read_text()
 
 
@@ -130,7 +130,7 @@ async def test_a_migration_stands_in_the_book_once(
     target: Target, auto: Settings, connection: asyncpg.Connection
 ) -> None:
     """Which undoes a second application, even of one that could run twice."""
-    await migrations.ensure(target, auto)
+    await upgrade.ensure(target, auto)
     with pytest.raises(asyncpg.UniqueViolationError, match="uq_aerich__version"):
         await connection.execute(
             "INSERT INTO aerich (version, app, content) SELECT version, app, content FROM aerich"
@@ -143,8 +143,8 @@ async def test_a_busy_table_is_not_waited_for_long(
     """Whoever waits for a table lock makes all others wait behind it."""
     async with another.transaction():
         await another.execute("SELECT count(*) FROM participants")
-        down = asyncio.create_task(migrations.downgrade(target, auto))
+        down = asyncio.create_task(upgrade.downgrade(target, auto))
         await until(migrated, WAITING)
         with pytest.raises(QueryTimeoutError):
             await down
-    assert (await migrations.history(target, auto))[-1].applied
+    assert (await upgrade.history(target, auto))[-1].applied

@@ -12,47 +12,48 @@ from tortoise.context import TortoiseContext
 from tortoise.models import Model
 
 from digitwin.errors import ConfigurationError, ConnectionFailedError, MigrationRequiredError
-from digitwin.kernel import dsn, migration_files, migrations
-from digitwin.kernel.dsn import Target
+from digitwin.kernel.connection import dsn
+from digitwin.kernel.connection.dsn import Target
+from digitwin.kernel.migrations import files, upgrade
 from digitwin.settings import Settings
 
 CHECK = Settings(migrate="check")
-KNOWN = len(migration_files.all_migrations())
+KNOWN = len(files.all_migrations())
 
 
 async def test_check_names_the_command(target: Target) -> None:
     with pytest.raises(MigrationRequiredError, match="digitwin db upgrade") as refused:
-        await migrations.ensure(target, CHECK)
+        await upgrade.ensure(target, CHECK)
     assert refused.value.details["schema_version"] == 0
     assert len(refused.value.details["pending"]) == KNOWN
 
 
 async def test_check_changes_nothing(target: Target, connection: asyncpg.Connection) -> None:
     with pytest.raises(MigrationRequiredError):
-        await migrations.ensure(target, CHECK)
+        await upgrade.ensure(target, CHECK)
     assert not await connection.fetch("SELECT 1 FROM pg_class WHERE relname = 'aerich'")
 
 
 async def test_an_ordinary_server_is_checked_and_the_embedded_one_upgraded(url: str) -> None:
     undecided = Settings()
     with pytest.raises(MigrationRequiredError):
-        await migrations.ensure(dsn.parse(url), undecided)
-    await migrations.ensure(dsn.parse(url, embedded=True), undecided)
-    await migrations.ensure(dsn.parse(url), undecided)
+        await upgrade.ensure(dsn.parse(url), undecided)
+    await upgrade.ensure(dsn.parse(url, embedded=True), undecided)
+    await upgrade.ensure(dsn.parse(url), undecided)
 
 
 async def test_skip_does_not_look() -> None:
     nowhere = dsn.parse("postgresql://nobody@127.0.0.1:1/nothing")
-    await migrations.ensure(nowhere, Settings(migrate="skip"))
+    await upgrade.ensure(nowhere, Settings(migrate="skip"))
 
 
 async def test_a_schema_that_fits_costs_one_query(
     target: Target, auto: Settings, connection: asyncpg.Connection
 ) -> None:
-    await migrations.ensure(target, auto)
+    await upgrade.ensure(target, auto)
     sent: list[str] = []
     with connection.query_logger(lambda record: sent.append(record.query)):
-        await migrations.state(connection)
+        await upgrade.state(connection)
         await asyncio.sleep(0)  # the logger is called soon
     assert len(sent) == 1
 
@@ -71,46 +72,46 @@ async def newer(connection: asyncpg.Connection, *, oldest_reader: int) -> None:
 async def test_a_newer_schema_that_allows_it_is_worked_with(
     target: Target, auto: Settings, connection: asyncpg.Connection
 ) -> None:
-    await migrations.ensure(target, auto)
+    await upgrade.ensure(target, auto)
     await newer(connection, oldest_reader=KNOWN)
-    await migrations.ensure(target, CHECK)
-    await migrations.ensure(target, auto)
-    state = await migrations.state(connection)
+    await upgrade.ensure(target, CHECK)
+    await upgrade.ensure(target, auto)
+    state = await upgrade.state(connection)
     assert (state.version, state.pending) == (KNOWN + 1, ())
 
 
 async def test_a_newer_schema_that_does_not_is_refused(
     target: Target, auto: Settings, connection: asyncpg.Connection
 ) -> None:
-    await migrations.ensure(target, auto)
+    await upgrade.ensure(target, auto)
     await newer(connection, oldest_reader=KNOWN + 1)
     for settings in (auto, CHECK):
         with pytest.raises(MigrationRequiredError, match="upgrade the package"):
-            await migrations.ensure(target, settings)
+            await upgrade.ensure(target, settings)
 
 
 async def test_what_a_newer_release_applied_is_not_taken_back(
     target: Target, auto: Settings, connection: asyncpg.Connection
 ) -> None:
-    await migrations.ensure(target, auto)
+    await upgrade.ensure(target, auto)
     await newer(connection, oldest_reader=KNOWN)
     with pytest.raises(MigrationRequiredError, match="from_the_future"):
-        await migrations.downgrade(target, auto)
-    assert (await migrations.history(target, auto))[-1].name.endswith("from_the_future.py")
+        await upgrade.downgrade(target, auto)
+    assert (await upgrade.history(target, auto))[-1].name.endswith("from_the_future.py")
 
 
 async def test_another_history_is_refused(
     target: Target, auto: Settings, connection: asyncpg.Connection
 ) -> None:
-    await migrations.ensure(target, auto)
+    await upgrade.ensure(target, auto)
     await connection.execute(
         "UPDATE aerich SET version = '0_20200101000000_other.py' WHERE version LIKE '0_%'"
     )
     for settings in (auto, CHECK):
         with pytest.raises(MigrationRequiredError, match="different histories"):
-            await migrations.ensure(target, settings)
+            await upgrade.ensure(target, settings)
     with pytest.raises(MigrationRequiredError, match="different histories"):
-        await migrations.upgrade(target, auto)
+        await upgrade.upgrade(target, auto)
 
 
 @pytest.mark.parametrize("mode", ["auto", "check"])
@@ -119,7 +120,7 @@ async def test_tables_of_our_names_that_are_not_ours_are_refused(
 ) -> None:
     await connection.execute("CREATE TABLE users (id int); INSERT INTO users VALUES (1)")
     with pytest.raises(ConfigurationError, match="DIGITWIN_SCHEMA") as refused:
-        await migrations.ensure(target, Settings(migrate=mode))
+        await upgrade.ensure(target, Settings(migrate=mode))
     assert refused.value.details["tables"] == ["users"]
     assert await connection.fetchval("SELECT count(*) FROM users") == 1
 
@@ -128,7 +129,7 @@ async def test_a_neighbour_in_another_schema_is_none_of_our_business(
     target: Target, auto: Settings, connection: asyncpg.Connection
 ) -> None:
     await connection.execute("CREATE SCHEMA theirs; CREATE TABLE theirs.users (id int)")
-    await migrations.ensure(target, auto)
+    await upgrade.ensure(target, auto)
     assert await connection.fetchval("SELECT count(*) FROM theirs.users") == 0
 
 
@@ -140,8 +141,8 @@ async def test_a_neighbours_lines_in_aerichs_book_stay(
         " app varchar(100) NOT NULL, content jsonb NOT NULL);"
         "INSERT INTO aerich (version, app, content) VALUES ('0_1_init.py', 'models', '{}')"
     )
-    await migrations.ensure(target, auto)
-    await migrations.downgrade(target, auto, steps=len(migration_files.all_migrations()))
+    await upgrade.ensure(target, auto)
+    await upgrade.downgrade(target, auto, steps=len(files.all_migrations()))
     assert await connection.fetchval("SELECT string_agg(app, ',') FROM aerich") == "models"
 
 
@@ -151,7 +152,7 @@ async def test_a_failed_migration_leaves_nothing(
     """A sequence of our name is in nobody's way before the middle of the script."""
     await connection.execute("CREATE SEQUENCE cache_epoch_seq")
     with pytest.raises(Exception, match="cache_epoch_seq"):
-        await migrations.upgrade(target, auto)
+        await upgrade.upgrade(target, auto)
     assert await connection.fetchval("SELECT to_regclass('users')") is None
     assert await connection.fetchval("SELECT to_regclass('aerich')") is None
 
@@ -169,7 +170,7 @@ async def test_inside_another_applications_tortoise(
     }
     async with TortoiseContext() as context:
         await context.init(config=config)
-        await migrations.ensure(target, auto)
+        await upgrade.ensure(target, auto)
         assert await Theirs.all().count() > 0
     assert await connection.fetchval("SELECT to_regclass('users')") == "users"
     assert not await _in(server, "SELECT to_regclass('users')")
@@ -196,13 +197,13 @@ async def test_what_was_applied_is_logged(
     target: Target, auto: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="digitwin.migrations"):
-        await migrations.upgrade(target, auto)
+        await upgrade.upgrade(target, auto)
     assert [record.message for record in caplog.records] == [
-        f"Applied migration {migration.name}" for migration in migration_files.all_migrations()
+        f"Applied migration {migration.name}" for migration in files.all_migrations()
     ]
 
 
 async def test_a_missing_database_is_one_clear_error(server: str) -> None:
     missing = dsn.parse(server.replace("/postgres?", "/no_such_database?"))
     with pytest.raises(ConnectionFailedError, match="does not exist"):
-        await migrations.ensure(missing, CHECK)
+        await upgrade.ensure(missing, CHECK)

@@ -15,7 +15,7 @@ import pytest
 from tests.migrations import catalog
 from tests.migrations.conftest import ROOT, Done
 
-WHERE = "import digitwin.kernel.migration_files as m; print(m.location())"
+WHERE = "import digitwin.kernel.migrations.files as m; print(m.location())"
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 import pytest
 
 from digitwin.errors import ClosedError, ConnectionFailedError
-from digitwin.upkeep import Caretaker
+from digitwin.maintenance import Caretaker
 
 OFTEN = 0.001
 
@@ -45,7 +45,7 @@ async def test_it_runs_again_and_again() -> None:
 async def test_a_failure_is_logged_and_not_the_last_run(caplog: pytest.LogCaptureFixture) -> None:
     work = Work(ConnectionFailedError("the server is away"), ValueError("a defect"))
     caretaker = Caretaker(work, OFTEN)
-    with caplog.at_level(logging.ERROR, "digitwin.upkeep"):
+    with caplog.at_level(logging.ERROR, "digitwin.maintenance"):
         caretaker.start()
         await work.reached(3)
         await caretaker.stop()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import digitwin
-from digitwin.kernel.sql import parse
+from digitwin.kernel.sql.queries import parse
 
 PACKAGE = Path(digitwin.__file__).parent
 
@@ -28,7 +28,7 @@ EXCEPTIONS = {
     "users/remove_user": "asks for what one deletion hid, by its id",
     "users/remove_hidden": "asks for what one deletion hid, by its id",
     "keys/removed": "asks who is there at all, deleted or not",
-    "kernel/statements.py": "locks the owner, deleted or not, before what is theirs",
+    "kernel/sql/crud.py": "locks the owner, deleted or not, before what is theirs",
     "likeness/one_at_a_time": "only waits for its turn; what is changed then says that it lives",
     "consents/one_at_a_time": "as the likeness domain's",
     "conversations/statements.py": "an id finds its owner; each statement asks whether it lives",

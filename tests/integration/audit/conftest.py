@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 
 from digitwin.database import Database
-from digitwin.kernel.ids import floor_id, uuid7
-from digitwin.kernel.opening import connect_arguments
+from digitwin.kernel.execution.opening import connect_arguments
+from digitwin.kernel.primitives.ids import floor_id, uuid7
 
 Past = Callable[..., Awaitable[list[UUID]]]
 

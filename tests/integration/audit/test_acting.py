@@ -6,7 +6,7 @@ import asyncio
 
 from digitwin.audit.models import AuditLog
 from digitwin.database import Database
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 
 
 async def test_a_record_takes_who_acts_from_around_it(digitwin_db: Database) -> None:

@@ -11,7 +11,7 @@ from digitwin.audit.purging import BATCH
 from digitwin.audit.repository import _SQL
 from digitwin.audit.sealing import EVER
 from digitwin.database import Database
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 
 NEWEST = " ORDER BY id DESC LIMIT 51"
 

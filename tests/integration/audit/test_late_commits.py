@@ -12,7 +12,7 @@ import pytest
 
 from digitwin import uuid7
 from digitwin.database import Database
-from digitwin.kernel.opening import connect_arguments
+from digitwin.kernel.execution.opening import connect_arguments
 from digitwin.testing import DatabaseFactory
 
 PUT = "INSERT INTO audit_logs (id, action, resource) VALUES ($1, 'late', 'test')"

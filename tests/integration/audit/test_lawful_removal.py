@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from digitwin.audit import archive, purging, sealing
-from digitwin.audit.digests import Checkpoint
+from digitwin.audit.hash_chain import Checkpoint
 from digitwin.audit.partitions import Partition
 from digitwin.database import Database
 from digitwin.errors import ConfigurationError, InvalidInputError, InvalidStateError

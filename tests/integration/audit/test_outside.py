@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from digitwin.audit.sinks import FileSink
+from digitwin.audit.checkpoints import FileSink
 from digitwin.database import Database
 from digitwin.testing import DatabaseFactory
 

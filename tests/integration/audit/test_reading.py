@@ -13,7 +13,7 @@ import pytest
 
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 
 Past = Callable[..., Awaitable[list[UUID]]]
 

@@ -10,7 +10,7 @@ import pytest
 
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.ids import NOBODY, uuid7
+from digitwin.kernel.primitives.ids import NOBODY, uuid7
 
 ADA, BOB = uuid7(), uuid7()
 

@@ -13,8 +13,8 @@ import pytest
 
 from digitwin.database import Database
 from digitwin.errors import AlreadyExistsError, DigiTwinError, NotFoundError
-from digitwin.kernel.ids import uuid7
-from digitwin.kernel.repository import EntityRepository
+from digitwin.kernel.primitives.ids import uuid7
+from digitwin.kernel.repository.entities import EntityRepository
 from digitwin.models import AuditLog, KnowledgeDocument, User, VoiceModel
 
 ENTITIES = ("users", "voices", "faces", "sessions", "documents", "consents")

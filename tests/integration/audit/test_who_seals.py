@@ -9,7 +9,7 @@ import digitwin
 from digitwin import uuid7
 from digitwin.database import Database
 from digitwin.errors import DigiTwinError
-from digitwin.kernel import scopes
+from digitwin.kernel.connection import scopes
 from tests.integration.scopes.test_row_security import a_login
 
 

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from digitwin.cache import fields, shelf as shelves
+from digitwin.cache import cache_table as shelves, fields
 from digitwin.cache.repository import CacheRepository
 from digitwin.connecting import connect
 from digitwin.database import Database

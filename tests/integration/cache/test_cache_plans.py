@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from digitwin.cache import shelf
+from digitwin.cache import cache_table
 from digitwin.database import Database
 from digitwin.testing import DatabaseFactory
 from digitwin.testing.databases import Databases
@@ -99,11 +99,11 @@ async def plan_of(db: Database, sql: str) -> list[str]:
 @pytest.mark.parametrize("statement", STATEMENTS)
 async def test_a_statement_reads_an_index(filled: Database, store: str, statement: str) -> None:
     name, condition = statement.split()[0], STATEMENTS[statement]
-    sql = shelf.compiled(TABLES[store], store, name, condition, worth_telling="true")
+    sql = cache_table.compiled(TABLES[store], store, name, condition, worth_telling="true")
     plan = await plan_of(filled, sql)
     assert not [node for node in plan if node.startswith("Seq Scan")], plan
 
 
 async def test_so_does_counting_the_hits_of_many(filled: Database) -> None:
-    plan = await plan_of(filled, shelf._SQL["count_hits"])
+    plan = await plan_of(filled, cache_table._SQL["count_hits"])
     assert "Seq Scan on llm_response_cache" not in plan, plan

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from digitwin.cache import marks
+from digitwin.cache import invalidation
 from digitwin.cache.repository import CacheRepository
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError, InvalidStateError
-from digitwin.kernel import dsn
+from digitwin.kernel.connection import dsn
 from digitwin.testing import DatabaseFactory
 from tests.faults.proxy import Proxy
 from tests.integration.cache.conftest import Factory
@@ -136,7 +136,7 @@ async def test_an_expired_value_is_made_anew(
 async def test_what_took_longer_than_marks_are_sure_to_live_is_given_but_not_stored(
     cache: CacheRepository, quick: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(marks, "LONGEST_FACTORY", -1.0)
+    monkeypatch.setattr(invalidation, "LONGEST_FACTORY", -1.0)
     assert await cache.responses.get_or_create("key", quick) == "made"
     assert await cache.responses.get("key") is None
 

@@ -10,11 +10,11 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from digitwin.cache import marks
+from digitwin.cache import invalidation
 from digitwin.cache.fields import Place
 from digitwin.cache.repository import CacheRepository
 from digitwin.database import Database
-from digitwin.kernel.ids import NOBODY
+from digitwin.kernel.primitives.ids import NOBODY
 from tests.integration.cache.conftest import ADA, BOB, TABLES, Factory
 
 Waiting = Callable[[int], Awaitable[None]]
@@ -117,7 +117,7 @@ async def test_storing_waits_for_an_invalidation_under_way(
     store = cache.responses
     making = asyncio.create_task(store.get_or_create("key", slow, tags=["prices"]))
     await slow.begun.wait()
-    target = marks.tagged("responses", "prices")
+    target = invalidation.tagged("responses", "prices")
     forgetting = raw.transaction()
     await forgetting.start()
     await raw.execute("SELECT pg_advisory_xact_lock($1)", target.lock)
@@ -135,11 +135,13 @@ async def test_storing_waits_for_an_invalidation_under_way(
 async def test_invalidations_in_opposite_orders_never_wait_in_a_circle(
     cache: CacheRepository, other: CacheRepository, raw: asyncpg.Connection, waiting: Waiting
 ) -> None:
-    first, last = sorted((marks.tagged("searches", tag) for tag in "ab"), key=lambda t: t.lock)
+    first, last = sorted(
+        (invalidation.tagged("searches", tag) for tag in "ab"), key=lambda t: t.lock
+    )
 
-    async def forget(by: CacheRepository, targets: list[marks.Target]) -> None:
+    async def forget(by: CacheRepository, targets: list[invalidation.Target]) -> None:
         async with by._core.aside.transaction() as on:
-            await marks.forget(on, targets)
+            await invalidation.forget(on, targets)
 
     async with asyncio.timeout(10), asyncio.TaskGroup() as both, raw.transaction():
         await raw.execute("SELECT pg_advisory_xact_lock($1)", last.lock)
@@ -211,7 +213,7 @@ async def test_old_marks_are_cleared_away(
     await raw.execute(
         "UPDATE cache_invalidations SET created_at = now() - make_interval(secs => $1)"
         " WHERE name = 'old'",
-        marks.KEPT + 1,
+        invalidation.KEPT + 1,
     )
     await cache.purge_expired()
     assert [row["name"] for row in await raw.fetch("SELECT name FROM cache_invalidations")] == [

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import pytest
 
+from digitwin.cache.cache_table import BATCH
 from digitwin.cache.repository import CacheRepository
-from digitwin.cache.shelf import BATCH
 from digitwin.database import Database
 from digitwin.testing import DatabaseFactory
 from tests.integration.cache.conftest import ADA, TABLES

@@ -12,7 +12,8 @@ from digitwin.cache import listener
 from digitwin.cache.repository import CacheRepository
 from digitwin.database import Database
 from digitwin.errors import ConnectionFailedError
-from digitwin.kernel import dsn, opening
+from digitwin.kernel.connection import dsn
+from digitwin.kernel.execution import opening
 from digitwin.testing import DatabaseFactory
 from tests.faults.proxy import Proxy
 from tests.integration.cache.conftest import Elsewhere, remembered, until

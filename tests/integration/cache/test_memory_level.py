@@ -11,7 +11,7 @@ import pytest
 
 from digitwin.cache.repository import CacheRepository
 from digitwin.database import Database
-from digitwin.kernel import dsn
+from digitwin.kernel.connection import dsn
 from digitwin.testing import DatabaseFactory
 from tests.faults.proxy import Proxy
 from tests.integration.cache.conftest import ADA, BOB, Elsewhere, Factory, remembered

@@ -14,8 +14,8 @@ from typer.testing import Result
 
 from digitwin.audit.exporting import BIGQUERY
 from digitwin.database import Database
-from digitwin.kernel.ids import floor_id, uuid7
-from digitwin.kernel.opening import connect_arguments
+from digitwin.kernel.execution.opening import connect_arguments
+from digitwin.kernel.primitives.ids import floor_id, uuid7
 
 Cli = Callable[..., Awaitable[Result]]
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 import digitwin
 from digitwin.cli.app import app
 from digitwin.database import Database
-from digitwin.keys import master
+from digitwin.keys import master_keys
 from digitwin.settings import master_key_bytes
 
 Cli = Callable[..., Awaitable[Result]]
@@ -30,11 +30,11 @@ def test_a_key_file_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "key"
     result = CliRunner().invoke(app, ["keys", "generate", "--file", str(path)])
     assert result.exit_code == 0
-    [key] = master.read(path)
+    [key] = master_keys.read(path)
     again = CliRunner().invoke(app, ["keys", "generate", "--file", str(path)])
     assert again.exit_code == 1
     assert "exists" in again.stderr
-    assert master.read(path) == [key]
+    assert master_keys.read(path) == [key]
     assert os.listdir(path.parent) == ["key"]
 
 
@@ -44,7 +44,7 @@ async def test_a_rotation_is_counted(
     old = os.environ["DIGITWIN_MASTER_KEY"]
     ada = await digitwin_db.users.create(email="ada@example.com", name="Ada")
     made = await digitwin_db.voices.create(user_id=ada.id, name="A", checksum="sha256:1")
-    monkeypatch.setenv("DIGITWIN_MASTER_KEY", master.generate())
+    monkeypatch.setenv("DIGITWIN_MASTER_KEY", master_keys.generate())
     refused = await cli("keys", "rotate")
     assert refused.exit_code == 1
     assert "DIGITWIN_MASTER_KEYS_RETIRED" in refused.stderr

@@ -10,11 +10,11 @@ import asyncpg
 import pytest
 from typer.testing import Result
 
-from digitwin.kernel import migration_files
+from digitwin.kernel.migrations import files
 
 Cli = Callable[..., Awaitable[Result]]
 
-NAMES = [migration.name for migration in migration_files.all_migrations()]
+NAMES = [migration.name for migration in files.all_migrations()]
 ELSEWHERE = "postgresql://somebody@db.example.com/twins"
 
 

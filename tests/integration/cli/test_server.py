@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from digitwin import embedded
-from digitwin.kernel import conninfo
+from digitwin.kernel.connection import conninfo
+from digitwin.servers import embedded
 
 pytestmark = pytest.mark.skipif(not embedded.is_installed(), reason="needs digitwin[embedded]")
 

@@ -10,7 +10,7 @@ import pytest
 
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError, InvalidStateError, NotFoundError
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import Consent, User
 
 EVIDENCE = {"form": "v3", "taken_by": "Bea"}

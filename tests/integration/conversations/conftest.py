@@ -10,7 +10,7 @@ import pytest
 
 from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.database import Database
-from digitwin.kernel.transactions import Transaction
+from digitwin.kernel.connection.transactions import Transaction
 from digitwin.models import ConversationSession, User
 from digitwin.testing import DatabaseFactory
 

@@ -11,7 +11,7 @@ from digitwin.conversations.fields import MAX_TEXT, STAGES
 from digitwin.conversations.repository import ConversationSessionRepository as Sessions
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError, NotFoundError, StaleVersionError
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import ConversationSession, ConversationTurn, User
 
 

@@ -14,9 +14,9 @@ import pytest
 from digitwin.connecting import connect
 from digitwin.conversations.statements import statement
 from digitwin.database import Database
-from digitwin.kernel import statements
-from digitwin.kernel.ids import uuid7
-from digitwin.kernel.recording import parameters
+from digitwin.kernel.primitives.ids import uuid7
+from digitwin.kernel.sql import crud
+from digitwin.kernel.sql.audit_step import parameters
 from digitwin.models import ConversationSession
 from digitwin.testing.databases import Databases
 from tests.integration.conversations.conftest import statements as sent_statements
@@ -198,7 +198,7 @@ async def test_a_look_at_a_session_reads_it_alone(
 async def test_a_session_by_its_id_alone_is_found_by_its_id(
     db: Database, one: ConversationSession, mode: str
 ) -> None:
-    sql = statements.select(ConversationSession, ("id",), (), hidden=False)
+    sql = crud.select(ConversationSession, ("id",), (), hidden=False)
     found = await scans(db, mode, sql, one.id)
     assert_ranges(found)
     assert indexes(found) == {"ix_conversation_sessions__id"}
@@ -251,7 +251,7 @@ PAGE = " ORDER BY id LIMIT 51"
 async def test_a_page_of_sessions_reads_a_range(
     db: Database, one: ConversationSession, mode: str, fields: tuple[str, ...], tail: str
 ) -> None:
-    sql = statements.select(ConversationSession, fields, (), hidden=False, tail=tail)
+    sql = crud.select(ConversationSession, fields, (), hidden=False, tail=tail)
     found = await scans(db, mode, sql, *(getattr(one, field) for field in fields))
     assert_ranges(found)
 
@@ -260,7 +260,7 @@ async def test_a_page_of_everybodys_sessions_reads_no_more_than_itself(
     db: Database, mode: str
 ) -> None:
     for fields, args in (((), ()), (("status",), ("ended",))):
-        sql = statements.select(ConversationSession, fields, (), hidden=False, tail=PAGE)
+        sql = crud.select(ConversationSession, fields, (), hidden=False, tail=PAGE)
         [scan] = await scans(db, mode, sql, *args)
         assert scan["Node Type"] == "Index Scan"  # in the order of the page, so it stops in time
 

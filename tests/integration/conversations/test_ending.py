@@ -10,7 +10,7 @@ import pytest
 from digitwin.conversations.repository import ConversationSessionRepository as Sessions
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError, InvalidStateError, NotFoundError
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import ConversationSession, ConversationTurn, User
 from tests.faults.waiting import until_waiting
 from tests.integration.conversations.conftest import assert_gapless, statements

@@ -12,7 +12,7 @@ import pytest
 from digitwin.conversations.repository import ConversationSessionRepository as Sessions
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.paging import encode_cursor
+from digitwin.kernel.repository.paging import encode_cursor
 from digitwin.models import ConversationSession, ConversationTurn, User
 from digitwin.testing import DatabaseFactory
 

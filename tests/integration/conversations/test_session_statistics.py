@@ -13,7 +13,7 @@ from digitwin.conversations.fields import STAGES
 from digitwin.conversations.repository import ConversationSessionRepository as Sessions
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import ConversationSession, ConversationTurn, User
 
 SEEDS = range(6)

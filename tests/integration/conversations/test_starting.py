@@ -16,7 +16,7 @@ from digitwin.errors import (
     InvalidStateError,
     NotFoundError,
 )
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import ConversationSession, User
 from tests.faults.waiting import until_waiting
 from tests.integration.conversations.conftest import statements

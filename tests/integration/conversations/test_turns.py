@@ -15,7 +15,7 @@ from digitwin.errors import (
     InvalidStateError,
     NotFoundError,
 )
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import ConversationSession, ConversationTurn, User
 from tests.integration.conversations.conftest import assert_gapless, statements
 

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from digitwin.errors import ConfigurationError
-from digitwin.kernel import dsn
+from digitwin.kernel.connection import dsn
 from digitwin.settings import Settings
 
 if TYPE_CHECKING:

@@ -14,15 +14,15 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from digitwin import cluster, embedded
 from digitwin.errors import ConfigurationError, ConnectionFailedError
+from digitwin.servers import cluster, embedded
 
 pytestmark = pytest.mark.skipif(not embedded.is_installed(), reason="needs digitwin[embedded]")
 
 USE_UNTIL_TOLD = """
 import asyncio, sys
 from pathlib import Path
-from digitwin import embedded
+from digitwin.servers import embedded
 
 async def main():
     server = await embedded.acquire(Path(sys.argv[1]))
@@ -37,7 +37,7 @@ asyncio.run(main())
 FORK = """
 import asyncio, os, sys
 from pathlib import Path
-from digitwin import embedded
+from digitwin.servers import embedded
 
 home = Path(sys.argv[1])
 server = asyncio.run(embedded.acquire(home))

@@ -10,13 +10,13 @@ from uuid import UUID
 import pytest
 
 from digitwin.database import Database
-from digitwin.kernel.ids import uuid7
-from digitwin.kernel.ports import Sensitive
-from digitwin.keys.files import FileKeyStore
-from digitwin.keys.master import LocalKeys
+from digitwin.kernel.primitives.ids import uuid7
+from digitwin.kernel.repository.ports import Sensitive
+from digitwin.keys.file_store import FileKeyStore
+from digitwin.keys.keyring import KeyRing
+from digitwin.keys.master_keys import LocalKeys
 from digitwin.keys.protocols import KeyStore, StoredKey
-from digitwin.keys.ring import KeyRing
-from digitwin.keys.table import TableKeyStore
+from digitwin.keys.table_store import TableKeyStore
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 

@@ -10,10 +10,10 @@ import pytest
 
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError, InvalidStateError, KeyUnavailableError
-from digitwin.kernel.ids import uuid7
-from digitwin.keys import ring as ring_module
+from digitwin.kernel.primitives.ids import uuid7
+from digitwin.keys import keyring as ring_module
+from digitwin.keys.keyring import KeyRing
 from digitwin.keys.protocols import KeyStore, StoredKey
-from digitwin.keys.ring import KeyRing
 from tests.integration.keys.conftest import NEW, OLD, another, every, place
 
 VALUES = {"artifact_uri": "s3://voices/ada", "checksum": "sha256:1"}

@@ -19,7 +19,7 @@ from digitwin.errors import (
     NotFoundError,
     StaleVersionError,
 )
-from digitwin.keys import sealing
+from digitwin.keys import encryption
 from digitwin.models import User, VoiceModel
 
 URI, SUM = "s3://voices/plain-ada.bin", "sha256:plain"
@@ -61,7 +61,7 @@ async def test_no_way_of_writing_leaves_plain_text(
     rows = await stored(digitwin_db, models)
     assert len(rows) == 4
     for row in rows:
-        assert row.count(sealing.PREFIX) == 2
+        assert row.count(encryption.PREFIX) == 2
         assert "plain" not in row
 
 
@@ -107,8 +107,8 @@ async def test_models_used_directly_show_what_is_stored(digitwin_db: Database, a
         (await ada.voice_models)[0],  # type: ignore[attr-defined]
         (await VoiceModel.all())[0],
     ):
-        assert model.artifact_uri.startswith(sealing.PREFIX)
-        assert model.checksum.startswith(sealing.PREFIX)
+        assert model.artifact_uri.startswith(encryption.PREFIX)
+        assert model.checksum.startswith(encryption.PREFIX)
     assert await VoiceModel.filter(artifact_uri=URI).count() == 0
 
 
@@ -122,7 +122,7 @@ async def test_a_save_of_what_a_repository_read_leaves_the_seal(
     await model.save(update_fields=["name"])
     [after] = await stored(digitwin_db, models)
     assert "plain" not in after
-    assert after.count(sealing.PREFIX) == before[0].count(sealing.PREFIX) == 2
+    assert after.count(encryption.PREFIX) == before[0].count(encryption.PREFIX) == 2
     again = await models.get(model.id)
     assert shows(again)
     assert again.name == "B"
@@ -354,9 +354,9 @@ async def test_rows_are_written_and_read_while_the_master_key_changes(
 
 
 def sealed_key() -> str:
-    from digitwin.keys import master
+    from digitwin.keys import master_keys
 
-    return master.generate()
+    return master_keys.generate()
 
 
 async def test_a_dump_without_the_keys_opens_nothing(digitwin_db: Database, ada: User) -> None:
@@ -378,7 +378,7 @@ TEXT = st.text(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(uri=TEXT | TEXT.map(lambda text: (sealing.PREFIX + text)[:128]))
+@given(uri=TEXT | TEXT.map(lambda text: (encryption.PREFIX + text)[:128]))
 def test_whatever_is_written_comes_back(digitwin_url: str, uri: str) -> None:
     async def round_trip() -> None:
         async with digitwin.connect(digitwin_url, migrate="skip") as db:

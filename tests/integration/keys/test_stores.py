@@ -13,8 +13,8 @@ import pytest
 
 import digitwin
 from digitwin.errors import ConfigurationError, KeyUnavailableError
-from digitwin.kernel.ids import uuid7
-from digitwin.keys.files import FileKeyStore
+from digitwin.kernel.primitives.ids import uuid7
+from digitwin.keys.file_store import FileKeyStore
 from digitwin.keys.protocols import KeyStore, StoredKey
 from tests.integration.keys.conftest import every, some_key
 

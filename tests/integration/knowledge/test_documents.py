@@ -16,7 +16,7 @@ from digitwin.errors import (
     NotFoundError,
     StaleVersionError,
 )
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import User
 
 

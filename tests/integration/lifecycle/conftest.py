@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from digitwin.database import Database
-from digitwin.kernel import dsn
+from digitwin.kernel.connection import dsn
 from digitwin.testing import DatabaseFactory
 from tests.faults.proxy import Proxy
 

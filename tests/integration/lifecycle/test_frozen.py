@@ -18,8 +18,8 @@ from digitwin.errors import (
     OutcomeUnknownError,
     PoolTimeoutError,
 )
-from digitwin.kernel.opening import ANSWER_MARGIN
-from digitwin.kernel.pool import RELEASE_TIMEOUT
+from digitwin.kernel.connection.pool import RELEASE_TIMEOUT
+from digitwin.kernel.execution.opening import ANSWER_MARGIN
 from tests.faults.proxy import Proxy
 
 Whole = Callable[[Database], Awaitable[None]]

@@ -10,7 +10,7 @@ import pytest
 
 from digitwin.database import Database
 from digitwin.errors import AlreadyExistsError, ConnectionFailedError, OutcomeUnknownError
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from tests.faults.proxy import Proxy
 
 Whole = Callable[[Database], Awaitable[None]]

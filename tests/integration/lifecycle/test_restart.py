@@ -10,7 +10,7 @@ import pytest
 from digitwin.connecting import connect
 from digitwin.database import Database
 from digitwin.errors import AlreadyExistsError, ConnectionFailedError
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from tests.faults.server import Debian15, Embedded18, Server, throw_away
 
 Whole = Callable[[Database], Awaitable[None]]

@@ -18,7 +18,7 @@ from digitwin.errors import (
     MigrationRequiredError,
     UnsupportedServerError,
 )
-from digitwin.kernel import active
+from digitwin.kernel.orm import active_handle
 from tests.faults.old_server import greeting_server
 from tests.faults.proxy import Proxy
 from tests.faults.server import Embedded18, throw_away
@@ -41,7 +41,7 @@ async def nothing_left() -> AsyncIterator[None]:
     await asyncio.sleep(0)
     assert asyncio.all_tasks() - {asyncio.current_task()} == set()
     assert threading.active_count() <= threads + 1  # the loop's own, for looking up names
-    assert not active._live
+    assert not active_handle._live
 
 
 async def refused(url: str, kind: type[DigiTwinError], **overrides: object) -> DigiTwinError:

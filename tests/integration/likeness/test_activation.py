@@ -14,7 +14,7 @@ from digitwin.errors import (
     InvalidStateError,
     NotFoundError,
 )
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import User
 from digitwin.testing import DatabaseFactory
 from tests.faults.waiting import until_waiting

@@ -9,7 +9,7 @@ import pytest
 
 from digitwin.database import Database
 from digitwin.errors import ConsentRequiredError
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import User
 from digitwin.testing import DatabaseFactory
 from tests.faults.waiting import until_waiting

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import User
 from tests.integration.likeness.conftest import Make
 

@@ -10,7 +10,7 @@ import pytest
 
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError, InvalidStateError, NotFoundError, StaleVersionError
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from tests.faults.waiting import until_waiting
 from tests.integration.likeness.conftest import Make
 

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from digitwin.database import Database
-from digitwin.kernel.sql import load
+from digitwin.kernel.sql.queries import load
 from digitwin.limits.buckets import CONSUME
 from digitwin.limits.repository import RateLimitRepository
 from tests.integration.limits.conftest import MONTH

@@ -21,7 +21,7 @@ from digitwin.errors import (
     NotFoundError,
     RateLimitedError,
 )
-from digitwin.kernel import dsn
+from digitwin.kernel.connection import dsn
 from digitwin.limits.decision import Ask
 from digitwin.policies import Policy
 from digitwin.testing import DatabaseFactory

@@ -10,7 +10,7 @@ import pytest
 
 from digitwin.database import Database
 from digitwin.errors import AlreadyExistsError, InvalidInputError, InvalidStateError
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import AuditLog, KnowledgeDocument, SessionParticipant, User
 from tests.integration.models.conftest import OF_A_PERSON
 

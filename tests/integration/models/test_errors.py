@@ -17,7 +17,7 @@ from digitwin.errors import (
     InvalidStateError,
     NotFoundError,
 )
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import AuditLog, SessionParticipant, User, VoiceModel
 from tests.integration.models.conftest import furnish
 

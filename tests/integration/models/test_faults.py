@@ -15,7 +15,7 @@ from digitwin.errors import (
     PoolTimeoutError,
     QueryTimeoutError,
 )
-from digitwin.kernel import dsn
+from digitwin.kernel.connection import dsn
 from digitwin.models import AuditLog, SessionParticipant, User
 from digitwin.testing import DatabaseFactory
 from tests.faults.proxy import Proxy
@@ -146,7 +146,7 @@ async def test_a_row_that_stays_locked_ends_the_wait(db: Database, ada: User) ->
 
 async def outside(work: Awaitable[Any]) -> Any:
     """What a task does that is no part of the transaction it was started in."""
-    from digitwin.kernel.transactions import outside
+    from digitwin.kernel.connection.transactions import outside
 
     with outside():
         return await work

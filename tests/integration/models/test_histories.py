@@ -25,7 +25,7 @@ from digitwin.models import (
     VoiceModel,
 )
 from digitwin.privacy.erasure import IS_KNOWN
-from digitwin.users.finality import Finality
+from digitwin.users.retention import Finality
 
 RESOURCES = {"voices": "voice_model", "faces": "face_model", "documents": "document"}
 MODELS: dict[str, Any] = {

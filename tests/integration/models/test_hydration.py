@@ -13,8 +13,9 @@ from tortoise import fields
 from tortoise.contrib.postgres.fields import ArrayField
 
 from digitwin.database import Database
-from digitwin.kernel.ids import uuid7
-from digitwin.kernel.rows import columns, hydrate, hydrator
+from digitwin.kernel.orm.hydration import hydrate, hydrator
+from digitwin.kernel.primitives.ids import uuid7
+from digitwin.kernel.sql.columns import columns
 from digitwin.models import AuditLog, __models__
 
 TEXTS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=60)

@@ -11,7 +11,7 @@ from tortoise.functions import Count
 
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError, InvalidStateError, StaleVersionError
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import (
     AuditLog,
     ConversationSession,

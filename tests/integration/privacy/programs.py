@@ -11,9 +11,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from digitwin import cluster, embedded
 from digitwin.database import Database
-from digitwin.kernel.dsn import Target
+from digitwin.kernel.connection.dsn import Target
+from digitwin.servers import cluster, embedded
 from tests.faults.server import DEBIAN
 
 

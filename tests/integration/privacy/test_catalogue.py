@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from digitwin.database import Database
-from digitwin.privacy.catalogue import CATALOGUE, IMPERSONAL
+from digitwin.privacy.data_map import CATALOGUE, IMPERSONAL
 
 _COLUMNS = """
 SELECT relname::text AS table, attname::text AS column

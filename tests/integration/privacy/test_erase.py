@@ -18,7 +18,7 @@ from digitwin.errors import (
     InvalidStateError,
     NotFoundError,
 )
-from digitwin.privacy.catalogue import CATALOGUE
+from digitwin.privacy.data_map import CATALOGUE
 from digitwin.privacy.scan import Needle, scan
 from digitwin.privacy.subjects import hash_of_user
 from digitwin.testing import DatabaseFactory

@@ -14,8 +14,8 @@ import pytest
 
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError, NotFoundError
-from digitwin.kernel.ports import Sensitive
-from digitwin.privacy.catalogue import AS_PARTICIPANT, CATALOGUE
+from digitwin.kernel.repository.ports import Sensitive
+from digitwin.privacy.data_map import AS_PARTICIPANT, CATALOGUE
 from digitwin.privacy.export import FORMAT, VERSION
 from tests.integration.privacy.conftest import (
     ARTIFACT,

@@ -8,7 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from digitwin.privacy.catalogue import AS_PARTICIPANT, CATALOGUE
+from digitwin.privacy.data_map import AS_PARTICIPANT, CATALOGUE
 from digitwin.privacy.erasure import erase_batch
 from digitwin.privacy.export import Part
 

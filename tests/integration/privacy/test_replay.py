@@ -10,7 +10,7 @@ import pytest
 import digitwin
 from digitwin import Participant
 from digitwin.database import Database
-from digitwin.privacy.catalogue import CATALOGUE
+from digitwin.privacy.data_map import CATALOGUE
 from digitwin.testing import DatabaseFactory
 from tests.integration.privacy.conftest import STRINGS, fill
 from tests.integration.privacy.programs import programs_of, restored, run

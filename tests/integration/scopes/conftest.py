@@ -9,7 +9,7 @@ import pytest
 
 from digitwin import Participant
 from digitwin.database import Database
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import User
 
 

@@ -21,9 +21,9 @@ from digitwin.errors import (
     NotFoundError,
     ScopeRequiredError,
 )
-from digitwin.kernel import dsn, scopes
-from digitwin.kernel.ids import uuid7
-from digitwin.kernel.pool import Connection
+from digitwin.kernel.connection import dsn, scopes
+from digitwin.kernel.connection.pool import Connection
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import ConversationTurn, KnowledgeDocument, User, VoiceModel
 from digitwin.testing import DatabaseFactory
 from tests.integration.scopes.conftest import Belongings

@@ -11,10 +11,10 @@ import digitwin
 from digitwin.consents.expiry import deactivate_expired
 from digitwin.database import Database
 from digitwin.errors import QueryTimeoutError
-from digitwin.kernel.core import Core
-from digitwin.personal import ALLOWED
-from digitwin.upkeep import STEPS, MaintenanceReport, maintain
-from digitwin.users.finality import Finality
+from digitwin.kernel.execution.handle import Core
+from digitwin.maintenance import STEPS, MaintenanceReport, maintain
+from digitwin.scopes import ALLOWED
+from digitwin.users.retention import Finality
 
 AGE = "now() - interval '400 days'"
 

@@ -9,7 +9,7 @@ import pytest
 
 from digitwin.database import Database
 from digitwin.errors import AlreadyExistsError, InvalidInputError, InvalidStateError, NotFoundError
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import Deletion, FaceModel, KnowledgeDocument, User, VoiceModel
 from tests.integration.users.conftest import belongings, create_child
 

@@ -13,7 +13,7 @@ from digitwin.errors import InvalidStateError, NotFoundError
 from digitwin.models import ConversationTurn, Deletion, User
 from digitwin.settings import Settings
 from digitwin.testing import DatabaseFactory
-from digitwin.users.finality import Finality
+from digitwin.users.retention import Finality
 from tests.integration.users.conftest import CHILDREN, ROUNDS, belongings, create_child
 from tests.integration.users.test_deletion import rows_of
 

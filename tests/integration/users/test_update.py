@@ -13,7 +13,7 @@ from digitwin.errors import (
     NotFoundError,
     StaleVersionError,
 )
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import User
 from digitwin.users.repository import UserRepository
 from tests.integration.users.conftest import ROUNDS

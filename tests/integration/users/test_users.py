@@ -8,7 +8,7 @@ import pytest
 
 from digitwin.database import Database
 from digitwin.errors import AlreadyExistsError, InvalidInputError, NotFoundError
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import User
 from digitwin.users.repository import UserRepository
 

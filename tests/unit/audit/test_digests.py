@@ -9,9 +9,9 @@ from uuid import UUID
 
 from hypothesis import assume, given, strategies as st
 
-from digitwin.audit import digests
-from digitwin.audit.digests import OPEN, PERSONAL, Checkpoint, Seal, written
+from digitwin.audit import hash_chain
 from digitwin.audit.erasure import NO_SALT, new_pseudonym
+from digitwin.audit.hash_chain import OPEN, PERSONAL, Checkpoint, Seal, written
 
 MOMENTS = st.datetimes(timezones=st.just(UTC), min_value=datetime(1900, 1, 1))  # noqa: DTZ001
 PARTS = st.one_of(
@@ -71,10 +71,10 @@ def test_two_records_have_one_leaf_only_where_they_say_the_same(
     one: dict[str, Any], other: dict[str, Any], salts: bytes
 ) -> None:
     def leaf(record: dict[str, Any]) -> bytes:
-        said = digests.content(record, digests.commitments(record, salts))
-        return digests.leaf(1, 1, record["id"], record["created_at"], said)
+        said = hash_chain.content(record, hash_chain.commitments(record, salts))
+        return hash_chain.leaf(1, 1, record["id"], record["created_at"], said)
 
-    assume(NO_SALT not in digests.split(salts, 16))
+    assume(NO_SALT not in hash_chain.split(salts, 16))
     assert (leaf(one) == leaf(other)) == (one == other)
 
 
@@ -82,12 +82,12 @@ def test_two_records_have_one_leaf_only_where_they_say_the_same(
 def test_what_is_erased_is_held_by_its_commitment(
     record: dict[str, Any], salts: bytes, name: str
 ) -> None:
-    assume(NO_SALT not in digests.split(salts, 16))
+    assume(NO_SALT not in hash_chain.split(salts, 16))
     at = PERSONAL.index(name) * 16
-    kept = digests.commitments(record, salts)
+    kept = hash_chain.commitments(record, salts)
     without = salts[:at] + NO_SALT + salts[at + 16 :]
     erased = record | {name: None}
-    assert digests.commitments(erased, without, kept) == kept
+    assert hash_chain.commitments(erased, without, kept) == kept
 
 
 @given(RECORDS, RECORDS)
@@ -95,8 +95,8 @@ def test_equal_values_cannot_be_seen_to_be_equal(
     one: dict[str, Any], other: dict[str, Any]
 ) -> None:
     alike = other | {name: one[name] for name in PERSONAL}
-    [first], [second] = digests.leaves_of(1, [one]), digests.leaves_of(1, [alike])
-    mine, theirs = digests.split(first.commitments, 32), digests.split(second.commitments, 32)
+    [first], [second] = hash_chain.leaves_of(1, [one]), hash_chain.leaves_of(1, [alike])
+    mine, theirs = hash_chain.split(first.commitments, 32), hash_chain.split(second.commitments, 32)
     assert not set(mine) & set(theirs)
     assert len(set(mine)) == len(PERSONAL)
 
@@ -104,14 +104,14 @@ def test_equal_values_cannot_be_seen_to_be_equal(
 def test_a_value_is_not_found_by_trying_without_its_salt() -> None:
     record = dict.fromkeys((*OPEN, *PERSONAL), "x") | {"id": UUID(int=1)}
     record |= {"created_at": datetime(2026, 1, 1, tzinfo=UTC), "ip_address": "10.0.0.1"}
-    [leaf] = digests.leaves_of(1, [record])
+    [leaf] = hash_chain.leaves_of(1, [record])
     tried = {
-        digests.commitment(salt, "ip_address", f"10.0.{net}.{host}")
+        hash_chain.commitment(salt, "ip_address", f"10.0.{net}.{host}")
         for salt in (NO_SALT, b"", leaf.salts[:16])
         for net in range(4)
         for host in range(256)
     }
-    assert not tried & set(digests.split(leaf.commitments, 32))
+    assert not tried & set(hash_chain.split(leaf.commitments, 32))
 
 
 @given(st.sampled_from([field.name for field in fields(Seal)]))
@@ -140,8 +140,8 @@ def test_only_a_pseudonym_or_nothing_may_stand_where_a_salt_is_gone() -> None:
     gone = NO_SALT * len(PERSONAL)
     record: dict[str, Any] = dict.fromkeys(PERSONAL) | {"metadata": "{}"}
     record |= {"user_id": new_pseudonym(), "actor_id": new_pseudonym()}
-    assert digests.is_erased(record, gone) is True
-    assert digests.is_erased(record, b"s" * 96) is None
+    assert hash_chain.is_erased(record, gone) is True
+    assert hash_chain.is_erased(record, b"s" * 96) is None
     for name in PERSONAL:
         for value in (UUID(int=7), "text"):
-            assert digests.is_erased(record | {name: value}, gone) is False
+            assert hash_chain.is_erased(record | {name: value}, gone) is False

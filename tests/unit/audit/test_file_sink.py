@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from digitwin.audit.digests import Seal
-from digitwin.audit.sinks import FileSink
+from digitwin.audit.checkpoints import FileSink
+from digitwin.audit.hash_chain import Seal
 from digitwin.errors import ConfigurationError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

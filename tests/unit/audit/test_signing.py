@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from digitwin.audit.digests import Seal
+from digitwin.audit.hash_chain import Seal
 from digitwin.audit.signing import (
     AuditSigner,
     Ed25519Signer,

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from digitwin.cache.flights import Flights
+from digitwin.cache.single_flight import Flights
 from digitwin.errors import InvalidStateError
 
 

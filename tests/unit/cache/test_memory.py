@@ -10,10 +10,10 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from digitwin.cache import marks
+from digitwin.cache import invalidation
 from digitwin.cache.fields import Place
-from digitwin.cache.memory import OVERHEAD, Memory
-from digitwin.kernel.ids import NOBODY
+from digitwin.cache.local_cache import OVERHEAD, Memory
+from digitwin.kernel.primitives.ids import NOBODY
 
 ADA, BOB = UUID(int=0xADA), UUID(int=0xB0B)
 TINY = OVERHEAD + sys.getsizeof("x")
@@ -133,15 +133,15 @@ async def test_a_value_read_anew_takes_the_place_of_the_old_one(memory: Memory) 
 @pytest.mark.parametrize(
     ("target", "gone"),
     [
-        (marks.everything("responses"), "abc"),
-        (marks.person("responses", ADA), "a"),
-        (marks.tagged("responses", "news"), "bc"),
-        (marks.entry("responses", at("b")), "b"),
-        (marks.everything("searches"), ""),
+        (invalidation.everything("responses"), "abc"),
+        (invalidation.person("responses", ADA), "a"),
+        (invalidation.tagged("responses", "news"), "bc"),
+        (invalidation.entry("responses", at("b")), "b"),
+        (invalidation.everything("searches"), ""),
     ],
 )
 async def test_what_is_forgotten_is_gone_and_the_rest_stays(
-    memory: Memory, target: marks.Target, gone: str
+    memory: Memory, target: invalidation.Target, gone: str
 ) -> None:
     places = {"a": at("a", ADA), "b": at("b"), "c": at("c")}
     for key, place in places.items():
@@ -160,7 +160,7 @@ async def test_a_reading_that_began_before_is_not_remembered_after(
     if how == "entry":
         memory.forget_entry("responses", at("key"))
     elif how == "target":
-        memory.forget(marks.tagged("responses", "any"))
+        memory.forget(invalidation.tagged("responses", "any"))
     else:
         memory.clear()
     memory.keep(reading, at("key"), "old", [], 60)
@@ -199,7 +199,7 @@ async def test_handles_of_one_loop_forget_together(clock: Clock) -> None:
         read(memory, at("a"))
         read(memory, at("b"), tags=["news"])
     one.forget_entry("responses", at("a"))
-    one.forget(marks.tagged("responses", "news"))
+    one.forget(invalidation.tagged("responses", "news"))
     assert held(two, "a", "b") == []
 
 
@@ -250,13 +250,13 @@ async def test_in_any_history_it_holds_what_the_database_holds_or_nothing(
             memory.forget_entry("responses", place)
         elif kind == "tag":
             table = {at: row for at, row in table.items() if row[1] != tag}
-            memory.forget(marks.tagged("responses", tag))
+            memory.forget(invalidation.tagged("responses", tag))
         elif kind == "person":
             table = {at: row for at, row in table.items() if at.user_id != place.user_id}
-            memory.forget(marks.person("responses", place.user_id))
+            memory.forget(invalidation.person("responses", place.user_id))
         elif kind == "all":
             table.clear()
-            memory.forget(marks.everything("responses"))
+            memory.forget(invalidation.everything("responses"))
         elif kind == "clear":
             memory.clear()
         elif kind == "wait":

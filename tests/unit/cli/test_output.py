@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from digitwin.cli import app as cli, output
 from digitwin.cli.output import CommandError, Invocation, confirm_destructive, hoist
 from digitwin.errors import InvalidInputError
-from digitwin.kernel import dsn
+from digitwin.kernel.connection import dsn
 
 LOCAL = dsn.parse("postgres://u:secret@127.0.0.1/d")
 REMOTE = dsn.parse("postgres://u:secret@db.example/d")

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from digitwin.conversations import turns
 from digitwin.conversations.fields import STAGES, TOKENS, TURN, NewTurn
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.inputs import validate
+from digitwin.kernel.primitives.validation import validate
 
 COLUMNS = ("id", "user_text", "twin_text", "heard_text", "status", *STAGES, *TOKENS, "key")
 

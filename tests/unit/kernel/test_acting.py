@@ -10,36 +10,36 @@ from uuid import UUID
 import pytest
 
 from digitwin.errors import InvalidInputError
-from digitwin.kernel import acting
-from digitwin.kernel.acting import ActingAs, Actor
-from digitwin.kernel.ids import uuid7
+from digitwin.kernel.primitives.ids import uuid7
+from digitwin.kernel.sql import actor
+from digitwin.kernel.sql.actor import ActingAs, Actor
 
 
 def test_nobody_acts_until_somebody_says_so() -> None:
-    assert acting.current() == Actor()
+    assert actor.current() == Actor()
 
 
 def test_the_inner_one_overrides_only_what_it_says() -> None:
     ada = uuid7()
     with ActingAs(actor_id=str(ada), request_id="r1"):
         with ActingAs(ip_address="192.0.2.1", user_agent="curl/8"):
-            assert acting.current() == Actor(ada, "192.0.2.1", "curl/8", "r1")
-        with ActingAs(request_id="r2") as actor:
-            assert acting.current() is actor
-            assert actor == Actor(ada, request_id="r2")
-        assert acting.current() == Actor(ada, request_id="r1")
-    assert acting.current() == Actor()
+            assert actor.current() == Actor(ada, "192.0.2.1", "curl/8", "r1")
+        with ActingAs(request_id="r2") as inner:
+            assert actor.current() is inner
+            assert inner == Actor(ada, request_id="r2")
+        assert actor.current() == Actor(ada, request_id="r1")
+    assert actor.current() == Actor()
 
 
 def test_none_takes_it_back() -> None:
     with ActingAs(actor_id=uuid7(), request_id="r"), ActingAs(actor_id=None):
-        assert acting.current() == Actor(request_id="r")
+        assert actor.current() == Actor(request_id="r")
 
 
 def test_it_ends_with_the_error_that_leaves_it() -> None:
     with pytest.raises(KeyError), ActingAs(request_id="r"):
         raise KeyError
-    assert acting.current() == Actor()
+    assert actor.current() == Actor()
 
 
 @pytest.mark.parametrize(
@@ -64,25 +64,25 @@ def test_what_does_not_fit_is_refused_by_its_name(given: dict[str, Any], field: 
 
 
 def test_an_address_has_one_spelling() -> None:
-    with ActingAs(ip_address="2001:0DB8:0000::1") as actor:
-        assert actor.ip_address == "2001:db8::1"
+    with ActingAs(ip_address="2001:0DB8:0000::1") as inner:
+        assert inner.ip_address == "2001:db8::1"
 
 
 async def test_a_task_takes_it_along_and_gives_nothing_back() -> None:
     started, may_end = asyncio.Event(), asyncio.Event()
 
     async def child() -> tuple[str | None, str | None]:
-        before = acting.current().request_id
+        before = actor.current().request_id
         with ActingAs(request_id="child"):
             started.set()
             await may_end.wait()
-            return before, acting.current().request_id
+            return before, actor.current().request_id
 
     with ActingAs(request_id="parent"):
         task = asyncio.create_task(child())
         await started.wait()
-        assert acting.current().request_id == "parent"
-    assert acting.current() == Actor()
+        assert actor.current().request_id == "parent"
+    assert actor.current() == Actor()
     may_end.set()
     assert await task == ("parent", "child")
 
@@ -94,9 +94,9 @@ async def test_two_tasks_may_enter_the_same_one_at_once() -> None:
         with ActingAs(request_id=request):
             async with shared:
                 await meet.wait()
-                found = acting.current()
+                found = actor.current()
                 await meet.wait()
-        assert acting.current() == Actor()
+        assert actor.current() == Actor()
         return found
 
     assert list(await asyncio.gather(enter("a"), enter("b"))) == [
@@ -109,4 +109,4 @@ def test_leaving_it_in_another_context_does_no_harm() -> None:
     opened = ActingAs(request_id="r")
     contextvars.copy_context().run(opened.__enter__)
     opened.__exit__(None, None, None)
-    assert acting.current() == Actor()
+    assert actor.current() == Actor()

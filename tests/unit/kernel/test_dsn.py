@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from digitwin.errors import ConfigurationError
-from digitwin.kernel import dsn
+from digitwin.kernel.connection import dsn
 from digitwin.settings import Settings
 
 SECRET = "hunter2"

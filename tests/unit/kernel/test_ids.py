@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from digitwin.errors import InvalidInputError
-from digitwin.kernel import ids
-from digitwin.kernel.ids import NOBODY, floor_id, parse_id, uuid7
+from digitwin.kernel.primitives import ids
+from digitwin.kernel.primitives.ids import NOBODY, floor_id, parse_id, uuid7
 
 ID = "0190a5b2-7c3e-7000-8000-0123456789ab"
 

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.inputs import (
+from digitwin.kernel.primitives.validation import (
     STRICT,
     AwareDatetime,
     Count,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from digitwin.kernel.jsonb import MAX_BYTES, MAX_DEPTH, complaint, dumps
+from digitwin.kernel.primitives.jsonb import MAX_BYTES, MAX_DEPTH, complaint, dumps
 
 STORABLE_TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 JSON = st.recursive(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.paging import decode_cursor, encode_cursor
+from digitwin.kernel.repository.paging import decode_cursor, encode_cursor
 
 GOOD = encode_cursor(UUID(int=1))
 

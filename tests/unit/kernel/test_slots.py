@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from digitwin.kernel.slots import Slots
+from digitwin.kernel.connection.semaphore import Slots
 
 
 async def until(condition: Callable[[], bool]) -> None:

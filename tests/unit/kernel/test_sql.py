@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from digitwin.kernel.sql import load, parse
+from digitwin.kernel.sql.queries import load, parse
 
 TWO = """\
 -- What every statement here has in common.

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from digitwin.kernel.usage import Batch, Buffer
+from digitwin.kernel.execution.counter_buffer import Batch, Buffer
 
 HOUR = ("embeddings", 1)
 inside: ContextVar[str] = ContextVar("inside", default="nothing")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from digitwin.errors import ConfigurationError, KeyUnavailableError
-from digitwin.keys import master
+from digitwin.keys import master_keys
 from digitwin.settings import Settings
 
 CONTEXT = {"user_id": "1"}
@@ -22,21 +22,23 @@ def made(**settings: object) -> Settings:
 
 
 async def test_retired_keys_open_and_the_present_one_wraps() -> None:
-    old, new = master.generate(), master.generate()
-    before = master.service_of(made(master_key=old), None)
+    old, new = master_keys.generate(), master_keys.generate()
+    before = master_keys.service_of(made(master_key=old), None)
     wrapped = await before.wrap(b"k" * 32, CONTEXT)
-    between = master.service_of(made(master_key=new, master_keys_retired=f"{old}"), None)
+    between = master_keys.service_of(made(master_key=new, master_keys_retired=f"{old}"), None)
     assert await between.unwrap(wrapped, CONTEXT) == b"k" * 32
     assert between.key_id != before.key_id
     again = await between.wrap(b"k" * 32, CONTEXT)
-    assert await master.service_of(made(master_key=new), None).unwrap(again, CONTEXT) == b"k" * 32
+    assert (
+        await master_keys.service_of(made(master_key=new), None).unwrap(again, CONTEXT) == b"k" * 32
+    )
     with pytest.raises(KeyUnavailableError) as error:
         await before.unwrap(again, CONTEXT)
     assert error.value.details["key_id"] == between.key_id
 
 
 async def test_a_wrapped_key_is_bound_to_its_context() -> None:
-    service = master.service_of(made(master_key=master.generate()), None)
+    service = master_keys.service_of(made(master_key=master_keys.generate()), None)
     wrapped = await service.wrap(b"k" * 32, CONTEXT)
     with pytest.raises(KeyUnavailableError):
         await service.unwrap(wrapped, {"user_id": "2"})
@@ -52,36 +54,36 @@ def test_a_key_of_another_form_is_refused_and_not_repeated(name: str, value: str
 
 
 def test_a_key_is_shown_by_no_settings() -> None:
-    key = master.generate()
+    key = master_keys.generate()
     assert key not in repr(made(master_key=key, master_keys_retired=key))
 
 
 async def test_whoever_needs_a_key_and_has_none_is_told_how_to_make_it() -> None:
-    nobody = master.service_of(made(), None)
+    nobody = master_keys.service_of(made(), None)
     with pytest.raises(ConfigurationError, match="digitwin keys generate") as error:
         await nobody.wrap(b"", CONTEXT)
     assert error.value.details["field"] == "master_key"
 
 
 def test_two_sources_are_refused(tmp_path: Path) -> None:
-    settings = made(master_key=master.generate(), master_key_file=tmp_path / "key")
+    settings = made(master_key=master_keys.generate(), master_key_file=tmp_path / "key")
     with pytest.raises(ConfigurationError, match="master_key_file"):
-        master.service_of(settings, None)
+        master_keys.service_of(settings, None)
 
 
 async def test_the_embedded_servers_key_is_made_when_it_is_needed(tmp_path: Path) -> None:
-    service = master.service_of(made(), tmp_path)
+    service = master_keys.service_of(made(), tmp_path)
     path = tmp_path / "master.key"
     assert not path.exists()
     wrapped = await service.wrap(b"k" * 32, CONTEXT)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert await master.service_of(made(), tmp_path).unwrap(wrapped, CONTEXT) == b"k" * 32
+    assert await master_keys.service_of(made(), tmp_path).unwrap(wrapped, CONTEXT) == b"k" * 32
 
 
 def test_of_many_who_make_the_file_one_does(tmp_path: Path) -> None:
     made_it: list[bool] = []
     threads = [
-        threading.Thread(target=lambda: made_it.append(master.write_new(tmp_path / "key")))
+        threading.Thread(target=lambda: made_it.append(master_keys.write_new(tmp_path / "key")))
         for _ in range(8)
     ]
     for thread in threads:
@@ -90,15 +92,15 @@ def test_of_many_who_make_the_file_one_does(tmp_path: Path) -> None:
         thread.join()
     assert sorted(made_it) == [False] * 7 + [True]
     assert os.listdir(tmp_path) == ["key"]
-    assert len(master.read(tmp_path / "key")) == 1
+    assert len(master_keys.read(tmp_path / "key")) == 1
 
 
 def test_a_key_file_may_hold_retired_keys_below(tmp_path: Path) -> None:
-    path, new, old = tmp_path / "key", master.generate(), master.generate()
+    path, new, old = tmp_path / "key", master_keys.generate(), master_keys.generate()
     path.touch(0o600)
     path.write_text(f"{new}\n{old}\n")
-    service = master.service_of(made(master_key_file=path), None)
-    assert service.key_id == master.service_of(made(master_key=new), None).key_id
+    service = master_keys.service_of(made(master_key_file=path), None)
+    assert service.key_id == master_keys.service_of(made(master_key=new), None).key_id
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,6 @@ def test_a_key_file_that_does_not_serve_is_named(
         path.write_text(text)
         path.chmod(mode)
     with pytest.raises(ConfigurationError, match=said) as error:
-        master.service_of(made(master_key_file=path), None)
+        master_keys.service_of(made(master_key_file=path), None)
     assert error.value.details["field"] == "master_key_file"
     assert str(path) in error.value.message

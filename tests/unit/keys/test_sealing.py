@@ -6,8 +6,8 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, strategies as st
 
-from digitwin.kernel.ids import uuid7
-from digitwin.keys import sealing
+from digitwin.kernel.primitives.ids import uuid7
+from digitwin.keys import encryption
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 keys = st.binary(min_size=32, max_size=32).map(AESGCM)
@@ -15,44 +15,44 @@ keys = st.binary(min_size=32, max_size=32).map(AESGCM)
 
 @given(key=keys, text=texts, place=st.binary(max_size=60))
 def test_a_sealed_text_opens_again(key: AESGCM, text: str, place: bytes) -> None:
-    sealed = sealing.seal(key, text, place)
-    assert sealing.is_sealed(sealed)
+    sealed = encryption.seal(key, text, place)
+    assert encryption.is_sealed(sealed)
     assert sealed.isascii()
-    assert sealing.unseal(key, sealed, place) == text
+    assert encryption.unseal(key, sealed, place) == text
 
 
 @given(data=st.data(), key=keys, plain=st.binary(max_size=100))
 def test_one_changed_bit_breaks_the_seal(data: st.DataObject, key: AESGCM, plain: bytes) -> None:
-    sealed = bytearray(sealing.encrypt(key, plain, b"here"))
+    sealed = bytearray(encryption.encrypt(key, plain, b"here"))
     bit = data.draw(st.integers(0, len(sealed) * 8 - 1))
     sealed[bit // 8] ^= 1 << bit % 8
-    with pytest.raises(sealing.BrokenSeal):
-        sealing.decrypt(key, bytes(sealed), b"here")
+    with pytest.raises(encryption.BrokenSeal):
+        encryption.decrypt(key, bytes(sealed), b"here")
 
 
 @given(pair=st.lists(st.binary(min_size=32, max_size=32), min_size=2, max_size=2, unique=True))
 def test_another_key_breaks_the_seal(pair: list[bytes]) -> None:
     key, other = map(AESGCM, pair)
-    with pytest.raises(sealing.BrokenSeal):
-        sealing.unseal(other, sealing.seal(key, "text", b"here"), b"here")
+    with pytest.raises(encryption.BrokenSeal):
+        encryption.unseal(other, encryption.seal(key, "text", b"here"), b"here")
 
 
 @given(key=keys, text=texts)
 def test_another_place_breaks_the_seal(key: AESGCM, text: str) -> None:
-    with pytest.raises(sealing.BrokenSeal):
-        sealing.unseal(key, sealing.seal(key, text, b"here"), b"there")
+    with pytest.raises(encryption.BrokenSeal):
+        encryption.unseal(key, encryption.seal(key, text, b"here"), b"there")
 
 
 @pytest.mark.parametrize("said", ["", "!", "AAAA", "ä", "A" * 37])
 def test_what_is_no_seal_is_broken(said: str) -> None:
-    with pytest.raises(sealing.BrokenSeal):
-        sealing.unseal(AESGCM(bytes(32)), sealing.PREFIX + said, b"")
+    with pytest.raises(encryption.BrokenSeal):
+        encryption.unseal(AESGCM(bytes(32)), encryption.PREFIX + said, b"")
 
 
 def test_places_differ_in_each_part() -> None:
     user, row = uuid7(), uuid7()
     places = {
-        sealing.column_place(*column) + sealing.row_place(*ids)
+        encryption.column_place(*column) + encryption.row_place(*ids)
         for column in (("voice_models", "checksum"), ("face_models", "checksum"), ("a", "b\0c"))
         for ids in ((user, row), (row, user), (user, user))
     }

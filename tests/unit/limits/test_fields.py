@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.inputs import validate
+from digitwin.kernel.primitives.validation import validate
 from digitwin.limits import fields
 from digitwin.limits.decision import Ask
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from digitwin.errors import ConfigurationError, InvalidInputError
-from digitwin.limits.rules import Rules
+from digitwin.limits.policy_index import Rules
 from digitwin.policies import Policy
 from digitwin.settings import Settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from digitwin.privacy.catalogue import AS_PARTICIPANT, CATALOGUE
+from digitwin.privacy.data_map import AS_PARTICIPANT, CATALOGUE
 from digitwin.privacy.export import FORMAT, VERSION
 
 TEXT = (Path(__file__).parents[3] / "docs/export.md").read_text("utf-8")

@@ -9,7 +9,7 @@ from hypothesis import example, given, strategies as st
 from pydantic import TypeAdapter
 
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.inputs import validate
+from digitwin.kernel.primitives.validation import validate
 from digitwin.users.emails import Email, normalised, unique_form
 
 EMAIL = TypeAdapter(Email)

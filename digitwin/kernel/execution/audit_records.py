@@ -1,0 +1,95 @@
+"""Records of the audit trail that no changing statement can carry: of refusals, and of changes
+that take several statements."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from digitwin.errors import DigiTwinError, NotFoundError, ScopeRequiredError
+from digitwin.kernel.execution.executor import Executor
+from digitwin.kernel.primitives.ids import NOBODY
+from digitwin.kernel.sql.audit_step import COLUMNS, parameters
+
+log = logging.getLogger("digitwin.audit")
+
+PATIENCE: Final = 2.0
+"""Seconds that a caller who was refused waits for the record of it, at the longest."""
+
+_RECORD = (
+    f"INSERT INTO audit_logs ({COLUMNS}) VALUES ($6, $1, $7, $8, $9, $2, $10, $3, $4, $5::jsonb)"
+)
+
+
+async def record(
+    db: Executor, action: str, resource: str, resource_id: str, user_id: UUID, **metadata: Any
+) -> None:
+    """Record a change whose statements cannot carry it, in their transaction."""
+    given = parameters(**metadata)
+    await db.execute(_RECORD, *given, user_id, action, resource, resource_id, "success")
+
+
+class HasAside(Protocol):
+    @property
+    def aside(self) -> Executor: ...
+
+
+async def denied(
+    core: HasAside,
+    action: str,
+    resource: str,
+    *,
+    resource_id: str | None = None,
+    user_id: UUID | None = None,
+    **metadata: Any,
+) -> None:
+    """Record a refusal on a connection of its own, which outlives the refused transaction.
+
+    It takes :data:`PATIENCE` at the longest, and never stands in the way of the refusal: what
+    cannot be recorded is logged.
+    """
+    given = parameters(**metadata)
+    about = None if resource_id is None else resource_id[:200]
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await core.aside.execute(
+                _RECORD, *given, user_id or NOBODY, action[:100], resource[:100], about, "denied"
+            )
+    except (DigiTwinError, TimeoutError):
+        log.exception("A refused %s could not be recorded", action)
+
+
+async def refused(core: HasAside, part: Any, method: str, error: DigiTwinError) -> None:
+    """Record an error that leaves a public method, once, if it is a refusal.
+
+    That is a scope that is missing, a privilege that the database refuses, and under a
+    person's scope whatever is not found and not the person: whether it is another's or
+    nobody's is not asked, so that neither the answer nor its time can tell.
+    """
+    person: UUID | None = getattr(part, "_scope", None)
+    if "_recorded" in error.__dict__ or not _is_refusal(error, person):
+        return
+    error.__dict__["_recorded"] = True
+    resource = getattr(getattr(part, "model", None), "resource", None) or type(part).__name__
+    await denied(
+        core,
+        f"{resource}.{method}",
+        resource,
+        resource_id=_named(error),
+        user_id=person,
+        code=error.code,
+        **({"field": error.details["field"]} if "field" in error.details else {}),
+    )
+
+
+def _is_refusal(error: DigiTwinError, person: UUID | None) -> bool:
+    if isinstance(error, ScopeRequiredError) or error.details.get("sqlstate") == "42501":
+        return True
+    return person is not None and isinstance(error, NotFoundError) and _named(error) != str(person)
+
+
+def _named(error: DigiTwinError) -> str | None:
+    found = error.details.get("id") or error.details.get("user_id")
+    return None if found is None else str(found)

@@ -1,0 +1,166 @@
+"""From an address to a working core: connect for real, check, then fill the pool."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Any
+
+import asyncpg
+
+from digitwin.errors import ConnectionFailedError, UnsupportedServerError
+from digitwin.kernel.connection import driver_errors
+from digitwin.kernel.connection.dsn import Target
+from digitwin.kernel.connection.pool import Connection, Pool
+from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.migrations import upgrade
+from digitwin.kernel.orm import client
+from digitwin.settings import Settings
+
+OLDEST_SERVER = 150_000
+"""PostgreSQL 15: the first with ``ON DELETE SET NULL (column)``, which composite keys need."""
+
+ANSWER_MARGIN = 1.0
+"""Seconds the client waits beyond ``statement_timeout`` before it calls the network frozen."""
+
+
+Prepare = Callable[[asyncpg.Connection, str], Awaitable[object]]
+
+
+async def open_core(settings: Settings, target: Target, *, prepare: Prepare | None = None) -> Core:
+    """A core with a pool behind it, on a server and a schema that fit.
+
+    Args:
+        prepare: called with a connection and the schema's name once the schema fits, where
+            this handle looks after it (``migrate="auto"``).
+
+    Raises:
+        ConnectionFailedError: no connection within ``connect_timeout``.
+        UnsupportedServerError: the server is older than PostgreSQL 15.
+        MigrationRequiredError: the schema does not fit, and ``migrate`` does not allow to mend it.
+    """
+    wire_models()
+    try:
+        async with asyncio.timeout(settings.connect_timeout) as bound:
+            await _check_server(settings, target)
+            await upgrade.ensure(target, settings, upgrading=lambda: bound.reschedule(None))
+            if prepare is not None and upgrade.looks_after(target, settings):
+                await _prepare(settings, target, prepare)
+            pool = await _open_pool(settings, target)
+    except TimeoutError as fault:
+        raise driver_errors.of_connecting(fault, target.display) or fault from fault
+    lent = Pool(
+        pool,
+        settings.pool_max,
+        settings.acquire_timeout,
+        target.display,
+        answer_timeout=settings.statement_timeout + ANSWER_MARGIN,
+        idle_timeout=settings.idle_timeout,
+        max_lifetime=settings.max_lifetime,
+    )
+    return Core(settings, lent)
+
+
+async def _prepare(settings: Settings, target: Target, prepare: Prepare) -> None:
+    connection = await connect_once(settings, target)
+    try:
+        await prepare(connection, settings.schema_name)
+    finally:
+        await close_once(connection)
+
+
+@cache
+def wire_models() -> None:
+    """Make the models usable, once a process."""
+    client.initialise("digitwin.models")
+
+
+async def connect_once(settings: Settings, target: Target) -> asyncpg.Connection:
+    """One connection beside the pool, made within ``connect_timeout``.
+
+    Raises:
+        ConnectionFailedError: it could not be made.
+    """
+    try:
+        async with asyncio.timeout(settings.connect_timeout):
+            return await asyncpg.connect(
+                **connect_arguments(settings, target),
+                command_timeout=settings.statement_timeout + ANSWER_MARGIN,
+            )
+    except driver_errors.DRIVER as fault:
+        raise driver_errors.of_connecting(fault, target.display) or fault from fault
+
+
+def connect_arguments(settings: Settings, target: Target) -> dict[str, Any]:
+    """What asyncpg needs; the bound for statements comes on top."""
+    given = target.connect_args()
+    return {
+        **given,
+        "timeout": settings.connect_timeout,
+        "server_settings": {**given.get("server_settings", {}), **session_settings(settings)},
+    }
+
+
+def session_settings(settings: Settings) -> dict[str, str]:
+    """Set at connection start and never after: a pooled connection carries nothing along."""
+    return {
+        "search_path": f'"{settings.schema_name}"',
+        "application_name": settings.application_name,
+        "timezone": "UTC",
+        "statement_timeout": _milliseconds(settings.statement_timeout),
+        "lock_timeout": _milliseconds(settings.lock_timeout),
+        "idle_in_transaction_session_timeout": _milliseconds(settings.idle_in_transaction_timeout),
+    }
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1000)))
+
+
+async def _check_server(settings: Settings, target: Target) -> None:
+    connection = await connect_once(settings, target)
+    try:
+        if connection.get_server_version().major * 10_000 < OLDEST_SERVER:
+            version = server_version(connection)
+            raise UnsupportedServerError(
+                f"{target.display} runs PostgreSQL {version}: digitwin needs 15 or newer",
+                server_version=version,
+            )
+    finally:
+        await close_once(connection)
+
+
+def server_version(connection: asyncpg.Connection) -> str:
+    """As the server says it, without what its packager adds."""
+    said: str = connection.get_settings().server_version
+    return said.split(" ")[0]
+
+
+async def close_once(connection: asyncpg.Connection) -> None:
+    """Close what :func:`connect_once` made, without waiting for a frozen network."""
+    try:
+        await connection.close(timeout=1)
+    except driver_errors.DRIVER:
+        connection.terminate()
+
+
+async def _open_pool(settings: Settings, target: Target) -> asyncpg.Pool:
+    pool = asyncpg.create_pool(
+        **connect_arguments(settings, target),
+        min_size=settings.pool_min,
+        max_size=settings.pool_max,
+        max_inactive_connection_lifetime=settings.idle_timeout,
+        connection_class=Connection,
+    )
+    try:
+        async with asyncio.timeout(settings.connect_timeout):
+            await pool
+    except driver_errors.DRIVER as fault:
+        pool.terminate()
+        error = driver_errors.of_connecting(fault, target.display)
+        raise error or ConnectionFailedError() from fault
+    except BaseException:
+        pool.terminate()
+        raise
+    return pool

@@ -1,0 +1,123 @@
+"""The next migration, drafted by Aerich from changed models, for a person to finish.
+
+The one place that runs Aerich itself. It wires up the models in Aerich's way, so it is for
+processes that do nothing else: the command line, and ``aerich``, which finds its
+configuration here as ``TORTOISE_ORM``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from digitwin.errors import ConfigurationError
+from digitwin.kernel.connection import dsn
+from digitwin.kernel.migrations import files
+from digitwin.kernel.migrations.schema_state import APP
+from digitwin.settings import Settings
+
+_NOWHERE: dict[str, Any] = {"host": "offline", "user": "offline", "database": "offline"}
+
+
+def __getattr__(name: str) -> Any:
+    """Plain Aerich's configuration, made when it asks: the URL is in its environment."""
+    if name != "TORTOISE_ORM":
+        raise AttributeError(name)
+    settings = Settings()
+    target = dsn.resolve(settings)
+    if target is None:
+        raise ConfigurationError(
+            "Set DIGITWIN_DATABASE_URL for aerich; `digitwin db url` prints the embedded one's",
+            field="url",
+        )
+    return _config(_credentials(target, settings))
+
+
+def _credentials(target: dsn.Target, settings: Settings) -> dict[str, Any]:
+    arguments = target.connect_args()
+    arguments["server_settings"] |= {"search_path": f'"{settings.schema_name}"', "timezone": "UTC"}
+    return arguments | {"timeout": settings.connect_timeout}
+
+
+def _config(credentials: dict[str, Any]) -> dict[str, Any]:
+    engine = "tortoise.backends.asyncpg"
+    return {
+        "connections": {"default": {"engine": engine, "credentials": credentials}},
+        "apps": {
+            APP: {
+                "models": ["digitwin.models", "aerich.models"],
+                "default_connection": "default",
+            }
+        },
+        "use_tz": True,
+        "timezone": "UTC",
+    }
+
+
+async def make(name: str, *, empty: bool = False) -> Path | None:
+    """Write the next migration into the checkout; None when no model has changed.
+
+    Args:
+        name: a few words, as in ``add_language``.
+        empty: write one without changes of models, for SQL by hand.
+
+    Raises:
+        ConfigurationError: the package is an installed one; migrations are made in a checkout.
+    """
+    folder = files.location()
+    if folder.name == "_migrations":
+        raise ConfigurationError("Migrations are made in a checkout of digitwin", field="name")
+    version = len(files.all_migrations()) + 1
+    path = await _draft(folder, name, empty=empty)
+    if path is not None:
+        path.write_text(_with_our_lines(path.read_text(), version))
+    return path
+
+
+async def drift() -> str | None:
+    """What Aerich would migrate now: None while models and migrations agree."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "migrations")
+        shutil.copytree(files.location(), copy)
+        path = await _draft(copy, "drift")
+        return path.read_text() if path else None
+
+
+async def _draft(folder: Path, name: str, *, empty: bool = False) -> Path | None:
+    """In a process of its own: Aerich initialises the models anew, which undoes our wiring."""
+    loop = asyncio.get_running_loop()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return await loop.run_in_executor(process, _draft_alone, folder, name, empty)
+
+
+def _draft_alone(folder: Path, name: str, empty: bool) -> Path | None:
+    return asyncio.run(_drafted(folder, name, empty))
+
+
+async def _drafted(folder: Path, name: str, empty: bool) -> Path | None:
+    from aerich import Command
+    from tortoise.context import TortoiseContext
+
+    config = _config(_NOWHERE)
+    async with TortoiseContext() as context:
+        await context.init(config=config)
+        command = Command(config, app=APP, location=str(folder))
+        await command.init(offline=True)
+        file = await command.migrate(name, empty=empty, no_input=True, offline=True)
+    return folder / APP / file if file else None
+
+
+def _with_our_lines(draft: str, version: int) -> str:
+    """What every migration of ours does besides: wait for no lock for long, count itself."""
+    head, up, between, down, tail = draft.split('"""')
+    wait = "\n        SET LOCAL lock_timeout = '5s';"
+    oldest = f"-- and oldest_reader = {version}, if the release before cannot work with this"
+    count = "\n        UPDATE digitwin_schema SET version = {};"
+    up = f"{wait}{up.rstrip()}{count.format(version)}  {oldest}\n"
+    down = f"{wait}{down.rstrip()}{count.format(version - 1)}\n"
+    return '"""'.join((head, up, between, down, tail))

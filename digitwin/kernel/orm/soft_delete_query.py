@@ -1,0 +1,61 @@
+"""A queryset's ``delete()`` of rows that a deletion hides: an event for each, all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import cache
+from typing import Any
+
+from tortoise.models import Model
+from tortoise.queryset import QuerySet
+
+from digitwin.kernel.orm import active_handle
+from digitwin.kernel.orm.orm_errors import our_words
+from digitwin.kernel.primitives.ids import uuid7
+from digitwin.kernel.sql import actor, audit_step
+
+
+class HidingQuery:
+    """Await it for how many rows were hidden: each as its repository would, by itself."""
+
+    def __init__(self, rows: QuerySet[Any], resource: str) -> None:
+        self._rows = rows
+        self._resource = resource
+
+    def __await__(self) -> Generator[Any, None, int]:
+        with our_words():
+            return (yield from self._hide().__await__())
+
+    async def _hide(self) -> int:
+        client: Any = self._rows._db or active_handle.client()
+        model: Any = self._rows.model
+        async with client._in_transaction():
+            rows = self._rows.using_db(client).filter(deleted_at__isnull=True)
+            found = sorted(set(await rows.values_list("user_id", "id")))
+            if not found:
+                return 0
+            owners, ids = zip(*found, strict=True)
+            events = [uuid7() for _ in found]
+            sql = _hide_many(model, self._resource)
+            values = [list(owners), list(ids), events, actor.current().actor_id]
+            values += audit_step.parameters(rows=len(found))
+            (answer,) = await client.execute_query_dict(sql, values)
+            return int(answer["hidden"])
+
+
+@cache
+def _hide_many(model: type[Model], resource: str) -> str:
+    table = model._meta.db_table
+    return (
+        "WITH given AS (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])"
+        " AS one (user_id, id, deletion)), owner AS (SELECT id FROM users WHERE id = ANY($1)"
+        f' ORDER BY id FOR KEY SHARE), done AS (UPDATE "{table}" AS t SET deleted_at = now(),'
+        " deletion_id = given.deletion, version = t.version + 1, updated_at = now()"
+        " FROM given JOIN owner ON owner.id = given.user_id"
+        " WHERE t.user_id = given.user_id AND t.id = given.id AND t.deleted_at IS NULL"
+        " RETURNING t.user_id, t.id, t.deletion_id), noted AS ("
+        "INSERT INTO deletions (user_id, id, resource, resource_id, actor_id)"
+        f" SELECT user_id, deletion_id, '{resource}', id, $4::uuid FROM done),"
+        f" recorded AS ({audit_step.insert(model, 'delete', 5, many=True)})"
+        " SELECT count(*) AS hidden FROM done"
+    )

@@ -1,0 +1,186 @@
+"""Fields that stand in the database sealed: repositories show them, models alone do not.
+
+A model names them in ``sensitive``. What a repository opened is remembered, so that a ``save()``
+of the instance leaves it as it stands in the database, and refuses what was changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
+from functools import cache
+from typing import Any, ClassVar, Protocol, cast
+from uuid import UUID
+
+from digitwin.kernel.execution.handle import Core, operation
+from digitwin.kernel.primitives.ids import NOBODY
+from digitwin.kernel.repository.entities import M, SoftDeleteRepository, no_owner
+from digitwin.kernel.repository.paging import Page
+from digitwin.kernel.repository.ports import SEALED, Sealer, Sensitive
+from digitwin.kernel.sql import crud
+
+OPENED = "_opened"
+"""In an instance's ``__dict__``: its sensitive fields as a repository showed them."""
+
+BATCH = 500
+"""Rows of a stream that are opened together: as many as its cursor fetches."""
+
+
+@cache
+def unsealed(model: type[Any], of_one: bool) -> str:
+    """A page of rows with a value from before, in the order of their ids; of $3 alone, or all."""
+    mine = " AND user_id = $3" if of_one else ""
+    names = ", ".join(f'"{name}"' for name in model.sensitive)
+    plain = " OR ".join(f"NOT starts_with(\"{name}\", '{SEALED}')" for name in model.sensitive)
+    return (
+        f'SELECT user_id, id, {names} FROM "{model._meta.db_table}"'
+        f" WHERE id > $1 AND ({plain}){mine} ORDER BY id LIMIT $2"
+    )
+
+
+@cache
+def reseal(model: type[Any]) -> str:
+    """The sealed values in place of the plain ones, where those still stand."""
+    names, many = model.sensitive, len(model.sensitive)
+    sets = ", ".join(f'"{name}" = ${3 + many + n}' for n, name in enumerate(names))
+    same = " AND ".join(f'"{name}" IS NOT DISTINCT FROM ${3 + n}' for n, name in enumerate(names))
+    return f'UPDATE "{model._meta.db_table}" SET {sets} WHERE user_id = $1 AND id = $2 AND {same}'
+
+
+class SensitiveModel(Protocol):
+    """A model some of whose text fields are sealed."""
+
+    sensitive: ClassVar[tuple[str, ...]]
+
+
+class SensitiveRepository(SoftDeleteRepository[M]):
+    """Seals what it writes and opens what it reads.
+
+    Raises, where a row holds sealed values (all methods that give models back):
+        KeyUnavailableError: the person's key was destroyed, or cannot be had.
+        InvalidStateError: a value was changed in the database, or moved there.
+    """
+
+    def __init__(self, core: Core, sealer: Sealer, *, scope: UUID | None = None) -> None:
+        super().__init__(core, scope=scope)
+        self._sealer = sealer
+
+    @operation
+    async def encrypt_existing(self, *, batch: int = BATCH) -> int:
+        """Seal what was written before this table's fields were; how many rows it was.
+
+        Deleted rows too, in small steps beside the traffic; it may be broken off and begun
+        again. A row keeps its version: nothing about it has changed.
+        """
+        done, after = 0, NOBODY
+        mine = [] if self._scope is None else [self._scope]
+        sql = unsealed(self.model, bool(mine))
+        while rows := await self._core.db.fetch(sql, after, batch, *mine):
+            for row in rows:
+                done += await self._encrypt(row)
+            after = rows[-1]["id"]
+        return done
+
+    async def _encrypt(self, row: Any) -> bool:
+        given = {
+            name: row[name]
+            for name in self._sensitive()
+            if row[name] is not None and not self._sealer.is_sealed(row[name])
+        }
+        sealed = await self._sealer.seal(self._place(row["user_id"], row["id"]), given)
+        values = [row[name] for name in self._sensitive()]
+        stored = [sealed.get(name, row[name]) for name in self._sensitive()]
+        tag = await self._core.db.execute(
+            reseal(self.model), row["user_id"], row["id"], *values, *stored
+        )
+        return tag == "UPDATE 1"
+
+    async def _find(
+        self, id: object, user_id: object, *, include_deleted: bool = False
+    ) -> M | None:
+        row = await super()._find(id, user_id, include_deleted=include_deleted)
+        return None if row is None else await self._open(row)
+
+    async def _create(self, id: object, fields: Mapping[str, Any]) -> M:
+        return await self._open(await super()._create(id, fields))
+
+    async def _create_many(self, rows: Iterable[Mapping[str, Any]]) -> list[M]:
+        return await self._open_all(await super()._create_many(rows))
+
+    async def _list(self, *args: Any, **kwargs: Any) -> Page[M]:
+        page = await super()._list(*args, **kwargs)
+        await self._open_all(page.items)
+        return page
+
+    async def _stream(
+        self, filters: Mapping[str, Any], *, include_deleted: bool = False
+    ) -> AsyncGenerator[M, None]:
+        batch: list[M] = []
+        async with aclosing(super()._stream(filters, include_deleted=include_deleted)) as rows:
+            async for row in rows:
+                batch.append(row)
+                if len(batch) == BATCH:
+                    for opened in await self._open_all(batch):
+                        yield opened
+                    batch = []
+        for opened in await self._open_all(batch):
+            yield opened
+
+    async def _update(self, id: object, changes: Mapping[str, Any], expected_version: object) -> M:
+        # in a transaction, so that nothing is changed where the answer cannot be opened
+        async with self._core.transaction():
+            return await self._open(await super()._update(id, changes, expected_version))
+
+    async def _show(self, id: object) -> M:
+        async with self._core.transaction():
+            return await self._open(await super()._show(id))
+
+    async def _to_store(self, key: Mapping[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+        given = {name: values[name] for name in self._sensitive() if values.get(name) is not None}
+        if not given:
+            return values
+        owner = key.get("user_id") or await self._owner_of(key["id"])
+        if not await self._sealer.has_key(owner):
+            await self._require_living(owner)
+        return values | await self._sealer.seal(self._place(owner, key["id"]), given)
+
+    async def _open(self, row: M) -> M:
+        values = row.__dict__
+        stored = {name: values[name] for name in self._sensitive() if values[name] is not None}
+        if stored:
+            place = self._place(values["user_id"], values["id"])
+            plain = await self._sealer.open(place, stored)
+            values.update(plain)
+            values[OPENED] = stored | plain
+        return row
+
+    async def _open_all(self, rows: list[M]) -> list[M]:
+        names = self._sensitive()
+        await self._sealer.foresee(
+            row.__dict__["user_id"]
+            for row in rows
+            if any(row.__dict__[name] is not None for name in names)
+        )
+        for row in rows:
+            await self._open(row)
+        return rows
+
+    async def _require_living(self, owner: UUID) -> None:
+        """No key for who is not there: one made after an erasure would stay behind."""
+        sql = "SELECT id FROM users WHERE id = $1 AND deleted_at IS NULL"
+        if await self._core.db.fetchval(sql, owner) is None:
+            raise no_owner(owner)
+
+    async def _owner_of(self, id: UUID) -> UUID:
+        """Whose row it is, where the caller did not say; that never changes."""
+        sql = crud.select(self.model, ("id",), (), hidden=False, what='"user_id"')
+        owner: UUID | None = await self._core.db.fetchval(sql, id)
+        if owner is None:
+            raise self._missing(id)
+        return owner
+
+    def _place(self, owner: UUID, id: UUID) -> Sensitive:
+        return Sensitive(self.model._meta.db_table, owner, id)
+
+    def _sensitive(self) -> tuple[str, ...]:
+        return cast("type[SensitiveModel]", self.model).sensitive

@@ -1,0 +1,100 @@
+"""The repositories of personal data: unbound, bound to one person, or across people with a reason.
+
+None of these holds a connection: a scope is set for each short transaction, and ends with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from typing_extensions import Unpack
+
+from digitwin.audit.repository import AuditLogRepository
+from digitwin.cache.repository import CacheRepository
+from digitwin.consents.repository import ConsentRepository
+from digitwin.consents.statements import Allowed
+from digitwin.conversations.repository import ConversationSessionRepository
+from digitwin.kernel.connection import scopes
+from digitwin.kernel.connection.transactions import outside
+from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.primitives.validation import line, validate
+from digitwin.kernel.sql.actor import ActingAs, Who
+from digitwin.keys.keyring import KeyRing
+from digitwin.knowledge.repository import KnowledgeDocumentRepository
+from digitwin.likeness.models import FaceModel, VoiceModel
+from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
+from digitwin.users.repository import UserRepository
+
+ALLOWED: Allowed = {"voice": VoiceModel, "face": FaceModel}
+"""What may be active by which consent."""
+
+_REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, line(500)])
+
+
+async def _by_itself(record: Callable[[], Awaitable[object]]) -> None:
+    """Outside the transaction that is open: what it rolls back was tried all the same."""
+    with outside():
+        await record()
+
+
+class Personal:
+    """The repositories of personal data; with a ``user_id``, that person's alone."""
+
+    def __init__(
+        self, core: Core, cache: CacheRepository, keys: KeyRing, user_id: UUID | None
+    ) -> None:
+        self._core = core
+        self.user_id = user_id
+        self.users = UserRepository(core, scope=user_id, cache=cache)
+        self.voices = VoiceModelRepository(core, keys, scope=user_id)
+        self.faces = FaceModelRepository(core, keys, scope=user_id)
+        self.consents = ConsentRepository(core, ALLOWED, scope=user_id)
+        self.sessions = ConversationSessionRepository(core, scope=user_id)
+        self.documents = KnowledgeDocumentRepository(core, scope=user_id, cache=cache)
+
+    def transaction(self) -> AbstractAsyncContextManager[None]:
+        """As :meth:`Database.transaction`, on behalf of this scope; inside one, it joins."""
+        return self._core.transaction()
+
+    def acting_as(self, **who: Unpack[Who]) -> ActingAs:
+        """As :meth:`Database.acting_as`; the person of the scope need not be who acts."""
+        return ActingAs(**who)
+
+
+class UserScope(Personal):
+    """The repositories of personal data, bound to one person.
+
+    Every statement carries the id, and the database compares it once more: another person's
+    row is not found.
+    """
+
+    user_id: UUID
+
+    def __init__(self, core: Core, cache: CacheRepository, keys: KeyRing, user_id: UUID) -> None:
+        super().__init__(core.scoped(scopes.of_person(user_id)), cache, keys, user_id)
+
+
+class ServiceScope(Personal):
+    """The repositories of personal data, for work across people.
+
+    Raises:
+        InvalidInputError: ``reason`` does not fit.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        cache: CacheRepository,
+        keys: KeyRing,
+        audit: AuditLogRepository,
+        reason: str,
+    ) -> None:
+        why = {"reason": validate(_REASON, reason, "reason")}
+        record = partial(audit.record, "scope.service", "scope", metadata=why)
+        announce = partial(_by_itself, record)
+        super().__init__(core.scoped(scopes.ACROSS_PEOPLE, announce=announce), cache, keys, None)

@@ -1,0 +1,89 @@
+"""Deletions past their time become final: what they hid is removed, and nothing restores it.
+
+One short transaction a deletion. Its owner is locked first, where nobody else is at it, as
+whoever restores does: any number of instances may be at work, and a restore at the same moment
+has either happened, or finds nothing any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from digitwin.kernel.connection import scopes
+from digitwin.kernel.execution import audit_records
+from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.repository.ports import CacheForgetter
+from digitwin.kernel.sql.queries import load
+
+_SQL = load(__package__)
+
+_BEGINNING = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
+
+BeforeFinal = Callable[[UUID, UUID], Awaitable[None]]
+"""Told the person and the deletion, within its transaction and before its rows go: the place
+to note what must be removed elsewhere, such as artifacts, and a person's key."""
+
+
+async def nothing_elsewhere(user_id: UUID, deletion_id: UUID) -> None:
+    """Nothing is kept elsewhere."""
+
+
+class Finality:
+    """Makes deletions final. See :meth:`make_final`."""
+
+    def __init__(
+        self,
+        core: Core,
+        cache: CacheForgetter,
+        before_final: BeforeFinal = nothing_elsewhere,
+    ) -> None:
+        self._core = core
+        self._cache = cache
+        self._before_final = before_final
+
+    async def make_final(self, older_than: float) -> int:
+        """Remove what deletions older than so many seconds hid; how many have become final.
+
+        Where row security binds whoever logged in, it works as the role for work across people.
+
+        Raises:
+            ConfigurationError: that role is missing, or not this login's.
+        """
+        core = self._core
+        if await core.db.fetchval("SELECT row_security_active('users')"):
+            core = core.scoped(scopes.ACROSS_PEOPLE)
+        place, done = _BEGINNING, 0
+        while True:
+            async with core.transaction():
+                event = await core.db.fetchrow(_SQL["due"], older_than, *place)
+                if event is None:
+                    return done
+                place = event["deleted_at"], event["id"]
+                done += await self._finish(core, event)
+
+    async def _finish(self, core: Core, event: Any) -> int:
+        of_a_user = event["resource"] == "user"
+        key = event["user_id"], event["id"]
+        if await core.db.fetchval(_SQL["hold_owner"], event["user_id"], write=True) is None:
+            return 0
+        if await core.db.fetchval(_SQL["still_due"], *key) is None:
+            return 0
+        await self._before_final(*key)
+        await core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'on'")
+        remove = _SQL["remove_user" if of_a_user else "remove_hidden"]
+        removed: int = await core.db.fetchval(remove, *key, write=True)
+        await core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'off'")
+        if removed:
+            about, resource = str(event["resource_id"]), event["resource"]
+            deletion = {"deletion_id": str(event["id"])}
+            await audit_records.record(
+                core.db, f"{resource}.hard_delete", resource, about, event["user_id"], **deletion
+            )
+        if of_a_user:
+            await self._cache.forget_user(event["user_id"])
+        elif event["resource"] == "document":
+            await self._cache.forget_searches(event["user_id"])
+        return removed

@@ -1,0 +1,56 @@
+"""What a handle works with: given by its caller, or else as its settings say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from digitwin.audit import signing
+from digitwin.audit.checkpoints import CheckpointSink, FileSink
+from digitwin.audit.sealing import Sealing
+from digitwin.audit.signing import AuditSigner
+from digitwin.kernel.connection import dsn
+from digitwin.kernel.execution.handle import Core
+from digitwin.keys.file_store import FileKeyStore
+from digitwin.keys.protocols import KeyService, KeyStore
+from digitwin.keys.table_store import TableKeyStore
+from digitwin.privacy.artifacts import ArtifactDeleter
+from digitwin.privacy.ledger import Ledger
+from digitwin.servers import embedded
+
+
+class Parts(NamedTuple):
+    """What a handle works with in place of what its settings say."""
+
+    key_service: KeyService | None = None
+    key_store: KeyStore | None = None
+    audit_signer: AuditSigner | None = None
+    audit_sink: CheckpointSink | None = None
+    on_artifact_delete: ArtifactDeleter | None = None
+    ledger: Ledger | None = None
+
+
+def embedded_home(
+    core: Core, target: dsn.Target, server: embedded.EmbeddedServer | None
+) -> Path | None:
+    """Where the embedded server's master key is, also for whoever was given its address."""
+    return server.home if server else embedded.home_of(target, core.settings.home)
+
+
+def sealing_of(
+    core: Core, home: Path | None, signer: AuditSigner | None, sink: CheckpointSink | None
+) -> Sealing:
+    """How the audit trail is sealed: as given, else as the settings say."""
+    settings = core.settings
+    signers = signing.signers_of(settings, None if signer else home)
+    if signer is not None:
+        signers = signing.Signers(signer, signers.known().values())
+    if sink is None and settings.audit_checkpoints is not None:
+        sink = FileSink(settings.audit_checkpoints)
+    folder = settings.audit_archive and settings.audit_archive.expanduser()
+    return Sealing(signers, sink, folder)
+
+
+def key_store_of(core: Core) -> KeyStore:
+    folder = core.settings.key_store_path
+    return TableKeyStore(core) if folder is None else FileKeyStore(folder)
