@@ -28,7 +28,7 @@ from digitwin.health import Health, PoolHealth
 from digitwin.kernel.connection import dsn
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.execution import opening
-from digitwin.kernel.execution.handle import Core, operation
+from digitwin.kernel.execution.core import Core, operation
 from digitwin.kernel.migrations import upgrade
 from digitwin.kernel.orm import active_handle
 from digitwin.kernel.primitives.ids import parse_id

@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Protocol, TypeVar
 
 from digitwin.errors import ClosedError, DigiTwinError
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
 
 log = logging.getLogger("digitwin.maintenance")
 

@@ -21,7 +21,8 @@ from digitwin.consents.statements import Allowed
 from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.kernel.connection import scopes
 from digitwin.kernel.connection.transactions import outside
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.executor import Once
 from digitwin.kernel.primitives.validation import line, validate
 from digitwin.kernel.sql.actor import ActingAs, Who
 from digitwin.keys.keyring import KeyRing
@@ -97,4 +98,6 @@ class ServiceScope(Personal):
         why = {"reason": validate(_REASON, reason, "reason")}
         record = partial(audit.record, "scope.service", "scope", metadata=why)
         announce = partial(_by_itself, record)
-        super().__init__(core.scoped(scopes.ACROSS_PEOPLE, announce=announce), cache, keys, None)
+        super().__init__(
+            core.scoped(scopes.ACROSS_PEOPLE, before=Once(announce)), cache, keys, None
+        )

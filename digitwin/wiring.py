@@ -10,7 +10,7 @@ from digitwin.audit.checkpoints import CheckpointSink, FileSink
 from digitwin.audit.sealing import Sealing
 from digitwin.audit.signing import AuditSigner
 from digitwin.kernel.connection import dsn
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
 from digitwin.keys.file_store import FileKeyStore
 from digitwin.keys.protocols import KeyService, KeyStore
 from digitwin.keys.table_store import TableKeyStore

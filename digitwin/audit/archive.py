@@ -28,7 +28,7 @@ from digitwin.audit.sealing import seals_after
 from digitwin.audit.signing import Signers
 from digitwin.audit.verification import MAX_FAULTS, AuditFault, AuditVerification, Kind
 from digitwin.errors import ConfigurationError, InvalidInputError
-from digitwin.kernel.execution.executor import Aside
+from digitwin.kernel.execution.executor import Executor
 from digitwin.kernel.sql.queries import load
 
 FORMAT: Final = "digitwin audit archive 1"
@@ -37,7 +37,7 @@ _LINES: Final = 500
 _SQL = load(__package__)
 
 
-async def write(on: Aside, folder: Path, cutoff: datetime, upto: int) -> Path | None:
+async def write(on: Executor, folder: Path, cutoff: datetime, upto: int) -> Path | None:
     """Archive what is sealed up to a seal and dated before a time; None where nothing is.
 
     Raises:
@@ -56,7 +56,7 @@ async def write(on: Aside, folder: Path, cutoff: datetime, upto: int) -> Path | 
         ) from error
 
 
-async def _write(on: Aside, path: Path, cutoff: datetime, first: int, last: int) -> Path:
+async def _write(on: Executor, path: Path, cutoff: datetime, first: int, last: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -101,7 +101,7 @@ def _sync_folder(path: Path) -> None:
 
 
 async def _contents(
-    on: Aside, cutoff: datetime, first: int, last: int
+    on: Executor, cutoff: datetime, first: int, last: int
 ) -> AsyncGenerator[bytes, None]:
     """Each seal with something that goes, then its leaves; others are passed over."""
     seal: Seal | None = None

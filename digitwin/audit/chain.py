@@ -19,7 +19,7 @@ from digitwin.audit.checkpoints import CHUNK, CheckpointSink
 from digitwin.audit.hash_chain import NOTHING, Checkpoint, Root, Seal
 from digitwin.audit.sealing import LONG_AGO, Sealing, last_checkpoint, seals_after
 from digitwin.audit.verification import MAX_FAULTS, AuditFault, Kind
-from digitwin.kernel.execution.executor import Aside
+from digitwin.kernel.execution.executor import Executor
 from digitwin.kernel.sql.queries import load
 
 SWAPS: Final = 64
@@ -59,7 +59,7 @@ class Findings:
             self.faults.append(AuditFault(kind, detail, record_id))
 
 
-async def examine(on: Aside, sealing: Sealing) -> Findings:
+async def examine(on: Executor, sealing: Sealing) -> Findings:
     """Compare every sealed record and every seal."""
     for _ in range(ATTEMPTS):
         checkpoint = await last_checkpoint(on)
@@ -72,7 +72,7 @@ async def examine(on: Aside, sealing: Sealing) -> Findings:
 class _Look:
     """One look, from one checkpoint."""
 
-    def __init__(self, on: Aside, sealing: Sealing, checkpoint: Checkpoint | None) -> None:
+    def __init__(self, on: Executor, sealing: Sealing, checkpoint: Checkpoint | None) -> None:
         self._on = on
         self._signers = sealing.signers
         self._sink = sealing.sink

@@ -11,7 +11,7 @@ import os
 from typing import Final
 from uuid import UUID
 
-from digitwin.kernel.execution.executor import Executor
+from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.sql.queries import load
 
 BATCH: Final = 2000
@@ -34,7 +34,7 @@ def new_pseudonym() -> UUID:
     return UUID(int=int.from_bytes(os.urandom(16)) & _RANDOM | _VERSION_AND_VARIANT)
 
 
-async def pseudonymise(on: Executor, user_id: UUID, *, pseudonym: UUID | None = None) -> int:
+async def pseudonymise(on: Statements, user_id: UUID, *, pseudonym: UUID | None = None) -> int:
     """Take a person out of every record of the trail, sealed or not; how many were changed.
 
     Where the record is about them (their id as ``user_id``, or as ``resource_id``), the id
@@ -58,12 +58,10 @@ async def pseudonymise(on: Executor, user_id: UUID, *, pseudonym: UUID | None = 
     return changed
 
 
-async def _leave(on: Executor, whose: str, user_id: UUID, pseudonym: UUID) -> int:
+async def _leave(on: Statements, whose: str, user_id: UUID, pseudonym: UUID) -> int:
     sql, left = _SQL["pseudonymise"].format(whose=whose), 0
     while True:
-        some: int = await on.fetchval(
-            *(sql, user_id, str(user_id), pseudonym, BATCH, NO_SALT), write=True
-        )
+        some: int = await on.fetchval(*(sql, user_id, str(user_id), pseudonym, BATCH, NO_SALT))
         left += some
         if some < BATCH:
             return left

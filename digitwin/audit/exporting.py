@@ -18,7 +18,7 @@ from typing import IO, Any, Final
 from uuid import UUID
 
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.execution.executor import Aside
+from digitwin.kernel.execution.executor import Executor
 from digitwin.kernel.sql.queries import load
 
 START: Final = "0:0"
@@ -62,7 +62,7 @@ def position(cursor: str) -> tuple[int, int]:
 
 
 async def sealed(
-    on: Aside, after: str, since: datetime, until: datetime, *, and_unsealed: bool
+    on: Executor, after: str, since: datetime, until: datetime, *, and_unsealed: bool
 ) -> AsyncGenerator[dict[str, Any], None]:
     """What is sealed, behind a cursor; then what no seal holds yet, which comes again later."""
     async with aclosing(on.stream(_SQL["sealed_records"], *position(after), since, until)) as rows:

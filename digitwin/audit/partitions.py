@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from digitwin.errors import QueryTimeoutError
-from digitwin.kernel.execution.executor import Executor
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import floor_id
 from digitwin.kernel.sql.queries import load
 
@@ -96,7 +96,7 @@ async def missing(core: Core, months: int) -> list[Partition]:
 async def create_ahead(core: Core, months: int) -> int:
     """Make what is missing of this month's partition and the next ones'; the number made."""
 
-    async def create(tx: Executor, layout: Layout) -> int:
+    async def create(tx: Statements, layout: Layout) -> int:
         missing = layout.missing(months)
         for month in missing:
             await _create(tx, month, layout)
@@ -113,14 +113,14 @@ async def drop_ended(core: Core, cutoff: datetime, upto: int) -> int:
         ended = (await _layout(tx, cutoff)).ended(cutoff)
     for old in ended:
 
-        async def drop(tx: Executor, layout: Layout, old: Partition = old) -> int:
+        async def drop(tx: Statements, layout: Layout, old: Partition = old) -> int:
             return await _drop(tx, old, cutoff, upto) if old in layout.partitions else 0
 
         dropped += await _when_free(core, drop)
     return dropped
 
 
-async def _create(tx: Executor, month: Partition, layout: Layout) -> None:
+async def _create(tx: Statements, month: Partition, layout: Layout) -> None:
     await tx.execute(month.sql("create_partition"))
     if month.lower <= floor_id(layout.now):
         await tx.execute(_SQL["lock_writers"])
@@ -131,7 +131,7 @@ async def _create(tx: Executor, month: Partition, layout: Layout) -> None:
     await tx.execute(month.sql("attach_partition"))
 
 
-async def _drop(tx: Executor, old: Partition, cutoff: datetime, upto: int) -> int:
+async def _drop(tx: Statements, old: Partition, cutoff: datetime, upto: int) -> int:
     records: int = await tx.fetchval(old.sql("count_partition"))
     if await tx.fetchval(old.sql("has_kept"), upto):
         return 0
@@ -142,7 +142,7 @@ async def _drop(tx: Executor, old: Partition, cutoff: datetime, upto: int) -> in
     return records
 
 
-async def _when_free(core: Core, change: Callable[[Executor, Layout], Awaitable[int]]) -> int:
+async def _when_free(core: Core, change: Callable[[Statements, Layout], Awaitable[int]]) -> int:
     """Change the partitions in a transaction of its own; 0 when no free moment was found."""
     for _ in range(ATTEMPTS):
         try:
@@ -158,7 +158,7 @@ async def _when_free(core: Core, change: Callable[[Executor, Layout], Awaitable[
     return 0
 
 
-async def _layout(tx: Executor, now: datetime) -> Layout:
+async def _layout(tx: Statements, now: datetime) -> Layout:
     # one that another instance has dropped meanwhile may still be listed, without its bounds
     rows = [row for row in await tx.fetch(_SQL["partitions"]) if row["bounds"] is not None]
     ranges = [(row["name"], _BOUNDS.fullmatch(row["bounds"])) for row in rows]

@@ -19,8 +19,8 @@ from digitwin.audit.hash_chain import NOTHING, Checkpoint, Seal
 from digitwin.audit.sealing import LONG_AGO, Sealing, last_checkpoint, seal, seals_after
 from digitwin.audit.signing import Signers
 from digitwin.errors import InvalidStateError
-from digitwin.kernel.execution.executor import Executor
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.sql.queries import load
 
 log = logging.getLogger("digitwin.audit")
@@ -65,7 +65,7 @@ async def _allow(core: Core, signers: Signers, cutoff: datetime) -> None:
 async def _purge_batch(core: Core, cutoff: datetime, upto: int) -> int:
     async with core.aside.transaction() as tx:
         await tx.fetchval(_SQL["allow_purge"])
-        gone: int = await tx.fetchval(_SQL["purge_batch"], cutoff, BATCH, upto, write=True)
+        gone: int = await tx.fetchval(_SQL["purge_batch"], cutoff, BATCH, upto)
     return gone
 
 
@@ -105,11 +105,11 @@ async def _sweep(core: Core) -> bool:
     """Leaves of folded seals, a few at a time."""
     async with core.aside.transaction() as tx:
         await tx.fetchval(_SQL["allow_purge"])
-        gone: int = await tx.fetchval(_SQL["remove_leaves"], BATCH * 5, write=True)
+        gone: int = await tx.fetchval(_SQL["remove_leaves"], BATCH * 5)
     return bool(gone)
 
 
-async def _hold(tx: Executor, signers: Signers) -> Checkpoint:
+async def _hold(tx: Statements, signers: Signers) -> Checkpoint:
     """The last checkpoint, or what stands for it, with nobody else making one.
 
     Raises:
@@ -132,7 +132,7 @@ async def _hold(tx: Executor, signers: Signers) -> Checkpoint:
     return replace(last, created_at=now)
 
 
-async def _put(tx: Executor, signers: Signers, made: Checkpoint) -> None:
+async def _put(tx: Statements, signers: Signers, made: Checkpoint) -> None:
     bare = replace(made, number=made.number + 1, key_id=None, algorithm="none", signature=None)
     it = await signers.sign(bare)
     await tx.execute(

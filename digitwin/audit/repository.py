@@ -17,7 +17,7 @@ from digitwin.audit.signing import Signers
 from digitwin.audit.statistics import AuditStatistics, add_up
 from digitwin.audit.verification import MAX_FAULTS, AuditFault, AuditVerification, examine
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.execution.handle import Core, operation, streaming
+from digitwin.kernel.execution.core import Core, operation, streaming
 from digitwin.kernel.orm.hydration import hydrate
 from digitwin.kernel.primitives.ids import NOBODY, uuid7
 from digitwin.kernel.primitives.validation import Period, bounded, dumps, seconds, validate

@@ -23,8 +23,8 @@ from digitwin.audit import hash_chain
 from digitwin.audit.checkpoints import CHUNK, CheckpointSink
 from digitwin.audit.hash_chain import NOTHING, Checkpoint, Leaf, Seal
 from digitwin.audit.signing import Signers
-from digitwin.kernel.execution.executor import Executor
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.kernel.sql.queries import load
 
@@ -126,7 +126,7 @@ class _Run:
         self.records += len(rows)
         return len(rows) == BATCH
 
-    async def _unsealed(self, tx: Executor, last: Mapping[str, Any] | None) -> Sequence[Any]:
+    async def _unsealed(self, tx: Statements, last: Mapping[str, Any] | None) -> Sequence[Any]:
         horizon = LONG_AGO if last is None else last["horizon"] or LONG_AGO
         start = (LONG_AGO if self._until else horizon, NOBODY)
         rows = await tx.fetch(_SQL["unsealed"], *(self._after or start), self._until or EVER, BATCH)
@@ -135,7 +135,7 @@ class _Run:
         return rows
 
     async def _add(
-        self, tx: Executor, last: Mapping[str, Any] | None, rows: Sequence[Mapping[str, Any]]
+        self, tx: Statements, last: Mapping[str, Any] | None, rows: Sequence[Mapping[str, Any]]
     ) -> None:
         assert self._moment is not None
         number, previous = (last["number"], last["head"]) if last else (0, NOTHING)
@@ -160,7 +160,7 @@ class _Run:
         self._number = made.number
 
 
-async def _look(tx: Executor, now: datetime) -> _Moment:
+async def _look(tx: Statements, now: datetime) -> _Moment:
     await tx.fetchval(_SQL["settle"])
     row = await tx.fetchrow(_SQL["running"])
     assert row is not None
@@ -178,7 +178,7 @@ def _among(running: str) -> set[str]:
     return set(filter(None, running.split(",")))
 
 
-async def _store(tx: Executor, made: Seal, leaves: Sequence[Leaf], running: str) -> None:
+async def _store(tx: Statements, made: Seal, leaves: Sequence[Leaf], running: str) -> None:
     await tx.execute(
         _SQL["add_seal"],
         *(made.number, made.created_at, made.horizon, made.newest, made.records),
@@ -207,12 +207,12 @@ async def _publish(core: Core, sink: CheckpointSink) -> None:
         after = seals[-1].number
 
 
-async def seals_after(on: Executor, number: int, limit: int = CHUNK) -> list[Seal]:
+async def seals_after(on: Statements, number: int, limit: int = CHUNK) -> list[Seal]:
     """The next pieces of the chain."""
     return [Seal(**row) for row in await on.fetch(_SQL["seals_after"], number, limit)]
 
 
-async def last_checkpoint(on: Executor) -> Checkpoint | None:
+async def last_checkpoint(on: Statements) -> Checkpoint | None:
     """Where the chain begins, where something was removed."""
     row = await on.fetchrow(_SQL["last_checkpoint"])
     return None if row is None else Checkpoint(**row)

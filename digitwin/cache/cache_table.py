@@ -12,8 +12,8 @@ from digitwin.cache.eviction import Bound
 from digitwin.cache.fields import Place
 from digitwin.cache.invalidation import Target
 from digitwin.cache.local_cache import Memory
-from digitwin.kernel.execution.executor import Executor
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.kernel.sql.queries import load
 
@@ -184,7 +184,7 @@ class Shelf:
         finally:
             self._memory.forget(target)
 
-    async def sweep_within(self, on: Executor, user_id: UUID) -> None:
+    async def sweep_within(self, on: Statements, user_id: UUID) -> None:
         """Drop a person's rows within the transaction that has marked them.
 
         Where there are none, nobody is told: news makes commits wait for each other.
@@ -211,7 +211,7 @@ class Shelf:
         sql, left = self._sql("evict_batch"), beyond["rows"]
         while left:
             asked = min(left, BATCH)
-            gone = await self._core.aside.fetchval(sql, asked, beyond["until"], write=True)
+            gone = await self._core.aside.fetchval(sql, asked, beyond["until"])
             left -= gone
             if gone < asked:
                 break  # somebody else is at the rest
@@ -243,7 +243,7 @@ class Shelf:
     async def _in_batches(self, sql: str, *values: Any) -> int:
         removed, batch = 0, BATCH
         while batch == BATCH:
-            batch = await self._core.aside.fetchval(sql, BATCH, *values, write=True)
+            batch = await self._core.aside.fetchval(sql, BATCH, *values)
             removed += batch
         return removed
 

@@ -10,7 +10,7 @@ from contextvars import Context
 from typing import Final
 
 from digitwin.errors import ClosedError, DigiTwinError
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
 
 SHARE: Final = 0.1
 """Of a bound: after writing so much, a handle looks whether it is still kept."""

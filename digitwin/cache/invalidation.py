@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from digitwin.cache.fields import Place
-from digitwin.kernel.execution.executor import Executor
+from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.sql.queries import load
 
 KEPT: Final = 86_400.0
@@ -71,12 +71,12 @@ def covering(store: str, place: Place, tags: Iterable[str]) -> list[Target]:
     return [*own, *(tagged(store, tag) for tag in tags)]
 
 
-async def begin_storing(on: Executor, targets: Iterable[Target]) -> None:
+async def begin_storing(on: Statements, targets: Iterable[Target]) -> None:
     """Wait until none of the targets is being forgotten, and keep it so until the commit."""
     await on.fetch(_SQL["lock_shared"], _locks(targets))
 
 
-async def forget(on: Executor, targets: Iterable[Target]) -> None:
+async def forget(on: Statements, targets: Iterable[Target]) -> None:
     """Have nothing stored any more that was begun before; what is there is swept after this."""
     chosen = sorted(set(targets))
     await on.fetch(_SQL["lock"], _locks(chosen))

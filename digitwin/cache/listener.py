@@ -28,7 +28,7 @@ from digitwin.cache.local_cache import Memory
 from digitwin.errors import DigiTwinError
 from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.execution import opening
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
 from digitwin.kernel.sql.queries import load
 
 TRUST: Final = 5.0
@@ -121,7 +121,7 @@ class Listener:
         Before the server answers a statement it has delivered what was committed before.
         """
         self._greeting, self._greeted = f"{_GREETING}{uuid4()}", False
-        await self._core.aside.fetchval(_TELL, self._greeting, write=True)
+        await self._core.aside.fetchval(_TELL, self._greeting)
         await connection.fetchval("SELECT 1")
         return self._greeted
 

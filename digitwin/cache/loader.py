@@ -17,7 +17,7 @@ from digitwin.cache.locks import Locks
 from digitwin.cache.single_flight import Flights
 from digitwin.errors import ClosedError, ConnectionFailedError
 from digitwin.kernel.connection.transactions import outside
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
 
 PAUSES: Final = (0.01, 0.25)
 """Seconds between two looks at what another process makes, the shortest and the longest."""

@@ -17,7 +17,7 @@ from digitwin.cache.locks import Locks
 from digitwin.cache.statistics import Counts, StoreStatistics
 from digitwin.cache.store import Store
 from digitwin.kernel.connection.transactions import Transaction
-from digitwin.kernel.execution.handle import Core, operation
+from digitwin.kernel.execution.core import Core, operation
 from digitwin.kernel.repository.entities import Repository
 from digitwin.kernel.sql.queries import load
 
@@ -76,10 +76,7 @@ class CacheRepository(Repository):
         """
         removed = {name: await shelf.purge() for name, shelf in self._shelves.items()}
         while (
-            await self._core.aside.fetchval(
-                _SQL["purge_marks"], invalidation.KEPT, BATCH, write=True
-            )
-            == BATCH
+            await self._core.aside.fetchval(_SQL["purge_marks"], invalidation.KEPT, BATCH) == BATCH
         ):
             pass
         return removed

@@ -9,9 +9,9 @@ from typing import Any
 
 from digitwin.cache.fields import Place
 from digitwin.errors import DigiTwinError
+from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.counter_buffer import Batch, Buffer
-from digitwin.kernel.execution.executor import Executor
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.sql.queries import load
 
 _logger = logging.getLogger(__name__)
@@ -73,12 +73,12 @@ class Counts:
             await self._write_usage(on, [(k[0], c) for k, c in batch.items() if len(k) == 1])
             await self._write_hits(on, [(k, c) for k, c in batch.items() if len(k) > 1])
 
-    async def _write_usage(self, on: Executor, counted: Iterable[Any]) -> None:
+    async def _write_usage(self, on: Statements, counted: Iterable[Any]) -> None:
         rows = [(store, c.get("hits", 0), c.get("misses", 0)) for store, c in counted]
         if rows:
             await on.execute(_SQL["count_usage"], *_columns(rows))
 
-    async def _write_hits(self, on: Executor, counted: Iterable[Any]) -> None:
+    async def _write_hits(self, on: Statements, counted: Iterable[Any]) -> None:
         rows = [(*place, counts["hits"]) for place, counts in counted]
         if rows:
             await on.execute(_SQL["count_hits"], *_columns(rows))

@@ -15,7 +15,7 @@ from digitwin.cache.fields import Audience, Place
 from digitwin.cache.loader import Maker
 from digitwin.cache.locks import Locks
 from digitwin.cache.statistics import Counts
-from digitwin.kernel.execution.handle import Core, operation
+from digitwin.kernel.execution.core import Core, operation
 
 In = TypeVar("In")
 Out = TypeVar("Out")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from digitwin.consents.statements import Allowed, statement
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
 from digitwin.kernel.orm.model import Model
 from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.kernel.sql.audit_step import parameters
@@ -36,5 +36,5 @@ async def _of_person(core: Core, purpose: str, model: type[Model], user_id: UUID
     async with core.transaction():
         await core.db.execute(statement("one_at_a_time", purpose, model), user_id)
         sql = statement("deactivate_past", purpose, model)
-        why = parameters(reason="consent expired")
-        return bool(await core.db.fetch(sql, user_id, *why, write=True))
+        why = parameters(reason="consent expired").values()
+        return bool(await core.db.fetch(sql, user_id, *why))

@@ -24,7 +24,7 @@ from digitwin.consents.fields import (
 from digitwin.consents.models import Consent
 from digitwin.consents.statements import Allowed, statement
 from digitwin.errors import NotFoundError
-from digitwin.kernel.execution.handle import Core, operation
+from digitwin.kernel.execution.core import Core, operation
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.primitives.validation import dumps, validate
 from digitwin.kernel.repository.entities import EntityRepository, no_owner
@@ -75,8 +75,7 @@ class ConsentRepository(EntityRepository[Consent]):
             record = await self._core.db.fetchrow(
                 self._sql("grant", purpose),
                 *(owner, uuid7(), purpose, dumps(given["evidence"]), moment, lasts),
-                *parameters(purpose=purpose),
-                write=True,
+                *parameters(purpose=purpose).values(),
             )
             if record is None:
                 raise no_owner(owner)
@@ -98,8 +97,7 @@ class ConsentRepository(EntityRepository[Consent]):
             record = await self._core.db.fetchrow(
                 self._sql("withdraw", purpose),
                 *(owner, purpose),
-                *parameters(purpose=purpose),
-                write=True,
+                *parameters(purpose=purpose).values(),
             )
             if record is None:
                 raise NotFoundError(
@@ -109,7 +107,7 @@ class ConsentRepository(EntityRepository[Consent]):
                     user_id=str(owner),
                 )
             if purpose in self._allowed:
-                why = parameters(consent=str(record["id"]))
+                why = parameters(consent=str(record["id"])).values()
                 await self._core.db.execute(self._sql("deactivate", purpose), owner, *why)
             return self._row(record)
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from digitwin.consents.models import Consent
 from digitwin.kernel.orm.model import Model
-from digitwin.kernel.sql.audit_step import insert
+from digitwin.kernel.sql.audit_step import numbered as insert
 from digitwin.kernel.sql.columns import columns
 from digitwin.kernel.sql.queries import load
 

@@ -26,7 +26,7 @@ from digitwin.conversations.statements import statement
 from digitwin.conversations.statistics import SessionStatistics
 from digitwin.conversations.turn_log import Id, TurnLog
 from digitwin.errors import NotFoundError
-from digitwin.kernel.execution.handle import operation, streaming
+from digitwin.kernel.execution.core import operation, streaming
 from digitwin.kernel.primitives.ids import parse_id, uuid7
 from digitwin.kernel.primitives.validation import PERIOD, dumps, validate
 from digitwin.kernel.repository.entities import listed
@@ -148,7 +148,7 @@ class ConversationSessionRepository(TurnLog):
         target = self._target(session_id, user_id)
         sql = statement("end", owner_known=target[0] is not None)
         record = await self._core.db.fetchrow(
-            sql, *target, validate(REASON, reason, "reason"), *parameters(), write=True
+            sql, *target, validate(REASON, reason, "reason"), *parameters().values()
         )
         if record is None:
             raise await self._refusal(target)
@@ -181,7 +181,7 @@ class ConversationSessionRepository(TurnLog):
 
     async def _start(self, row: tuple[Any, ...]) -> ConversationSession:
         record = await self._core.db.fetchrow(
-            statement("start", owner_known=True), *row, *parameters(), write=True
+            statement("start", owner_known=True), *row, *parameters().values()
         )
         if record is None:
             raise await self._missing_part(row)

@@ -6,9 +6,8 @@ from functools import cache
 
 from digitwin.conversations.models import ConversationSession, ConversationTurn
 from digitwin.conversations.statistics import MEASURES
-from digitwin.kernel.sql.audit_step import insert
-from digitwin.kernel.sql.columns import columns
-from digitwin.kernel.sql.crud import nulls
+from digitwin.kernel.sql.audit_step import numbered as insert
+from digitwin.kernel.sql.columns import columns, nulls
 from digitwin.kernel.sql.queries import load
 
 queries = load(__package__)

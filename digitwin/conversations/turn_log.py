@@ -28,7 +28,7 @@ from digitwin.errors import (
     StaleVersionError,
 )
 from digitwin.kernel.connection.transactions import Transaction
-from digitwin.kernel.execution.handle import operation
+from digitwin.kernel.execution.core import operation
 from digitwin.kernel.orm.hydration import fill, hydrate, hydrator
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.primitives.validation import bounded, validate
@@ -90,7 +90,7 @@ class TurnLog(EntityRepository[ConversationSession]):
             return []
         target = self._target(session_id, user_id)
         records = await self._core.db.fetch(
-            _sql("add_turns", target), *target, *turns.columns_of(given, "new_turns"), write=True
+            _sql("add_turns", target), *target, *turns.columns_of(given, "new_turns")
         )
         if not records:
             raise await self._refusal(target)
@@ -122,7 +122,7 @@ class TurnLog(EntityRepository[ConversationSession]):
             bounded(expected_version, "expected_version", at_least=1, at_most=LAST)
         target = (*self._target(session_id, user_id), parse_id(turn_id, "turn_id"))
         record = await self._core.db.fetchrow(
-            _sql("amend_turn", target), *target, *turns.written(given), expected_version, write=True
+            _sql("amend_turn", target), *target, *turns.written(given), expected_version
         )
         if record is None:
             raise await self._not_amended(target, expected_version)
@@ -176,17 +176,17 @@ class TurnLog(EntityRepository[ConversationSession]):
     async def _append(self, target: tuple[Any, ...], values: list[Any]) -> Any:
         db, sql = self._core.db, _sql("add_turn", target)
         if values[-1] is None:
-            return await db.fetchrow(sql, *target, *values, write=True)
+            return await db.fetchrow(sql, *target, *values)
         record = None
         try:
             async with self._undoable():
-                record = await db.fetchrow(sql, *target, *values, write=True)
+                record = await db.fetchrow(sql, *target, *values)
         except AlreadyExistsError as error:
             if error.details.get("field") != "idempotency_key":
                 raise
         # While this one waited for the session's row with an older view of the turns, the first
         # one may have committed, the session's end behind it: a new statement sees both.
-        return record or await db.fetchrow(sql, *target, *values, write=True)
+        return record or await db.fetchrow(sql, *target, *values)
 
     def _undoable(self) -> AbstractAsyncContextManager[None]:
         """Keeps a failed statement from failing the transaction around it, if there is one."""

@@ -16,7 +16,7 @@ from digitwin.errors import (
     InvalidStateError,
     KeyUnavailableError,
 )
-from digitwin.kernel.execution.handle import Core, operation
+from digitwin.kernel.execution.core import Core, operation
 from digitwin.kernel.primitives.ids import NOBODY, parse_id
 from digitwin.kernel.repository.ports import Sensitive
 from digitwin.kernel.sql.queries import load

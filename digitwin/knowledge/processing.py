@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from digitwin.errors import DigiTwinError, InvalidStateError
-from digitwin.kernel.execution.handle import operation
+from digitwin.kernel.execution.core import operation
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.primitives.validation import seconds, validate
 from digitwin.kernel.repository.entities import SoftDeleteRepository
@@ -45,7 +45,7 @@ class DocumentProcessing(SoftDeleteRepository[KnowledgeDocument]):
             lease_seconds, "lease_seconds", at_least=SHORTEST_LEASE, at_most=LONGEST_LEASE
         )
         record = await self._core.db.fetchrow(
-            *statement("claim", name, lease, owner=self._scope, verb="claim"), write=True
+            *statement("claim", name, lease, owner=self._scope, verb="claim")
         )
         return None if record is None else self._row(record)
 
@@ -82,7 +82,6 @@ class DocumentProcessing(SoftDeleteRepository[KnowledgeDocument]):
     ) -> KnowledgeDocument:
         record = await self._core.db.fetchrow(
             *statement("finish", parse_id(id), worker, status, error, owner=self._scope, verb=verb),
-            write=True,
         )
         if record is None:
             raise await self._refusal(id, worker)

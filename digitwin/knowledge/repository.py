@@ -9,7 +9,7 @@ from uuid import UUID
 
 from typing_extensions import Unpack
 
-from digitwin.kernel.execution.handle import Core, operation, streaming
+from digitwin.kernel.execution.core import Core, operation, streaming
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.primitives.validation import validate
 from digitwin.kernel.repository.paging import Page

@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.execution.handle import operation
+from digitwin.kernel.execution.core import operation
 from digitwin.kernel.primitives.validation import bounded, validate
 from digitwin.kernel.repository.entities import SoftDeleteRepository
 from digitwin.knowledge.fields import SEARCH, SEEN_BY, Audience

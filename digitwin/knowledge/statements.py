@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from digitwin.kernel.sql.audit_step import insert, parameters
+from digitwin.kernel.sql.audit_step import numbered as insert, parameters
 from digitwin.kernel.sql.columns import columns
 from digitwin.kernel.sql.queries import load
 from digitwin.knowledge.models import KnowledgeDocument
@@ -22,7 +22,7 @@ def statement(
     ``verb`` is what the audit trail calls it, where it changes something.
     """
     record = None if verb is None else (verb, len(args) + 1)
-    given = args if verb is None else (*args, *parameters())
+    given = args if verb is None else (*args, *parameters().values())
     if owner is None:
         return _compiled(name, "", record), *given
     return _compiled(name, f" AND user_id = ${len(given) + 1}", record), *given, owner

@@ -14,12 +14,12 @@ from uuid import UUID
 from typing_extensions import Unpack
 
 from digitwin.errors import ConsentRequiredError, InvalidInputError, InvalidStateError
-from digitwin.kernel.execution.handle import operation, streaming
+from digitwin.kernel.execution.core import operation, streaming
 from digitwin.kernel.primitives.validation import validate
 from digitwin.kernel.repository.encrypted_fields import SensitiveRepository
 from digitwin.kernel.repository.entities import listed
 from digitwin.kernel.repository.paging import Page
-from digitwin.kernel.sql.audit_step import insert, parameters
+from digitwin.kernel.sql.audit_step import numbered as insert, parameters
 from digitwin.kernel.sql.columns import columns
 from digitwin.kernel.sql.queries import load
 from digitwin.likeness.fields import (
@@ -185,7 +185,7 @@ class LikenessRepository(SensitiveRepository[M]):
         """
         model = await self._get(id, None)
         record = await self._core.db.fetchrow(
-            self._sql("deactivate"), model.user_id, model.id, *parameters(), write=True
+            self._sql("deactivate"), model.user_id, model.id, *parameters().values()
         )
         return await self._get(id, None) if record is None else await self._open(self._row(record))
 
@@ -222,10 +222,8 @@ class LikenessRepository(SensitiveRepository[M]):
             await self._wait_turn(user_id)
             if await db.fetchval(self._sql("agreed"), user_id) is None:
                 raise self._no_consent(user_id)
-            await db.execute(self._sql("retire"), user_id, id, *parameters())
-            record = await db.fetchrow(
-                self._sql("activate"), user_id, id, *parameters(), write=True
-            )
+            await db.execute(self._sql("retire"), user_id, id, *parameters().values())
+            record = await db.fetchrow(self._sql("activate"), user_id, id, *parameters().values())
             if record is None:
                 model = await self._get(id, user_id)
                 raise InvalidStateError(

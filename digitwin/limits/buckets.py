@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from digitwin.errors import AlreadyExistsError, NotFoundError
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
 from digitwin.kernel.sql.queries import load
 from digitwin.limits.decision import Decision
 from digitwin.limits.fields import Bucket, Call
@@ -66,9 +66,7 @@ class Buckets:
 
     async def consume(self, call: Call) -> Decision:
         """Take the cost, or nothing."""
-        row: Any = await self._aside.fetchrow(
-            CONSUME, *call.bucket, call.limit, call.cost, write=True
-        )
+        row: Any = await self._aside.fetchrow(CONSUME, *call.bucket, call.limit, call.cost)
         return decision(call, *row)
 
     async def peek(self, call: Call) -> Decision:
@@ -106,7 +104,7 @@ class Buckets:
         arguments = columns((*c.bucket, c.limit, c.cost, most, tier) for c, most, tier in asked)
         while True:
             try:
-                rows = await self._aside.fetch(sql, *arguments, *who, write=True)
+                rows = await self._aside.fetch(sql, *arguments, *who)
             except AlreadyExistsError:
                 continue  # somebody made one of the buckets meanwhile: now it is there
             if not rows:
@@ -116,13 +114,11 @@ class Buckets:
     async def settle(self, changes: Iterable[tuple[Call, float]]) -> list[Any]:
         """Give back, or take where the number is negative; the one bucket's row for one change."""
         given = columns((*call.bucket, call.limit, change) for call, change in changes)
-        return await self._aside.fetch(_SQL["settle"], *given, write=True)
+        return await self._aside.fetch(_SQL["settle"], *given)
 
     async def reset(self, subject: str, endpoint: str | None, window_ms: int | None) -> int:
         """Fill buckets again; how many there were."""
-        removed: int = await self._aside.fetchval(
-            _SQL["reset"], subject, endpoint, window_ms, write=True
-        )
+        removed: int = await self._aside.fetchval(_SQL["reset"], subject, endpoint, window_ms)
         return removed
 
     async def purge(self, age: float) -> int:
@@ -130,7 +126,7 @@ class Buckets:
         removed = 0
         last: Bucket | None = Bucket("", "", 0)
         while last is not None:
-            row = await self._aside.fetchrow(_SQL["purge_batch"], *last, BATCH, age, write=True)
+            row = await self._aside.fetchrow(_SQL["purge_batch"], *last, BATCH, age)
             last = None if row is None else Bucket(*row[:3])
             removed += 0 if row is None else row["gone"]
         return removed

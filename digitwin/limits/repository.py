@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from digitwin.errors import RateLimitedError
-from digitwin.kernel.execution.handle import Core, operation
+from digitwin.kernel.execution.core import Core, operation
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.repository.entities import Repository
 from digitwin.limits import fields

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from digitwin.errors import DigiTwinError
+from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.counter_buffer import Batch, Buffer
-from digitwin.kernel.execution.handle import Core
 from digitwin.kernel.sql.queries import load
 from digitwin.limits.buckets import columns
 from digitwin.limits.decision import EndpointUsage
@@ -50,9 +50,7 @@ class Usage:
 
     async def purge(self, age: float) -> None:
         """Remove what is older than so many seconds."""
-        while (
-            await self._aside.fetchval(_SQL["purge_usage_batch"], age, BATCH, write=True) == BATCH
-        ):
+        while await self._aside.fetchval(_SQL["purge_usage_batch"], age, BATCH) == BATCH:
             pass
 
     async def flush(self) -> None:

@@ -15,8 +15,8 @@ from typing import Any, Final, Literal, Protocol, cast
 from uuid import UUID, uuid5
 
 from digitwin.errors import DigiTwinError, InvalidStateError, KeyUnavailableError
-from digitwin.kernel.execution.executor import Executor
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.kernel.repository.ports import Sealer, Sensitive
 from digitwin.kernel.sql.queries import load
@@ -78,7 +78,7 @@ class Artifacts:
 
     async def queue(
         self,
-        on: Executor,
+        on: Statements,
         user_id: UUID,
         *,
         deletion: UUID | None = None,
@@ -111,7 +111,7 @@ class Artifacts:
             return None
         return str(values["artifact_uri"])
 
-    async def _put(self, on: Executor, row: Any, address: str, erasure: UUID | None) -> None:
+    async def _put(self, on: Statements, row: Any, address: str, erasure: UUID | None) -> None:
         id = uuid5(row["id"], address)
         sealed = await self._keys.seal(_place(id), {"address": address})
         kind = _KINDS[row["table_name"]]
@@ -122,9 +122,7 @@ class Artifacts:
         gone = 0
         if self.deleter is None:
             return gone
-        while rows := await self._core.aside.fetch(
-            _SQL["claim_artifacts"], BATCH, CLAIM, write=True
-        ):
+        while rows := await self._core.aside.fetch(_SQL["claim_artifacts"], BATCH, CLAIM):
             gone += sum(await asyncio.gather(*(self._ask(self.deleter, row) for row in rows)))
         return gone
 

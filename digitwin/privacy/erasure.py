@@ -20,7 +20,7 @@ from uuid import UUID
 from digitwin.audit.erasure import pseudonymise
 from digitwin.audit.fields import Details
 from digitwin.errors import NotFoundError
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.primitives.validation import dumps
 from digitwin.kernel.repository.ports import CacheForgetter
@@ -101,7 +101,7 @@ class Eraser:
             on = self.core.db
             await on.fetchval(_SQL["lock_subject"], digest)
             row: Any = await on.fetchrow(
-                _SQL["begin_erasure"], uuid7(), "participant", digest, reason, write=True
+                _SQL["begin_erasure"], uuid7(), "participant", digest, reason
             )
             erasure: UUID = row["id"]
             chosen = Chosen(them.ref, them.kind)
@@ -121,9 +121,7 @@ class Eraser:
             await on.fetchval(_SQL["lock_subject"], digest)
             if not await on.fetchval(IS_KNOWN, person):
                 raise NotFoundError("user not found", id=str(person))
-            row: Any = await on.fetchrow(
-                _SQL["begin_erasure"], uuid7(), "user", digest, reason, write=True
-            )
+            row: Any = await on.fetchrow(_SQL["begin_erasure"], uuid7(), "user", digest, reason)
             erasure: UUID = row["id"]
             await self.artifacts.queue(on, person, erasure=erasure)
         return erasure
@@ -149,7 +147,7 @@ class Eraser:
     async def _erase(self, held: Holding, whom: UUID | str) -> int:
         removed, batch = 0, BATCH
         while batch == BATCH:
-            batch = await self.core.db.fetchval(erase_batch(held), whom, BATCH, write=True)
+            batch = await self.core.db.fetchval(erase_batch(held), whom, BATCH)
             removed += batch
         return removed
 

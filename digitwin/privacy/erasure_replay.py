@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from digitwin.errors import NotFoundError
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
 from digitwin.kernel.sql.queries import load
 from digitwin.privacy.erasure import Eraser
 from digitwin.privacy.ledger import Ledger

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
 from digitwin.kernel.sql.queries import load
 
 LOOK_BACK: Final = 7 * 86_400.0
@@ -37,5 +37,5 @@ class Strays:
         removed = 0
         for table, whose in _WHOSE.items():
             sql = _SQL["sweep_strays"].format(table=table, whose=whose)
-            removed += await self._db.fetchval(sql, LOOK_BACK, write=True)
+            removed += await self._db.fetchval(sql, LOOK_BACK)
         return removed

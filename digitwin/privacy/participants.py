@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from digitwin.kernel.execution.executor import Executor
+from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.sql.queries import load
 
 BATCH: Final = 200
@@ -41,7 +41,7 @@ class Emptied:
     owners: frozenset[UUID]
 
 
-async def empty(on: Executor, chosen: Chosen, *, keep_answers: bool) -> Emptied:
+async def empty(on: Statements, chosen: Chosen, *, keep_answers: bool) -> Emptied:
     """Take them out of everybody's conversations, within the caller's transaction.
 
     Whoever is starting a session with them or adding a turn is waited for first; whoever comes
@@ -55,7 +55,7 @@ async def empty(on: Executor, chosen: Chosen, *, keep_answers: bool) -> Emptied:
     for start in range(0, len(sessions), BATCH):
         batch = sessions[start : start + BATCH]
         of, which = [row["user_id"] for row in batch], [row["id"] for row in batch]
-        turns += await on.fetchval(_SQL["empty_turns"], of, which, keep_answers, write=True)
+        turns += await on.fetchval(_SQL["empty_turns"], of, which, keep_answers)
         await on.execute(_SQL["end_sessions"], of, which)
     await on.execute(_SQL["remove_participants"], owners, ids)
     return Emptied(len(known), len(sessions), turns, frozenset(owners))

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from digitwin.errors import NotFoundError
-from digitwin.kernel.execution.executor import Executor
+from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.repository.paging import Page, decode_cursor, encode_cursor
 from digitwin.kernel.sql.queries import load
 from digitwin.privacy.scan import Scan
@@ -45,7 +45,7 @@ def receipt(row: Any, scan: Scan | None = None) -> ErasureReceipt:
     return ErasureReceipt(**values, scan=scan)
 
 
-async def get(on: Executor, id: UUID) -> ErasureReceipt:
+async def get(on: Statements, id: UUID) -> ErasureReceipt:
     """One receipt, with what waits by now.
 
     Raises:
@@ -57,7 +57,7 @@ async def get(on: Executor, id: UUID) -> ErasureReceipt:
     return receipt(row)
 
 
-async def page(on: Executor, limit: int, after: str | None) -> Page[ErasureReceipt]:
+async def page(on: Statements, limit: int, after: str | None) -> Page[ErasureReceipt]:
     """Receipts, the newest first."""
     before = None if after is None else decode_cursor(after)
     rows = await on.fetch(_SQL["receipts"], before, limit + 1)

@@ -14,7 +14,7 @@ from digitwin.conversations.participant import Kind
 from digitwin.errors import InvalidStateError, NotFoundError
 from digitwin.kernel.connection.scopes import ACROSS_PEOPLE, FORGETTING, Scope
 from digitwin.kernel.connection.transactions import Transaction
-from digitwin.kernel.execution.handle import Core, operation, streaming
+from digitwin.kernel.execution.core import Core, operation, streaming
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.primitives.validation import bounded, line, validate
 from digitwin.kernel.repository.paging import Page

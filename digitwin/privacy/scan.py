@@ -15,7 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from digitwin.errors import InvalidStateError, KeyUnavailableError
-from digitwin.kernel.execution.executor import Executor
+from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.repository.ports import Sealer, Sensitive
 from digitwin.kernel.sql.queries import load
 
@@ -81,7 +81,7 @@ class Scan:
         return not self.traces and not self.unread
 
 
-async def needles_of(on: Executor, person: UUID, sealer: Sealer) -> list[Needle]:
+async def needles_of(on: Statements, person: UUID, sealer: Sealer) -> list[Needle]:
     """What would give a person away: to be asked before they are erased."""
     rows = await on.fetch(_SQL["telling"], person, SHORTEST, MOST)
     return [
@@ -92,7 +92,7 @@ async def needles_of(on: Executor, person: UUID, sealer: Sealer) -> list[Needle]
     ]
 
 
-async def _artifacts(on: Executor, person: UUID, sealer: Sealer) -> Any:
+async def _artifacts(on: Statements, person: UUID, sealer: Sealer) -> Any:
     for row in await on.fetch(_SQL["artifacts"], person, None):
         place = Sensitive(row["table_name"], person, row["id"])
         values = {"artifact_uri": row["artifact_uri"]}
@@ -103,7 +103,7 @@ async def _artifacts(on: Executor, person: UUID, sealer: Sealer) -> Any:
         yield Needle("artifact", values["artifact_uri"])
 
 
-async def scan(on: Executor, needles: Iterable[Needle]) -> Scan:
+async def scan(on: Statements, needles: Iterable[Needle]) -> Scan:
     """Where any of these still stands, in every table of the schema."""
     asked = [(n.what, *spelling) for n in needles for spelling in n.spellings()]
     if not asked:

@@ -8,8 +8,8 @@ from typing import Any
 
 from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.connection.transactions import begin, end
+from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import OnConnection
-from digitwin.kernel.execution.handle import Core
 
 _ONE_MOMENT = (
     "SET LOCAL transaction_isolation = 'repeatable read'; SET LOCAL transaction_read_only = on"

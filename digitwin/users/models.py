@@ -31,7 +31,7 @@ class User(SoftDeleteEntity):
     actions: ClassVar[dict[str, str]] = {"subscription_tier": "tier_change"}
 
     looked_up: ClassVar[dict[str, str]] = {
-        "email": "id = (SELECT user_id FROM user_emails WHERE address = {})"
+        "email": "id = (SELECT user_id FROM user_emails WHERE address = :email)"
     }
     """Filters that ask another table: who has an address is known by its unique form."""
 

@@ -1,21 +1,19 @@
--- {record} adds the record of what `done` has changed to the audit trail; its parameters come last.
-
 -- name: create
 -- The address and the user stand or fall together; the address's key keeps it unique.
 WITH taken AS (
-    INSERT INTO user_emails (address, user_id) VALUES ($1, $2::uuid)
+    INSERT INTO user_emails (address, user_id) VALUES (:address, :id::uuid)
 ), done AS (
     INSERT INTO users (id, email, name, personality_traits, settings, subscription_tier)
-    VALUES ($2::uuid, $3, $4, $5::jsonb, $6::jsonb, $7)
+    VALUES (:id::uuid, :email, :name, :personality_traits::jsonb, :settings::jsonb, :subscription_tier)
     RETURNING {columns}
-), recorded AS ({record})
+), recorded AS ({audit create})
 SELECT * FROM done;
 
 -- name: create_many
 -- As create, for one array a column; addresses in order, so that no two callers deadlock.
 WITH given AS (
     SELECT * FROM unnest(
-        $1::text[], $2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::text[]
+        :address::text[], :id::uuid[], :email::text[], :name::text[], :personality_traits::jsonb[], :settings::jsonb[], :subscription_tier::text[]
     ) WITH ORDINALITY AS row (address, id, email, name, traits, settings, tier, n)
 ), taken AS (
     INSERT INTO user_emails (address, user_id) SELECT address, id FROM given ORDER BY address
@@ -23,19 +21,19 @@ WITH given AS (
     INSERT INTO users (id, email, name, personality_traits, settings, subscription_tier)
     SELECT id, email, name, traits, settings, tier FROM given ORDER BY n
     RETURNING {columns}
-), recorded AS ({record})
+), recorded AS ({audit create many})
 SELECT * FROM done;
 
 -- name: by_email
 -- One index look-up for the address, one for the user.
-SELECT {u_columns}
+SELECT {columns as u}
 FROM user_emails e JOIN users u ON u.id = e.user_id
-WHERE e.address = $1 AND u.deleted_at IS NULL;
+WHERE e.address = :address AND u.deleted_at IS NULL;
 
 -- name: update_with_email
 -- The address moves with the user's row, which is locked first; its key refuses one that is taken.
 WITH {update}, moved AS (
-    UPDATE user_emails SET address = {address} FROM done WHERE user_id = done.id
+    UPDATE user_emails SET address = :address FROM done WHERE user_id = done.id
 )
 SELECT * FROM done;
 
@@ -43,49 +41,49 @@ SELECT * FROM done;
 -- First: it waits for whoever is creating a child under this user, and stops all that come later.
 WITH done AS (
     UPDATE users
-    SET deleted_at = now(), deletion_id = $2, version = version + 1, updated_at = now()
-    WHERE id = $1 AND deleted_at IS NULL
+    SET deleted_at = now(), deletion_id = :deletion_id, version = version + 1, updated_at = now()
+    WHERE id = :user_id AND deleted_at IS NULL
     RETURNING id
 ), noted AS (
     INSERT INTO deletions (user_id, id, resource, resource_id, reason, actor_id)
-    SELECT id, $2, 'user', id, $3, $4 FROM done
-), recorded AS ({record})
+    SELECT id, :deletion_id, 'user', id, :reason, :actor_id FROM done
+), recorded AS ({audit delete})
 SELECT id FROM done;
 
 -- name: delete_belongings
 -- Everything alive goes under the one deletion; sessions end and are hidden.
 WITH voices AS (
     UPDATE voice_models
-    SET deleted_at = now(), deletion_id = $2, version = version + 1, updated_at = now()
-    WHERE user_id = $1 AND deleted_at IS NULL
+    SET deleted_at = now(), deletion_id = :deletion_id, version = version + 1, updated_at = now()
+    WHERE user_id = :user_id AND deleted_at IS NULL
 ), faces AS (
     UPDATE face_models
-    SET deleted_at = now(), deletion_id = $2, version = version + 1, updated_at = now()
-    WHERE user_id = $1 AND deleted_at IS NULL
+    SET deleted_at = now(), deletion_id = :deletion_id, version = version + 1, updated_at = now()
+    WHERE user_id = :user_id AND deleted_at IS NULL
 ), documents AS (
     UPDATE knowledge_documents
-    SET deleted_at = now(), deletion_id = $2, version = version + 1, updated_at = now()
-    WHERE user_id = $1 AND deleted_at IS NULL
+    SET deleted_at = now(), deletion_id = :deletion_id, version = version + 1, updated_at = now()
+    WHERE user_id = :user_id AND deleted_at IS NULL
 ), sessions AS (
     UPDATE conversation_sessions
-    SET deleted_at = now(), deletion_id = $2, version = version + 1, updated_at = now(),
+    SET deleted_at = now(), deletion_id = :deletion_id, version = version + 1, updated_at = now(),
         status = 'ended',
         ended_at = coalesce(ended_at, now()),
         end_reason = CASE WHEN status = 'active' THEN 'user_deleted' ELSE end_reason END
-    WHERE user_id = $1 AND deleted_at IS NULL
+    WHERE user_id = :user_id AND deleted_at IS NULL
 )
-DELETE FROM user_emails WHERE user_id = $1;
+DELETE FROM user_emails WHERE user_id = :user_id;
 
 -- name: restore
 -- Gives the deletion's id back, by which its belongings are found again.
 WITH was AS (
-    SELECT id, deletion_id FROM users WHERE id = $1 AND deleted_at IS NOT NULL FOR UPDATE
+    SELECT id, deletion_id FROM users WHERE id = :user_id AND deleted_at IS NOT NULL FOR UPDATE
 ), done AS (
     UPDATE users u
     SET deleted_at = NULL, deletion_id = NULL, version = u.version + 1, updated_at = now()
     FROM was WHERE u.id = was.id
-    RETURNING {u_columns}, was.deletion_id AS was_deletion_id
-), recorded AS ({record})
+    RETURNING {columns as u}, was.deletion_id AS was_deletion_id
+), recorded AS ({audit restore})
 SELECT * FROM done;
 
 -- name: restore_belongings
@@ -93,64 +91,64 @@ SELECT * FROM done;
 WITH voices AS (
     UPDATE voice_models
     SET deleted_at = NULL, deletion_id = NULL, version = version + 1, updated_at = now()
-    WHERE user_id = $1 AND deletion_id = $2
+    WHERE user_id = :user_id AND deletion_id = :deletion_id
 ), faces AS (
     UPDATE face_models
     SET deleted_at = NULL, deletion_id = NULL, version = version + 1, updated_at = now()
-    WHERE user_id = $1 AND deletion_id = $2
+    WHERE user_id = :user_id AND deletion_id = :deletion_id
 ), documents AS (
     UPDATE knowledge_documents
     SET deleted_at = NULL, deletion_id = NULL, version = version + 1, updated_at = now()
-    WHERE user_id = $1 AND deletion_id = $2
+    WHERE user_id = :user_id AND deletion_id = :deletion_id
 ), sessions AS (
     UPDATE conversation_sessions
     SET deleted_at = NULL, deletion_id = NULL, version = version + 1, updated_at = now()
-    WHERE user_id = $1 AND deletion_id = $2
+    WHERE user_id = :user_id AND deletion_id = :deletion_id
 ), noted AS (
-    UPDATE deletions SET restored_at = now() WHERE user_id = $1 AND id = $2
+    UPDATE deletions SET restored_at = now() WHERE user_id = :user_id AND id = :deletion_id
 )
-INSERT INTO user_emails (address, user_id) VALUES ($3, $1);
+INSERT INTO user_emails (address, user_id) VALUES (:address, :user_id);
 
 -- name: due
 -- The next deletion that is past its time, in their order.
 SELECT user_id, id, resource, resource_id, deleted_at FROM deletions
 WHERE restored_at IS NULL AND final_at IS NULL
-  AND deleted_at < now() - make_interval(secs => $1) AND (deleted_at, id) > ($2, $3)
+  AND deleted_at < now() - make_interval(secs => :older_than) AND (deleted_at, id) > (:after_time, :after_id)
 ORDER BY deleted_at, id LIMIT 1;
 
 -- name: hold_owner
 -- Whoever deletes, restores or removes something of a person's locks them first; where somebody
 -- is at it, this deletion is left for another time. Deleted or not: what is theirs may be due.
-SELECT id FROM users WHERE id = $1 FOR UPDATE SKIP LOCKED;
+SELECT id FROM users WHERE id = :user_id FOR UPDATE SKIP LOCKED;
 
 -- name: still_due
 -- What was read before the owner was held may be over by now.
-SELECT id FROM deletions WHERE user_id = $1 AND id = $2 AND restored_at IS NULL AND final_at IS NULL;
+SELECT id FROM deletions WHERE user_id = :user_id AND id = :deletion_id AND restored_at IS NULL AND final_at IS NULL;
 
 -- name: remove_user
 -- With all that is theirs, the events too; where they live again the deletion is no more.
 WITH removed AS (
-    DELETE FROM users WHERE id = $1 AND deletion_id = $2 RETURNING id
+    DELETE FROM users WHERE id = :user_id AND deletion_id = :deletion_id RETURNING id
 )
 SELECT count(*) FROM removed;
 
 -- name: remove_hidden
 -- Exactly what that deletion hid, and the event says that nothing can bring it back.
 WITH voices AS (
-    DELETE FROM voice_models WHERE user_id = $1 AND deletion_id = $2
+    DELETE FROM voice_models WHERE user_id = :user_id AND deletion_id = :deletion_id
 ), faces AS (
-    DELETE FROM face_models WHERE user_id = $1 AND deletion_id = $2
+    DELETE FROM face_models WHERE user_id = :user_id AND deletion_id = :deletion_id
 ), documents AS (
-    DELETE FROM knowledge_documents WHERE user_id = $1 AND deletion_id = $2
+    DELETE FROM knowledge_documents WHERE user_id = :user_id AND deletion_id = :deletion_id
 ), finished AS (
-    UPDATE deletions SET final_at = now() WHERE user_id = $1 AND id = $2 RETURNING id
+    UPDATE deletions SET final_at = now() WHERE user_id = :user_id AND id = :deletion_id RETURNING id
 )
 SELECT count(*) FROM finished;
 
 -- name: holder_of_email
 -- Who stands in the way of a restore.
-SELECT user_id FROM user_emails WHERE address = $1;
+SELECT user_id FROM user_emails WHERE address = :address;
 
 -- name: free_email
 -- A hard deletion of a living user frees the address.
-DELETE FROM user_emails WHERE user_id = $1;
+DELETE FROM user_emails WHERE user_id = :user_id;

@@ -10,21 +10,20 @@ from uuid import UUID
 from typing_extensions import Unpack
 
 from digitwin.errors import AlreadyExistsError, NotFoundError
-from digitwin.kernel.execution.handle import Core, operation, streaming
+from digitwin.kernel.execution.core import Core, operation, streaming
 from digitwin.kernel.primitives.ids import parse_id, uuid7
 from digitwin.kernel.primitives.validation import dumps, validate
 from digitwin.kernel.repository.entities import (
     EntityRepository,
     SoftDeleteRepository,
-    event_of,
+    deletion_event,
     listed,
 )
 from digitwin.kernel.repository.paging import Page
 from digitwin.kernel.repository.ports import CacheForgetter
 from digitwin.kernel.sql import crud
-from digitwin.kernel.sql.audit_step import insert, parameters
-from digitwin.kernel.sql.columns import columns
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.audit_step import parameters
+from digitwin.kernel.sql.queries import Queries, Query
 from digitwin.users.emails import normalised, unique_form
 from digitwin.users.fields import (
     CHANGES,
@@ -41,7 +40,7 @@ from digitwin.users.models import Deletion, User
 if TYPE_CHECKING:
     from digitwin.users.protocols import Users
 
-_SQL = load(__package__)
+QUERIES = Queries(__package__, table="users")
 
 
 class UserRepository(SoftDeleteRepository[User]):
@@ -71,10 +70,7 @@ class UserRepository(SoftDeleteRepository[User]):
             AlreadyExistsError: ``email`` belongs to a living user, or ``id`` is taken.
             InvalidInputError: a field is missing, unknown or out of bounds.
         """
-        user = self._new_user(id, fields)
-        record = await self._core.db.fetchrow(
-            _compiled("create"), *user.values(), *parameters(), write=True
-        )
+        record = await self._core.db.fetchrow(QUERIES["create"], **self._new_user(id, fields))
         assert record is not None
         return self._row(record)
 
@@ -89,10 +85,9 @@ class UserRepository(SoftDeleteRepository[User]):
             raise AlreadyExistsError("id is given twice", field="id")
         if not made:
             return []
-        columns = zip(*(user.values() for user in made), strict=True)
-        about = parameters(len(made))
+        columns = {name: [user[name] for user in made] for name in made[0]}
         records = await self._core.db.fetch(
-            _compiled("create_many"), *map(list, columns), *about, write=True
+            QUERIES["create_many"], **columns, **parameters(len(made))
         )
         users = {record["id"]: self._row(record) for record in records}
         return [users[user["id"]] for user in made]
@@ -165,12 +160,10 @@ class UserRepository(SoftDeleteRepository[User]):
             return await self._update(id, changes, expected_version)
         values, key = self._change(id, changes, expected_version)
         record = await self._core.db.fetchrow(
-            _moving_email(tuple(values), tuple(key)),
-            *crud.encode(User, values),
-            *key.values(),
-            *parameters(),
-            normalised(values["email"]),
-            write=True,
+            _update_with_email(tuple(values), tuple(key)),
+            **crud.encode(User, values),
+            **key,
+            address=normalised(values["email"]),
         )
         if record is None:
             raise await self._not_updated(id, expected_version)
@@ -203,13 +196,14 @@ class UserRepository(SoftDeleteRepository[User]):
             NotFoundError: there is no such living user.
             InvalidInputError: ``reason`` does not fit.
         """
-        user_id, (deletion, *why) = self._id(id), event_of(reason)
+        user_id, event = self._id(id), deletion_event(reason)
+        deletion = event["deletion_id"]
+        about = parameters(deletion_id=str(deletion))
         async with self._core.transaction():
-            about = parameters(deletion_id=str(deletion))
-            sql = _compiled("delete")
-            if not await self._core.db.fetchval(sql, user_id, deletion, *why, *about, write=True):
+            db = self._core.db
+            if not await db.fetchval(QUERIES["delete"], user_id=user_id, **event, **about):
                 raise self._missing(id)
-            await self._core.db.execute(_SQL["delete_belongings"], user_id, deletion)
+            await db.execute(QUERIES["delete_belongings"], user_id=user_id, deletion_id=deletion)
             await self._cache.forget_user(user_id)
 
     @operation
@@ -224,9 +218,7 @@ class UserRepository(SoftDeleteRepository[User]):
         """
         user_id = self._id(id)
         async with self._core.transaction():
-            record = await self._core.db.fetchrow(
-                _compiled("restore"), user_id, *parameters(), write=True
-            )
+            record = await self._core.db.fetchrow(QUERIES["restore"], user_id=user_id)
             if record is None:
                 raise self._missing(id)
             user = self._row(record)
@@ -245,7 +237,7 @@ class UserRepository(SoftDeleteRepository[User]):
         user_id = self._id(id)
         async with self._core.transaction():
             await super().hard_delete(user_id)
-            await self._core.db.execute(_SQL["free_email"], user_id)
+            await self._core.db.execute(QUERIES["free_email"], user_id=user_id)
             await self._cache.forget_user(user_id)
 
     @operation
@@ -285,7 +277,7 @@ class UserRepository(SoftDeleteRepository[User]):
         return self._id(id)
 
     async def _by_email(self, email: str) -> User | None:
-        record = await self._core.db.fetchrow(_compiled("by_email"), unique_form(email))
+        record = await self._core.db.fetchrow(QUERIES["by_email"], address=unique_form(email))
         if record is None or self._scope not in (None, record["id"]):
             return None
         return self._row(record)
@@ -294,9 +286,14 @@ class UserRepository(SoftDeleteRepository[User]):
         address = normalised(user.email)
         try:
             async with self._core.transaction():
-                await self._core.db.execute(_SQL["restore_belongings"], user.id, deletion, address)
+                await self._core.db.execute(
+                    QUERIES["restore_belongings"],
+                    user_id=user.id,
+                    deletion_id=deletion,
+                    address=address,
+                )
         except AlreadyExistsError as error:
-            holder = await self._core.db.fetchval(_SQL["holder_of_email"], address)
+            holder = await self._core.db.fetchval(QUERIES["holder_of_email"], address=address)
             raise AlreadyExistsError(
                 "email belongs to another user by now",
                 field="email",
@@ -332,28 +329,11 @@ class _Deletions(EntityRepository[Deletion]):
     filters = DELETION_FILTERS
 
 
-_RECORDS = {
-    "create": insert(User, "create", 8),
-    "create_many": insert(User, "create", 8, many=True),
-    "delete": insert(User, "delete", 5),
-    "restore": insert(User, "restore", 2),
-}
-"""How each statement is recorded; its own parameters come before."""
-
-
 @cache
-def _compiled(name: str) -> str:
-    return _SQL[name].format(
-        columns=columns(User), u_columns=columns(User, "u."), record=_RECORDS.get(name)
-    )
-
-
-@cache
-def _moving_email(names: tuple[str, ...], equal: tuple[str, ...]) -> str:
-    """The update of these columns, followed by the address as the last parameter."""
-    last = len(names) + len(equal) + len(parameters()) + 1
+def _update_with_email(names: tuple[str, ...], equal: tuple[str, ...]) -> Query:
+    """The update of these columns, which moves the address too."""
     steps = crud.update_steps(User, names, equal)
-    return _SQL["update_with_email"].format(update=steps, address=f"${last}")
+    return QUERIES.get("update_with_email", update=steps)
 
 
 if TYPE_CHECKING:

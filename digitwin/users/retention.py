@@ -14,13 +14,13 @@ from uuid import UUID
 
 from digitwin.kernel.connection import scopes
 from digitwin.kernel.execution import audit_records
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
 from digitwin.kernel.repository.ports import CacheForgetter
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.queries import Queries
 
-_SQL = load(__package__)
+QUERIES = Queries(__package__)
 
-_BEGINNING = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
+_BEGINNING = {"after_time": datetime(1970, 1, 1, tzinfo=UTC), "after_id": UUID(int=0)}
 
 BeforeFinal = Callable[[UUID, UUID], Awaitable[None]]
 """Told the person and the deletion, within its transaction and before its rows go: the place
@@ -58,32 +58,32 @@ class Finality:
         place, done = _BEGINNING, 0
         while True:
             async with core.transaction():
-                event = await core.db.fetchrow(_SQL["due"], older_than, *place)
+                event = await core.db.fetchrow(QUERIES["due"], older_than=older_than, **place)
                 if event is None:
                     return done
-                place = event["deleted_at"], event["id"]
+                place = {"after_time": event["deleted_at"], "after_id": event["id"]}
                 done += await self._finish(core, event)
 
     async def _finish(self, core: Core, event: Any) -> int:
         of_a_user = event["resource"] == "user"
-        key = event["user_id"], event["id"]
-        if await core.db.fetchval(_SQL["hold_owner"], event["user_id"], write=True) is None:
+        user_id, key = event["user_id"], {"user_id": event["user_id"], "deletion_id": event["id"]}
+        if await core.db.fetchval(QUERIES["hold_owner"], user_id=user_id) is None:
             return 0
-        if await core.db.fetchval(_SQL["still_due"], *key) is None:
+        if await core.db.fetchval(QUERIES["still_due"], **key) is None:
             return 0
-        await self._before_final(*key)
+        await self._before_final(user_id, event["id"])
         await core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'on'")
-        remove = _SQL["remove_user" if of_a_user else "remove_hidden"]
-        removed: int = await core.db.fetchval(remove, *key, write=True)
+        remove = QUERIES["remove_user" if of_a_user else "remove_hidden"]
+        removed: int = await core.db.fetchval(remove, **key)
         await core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'off'")
         if removed:
             about, resource = str(event["resource_id"]), event["resource"]
             deletion = {"deletion_id": str(event["id"])}
             await audit_records.record(
-                core.db, f"{resource}.hard_delete", resource, about, event["user_id"], **deletion
+                core.db, f"{resource}.hard_delete", resource, about, user_id, **deletion
             )
         if of_a_user:
-            await self._cache.forget_user(event["user_id"])
+            await self._cache.forget_user(user_id)
         elif event["resource"] == "document":
-            await self._cache.forget_searches(event["user_id"])
+            await self._cache.forget_searches(user_id)
         return removed

@@ -28,6 +28,7 @@ EXCEPTIONS = {
     "users/remove_user": "asks for what one deletion hid, by its id",
     "users/remove_hidden": "asks for what one deletion hid, by its id",
     "keys/removed": "asks who is there at all, deleted or not",
+    "kernel/sql/queries.py": "an example in the docstring",
     "kernel/sql/crud.py": "locks the owner, deleted or not, before what is theirs",
     "likeness/one_at_a_time": "only waits for its turn; what is changed then says that it lives",
     "consents/one_at_a_time": "as the likeness domain's",

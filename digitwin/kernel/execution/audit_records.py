@@ -1,5 +1,4 @@
-"""Records of the audit trail that no changing statement can carry: of refusals, and of changes
-that take several statements."""
+"""Audit records of refusals, and of changes that take several statements."""
 
 from __future__ import annotations
 
@@ -12,14 +11,17 @@ from digitwin.errors import DigiTwinError, NotFoundError, ScopeRequiredError
 from digitwin.kernel.execution.executor import Executor
 from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.kernel.sql.audit_step import COLUMNS, parameters
+from digitwin.kernel.sql.queries import compiled
 
 log = logging.getLogger("digitwin.audit")
 
 PATIENCE: Final = 2.0
 """Seconds that a caller who was refused waits for the record of it, at the longest."""
 
-_RECORD = (
-    f"INSERT INTO audit_logs ({COLUMNS}) VALUES ($6, $1, $7, $8, $9, $2, $10, $3, $4, $5::jsonb)"
+_RECORD = compiled(
+    f"INSERT INTO audit_logs ({COLUMNS}) VALUES (:user_id, :audit_id, :action, :resource,"
+    " :resource_id, :audit_actor_id, :result, :audit_ip_address, :audit_user_agent,"
+    " :audit_metadata::jsonb)"
 )
 
 
@@ -27,8 +29,15 @@ async def record(
     db: Executor, action: str, resource: str, resource_id: str, user_id: UUID, **metadata: Any
 ) -> None:
     """Record a change whose statements cannot carry it, in their transaction."""
-    given = parameters(**metadata)
-    await db.execute(_RECORD, *given, user_id, action, resource, resource_id, "success")
+    await db.execute(
+        _RECORD,
+        user_id=user_id,
+        action=action,
+        resource=resource,
+        resource_id=resource_id,
+        result="success",
+        **parameters(**metadata),
+    )
 
 
 class HasAside(Protocol):
@@ -50,12 +59,17 @@ async def denied(
     It takes :data:`PATIENCE` at the longest, and never stands in the way of the refusal: what
     cannot be recorded is logged.
     """
-    given = parameters(**metadata)
     about = None if resource_id is None else resource_id[:200]
     try:
         async with asyncio.timeout(PATIENCE):
             await core.aside.execute(
-                _RECORD, *given, user_id or NOBODY, action[:100], resource[:100], about, "denied"
+                _RECORD,
+                user_id=user_id or NOBODY,
+                action=action[:100],
+                resource=resource[:100],
+                resource_id=about,
+                result="denied",
+                **parameters(**metadata),
             )
     except (DigiTwinError, TimeoutError):
         log.exception("A refused %s could not be recorded", action)

@@ -1,13 +1,14 @@
-"""Statements, sent and answered.
+"""Sends statements and returns their rows.
 
-``Joining`` runs them in the task's open transaction, if there is one; ``Aside`` never does.
-A statement outside a transaction borrows a connection for as long as it runs, no longer.
+:class:`Executor` is the ordinary way: a statement runs in the task's open transaction, else it
+borrows a connection for as long as it runs. :class:`OnConnection` runs all of them on one
+connection that already is in a transaction.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -19,49 +20,67 @@ from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.connection.pool import Pool, cut
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.connection.transactions import Transaction, begin, end
+from digitwin.kernel.sql.queries import Query, writes_rows
+
+Before = Callable[[], Awaitable[None]]
+"""Awaited before each statement; what it raises keeps the statement from being sent."""
 
 
-class Executor:
+class Statements:
     """The four ways to send a statement.
 
-    ``write=True`` marks one that changes rows: when its answer is lost outside a
-    transaction, nobody knows whether it was stored, and the error says so.
+    A named query takes its values by name, plain SQL by position. When the answer to one that
+    writes is lost outside a transaction, the error says that its outcome is unknown.
 
     Raises (all methods):
-        DigiTwinError: of the kind that fits; no error of the driver comes through.
+        DigiTwinError: the driver's error, translated.
     """
 
-    async def fetch(self, sql: str, *args: Any, write: bool = False) -> list[Record]:
-        """All rows."""
-        rows: list[Record] = await self._run("fetch", sql, args, write)
+    async def fetch(self, query: Query | str, /, *args: Any, **values: Any) -> list[Record]:
+        """Return all rows."""
+        sql, given, writes = _bound(query, args, values)
+        rows: list[Record] = await self._run("fetch", sql, given, writes)
         return rows
 
-    async def fetchrow(self, sql: str, *args: Any, write: bool = False) -> Record | None:
-        """The first row."""
-        row: Record | None = await self._run("fetchrow", sql, args, write)
+    async def fetchrow(self, query: Query | str, /, *args: Any, **values: Any) -> Record | None:
+        """Return the first row."""
+        sql, given, writes = _bound(query, args, values)
+        row: Record | None = await self._run("fetchrow", sql, given, writes)
         return row
 
-    async def fetchval(self, sql: str, *args: Any, write: bool = False) -> Any:
-        """The first column of the first row."""
-        return await self._run("fetchval", sql, args, write)
+    async def fetchval(self, query: Query | str, /, *args: Any, **values: Any) -> Any:
+        """Return the first column of the first row."""
+        sql, given, writes = _bound(query, args, values)
+        return await self._run("fetchval", sql, given, writes)
 
-    async def execute(self, sql: str, *args: Any) -> str:
-        """The command tag of a statement that changes something."""
-        tag: str = await self._run("execute", sql, args, True)
+    async def execute(self, query: Query | str, /, *args: Any, **values: Any) -> str:
+        """Return the command tag of a statement that changes something."""
+        sql, given, _ = _bound(query, args, values)
+        tag: str = await self._run("execute", sql, given, True)
         return tag
 
-    async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
+    async def _run(self, method: str, sql: str, args: Sequence[Any], writes: bool) -> Any:
         raise NotImplementedError
 
 
-class OnConnection(Executor):
+def _bound(
+    query: Query | str, args: tuple[Any, ...], values: Mapping[str, Any]
+) -> tuple[str, Sequence[Any], bool]:
+    if isinstance(query, Query):
+        return query.sql, query.bind(values), query.writes
+    if values:
+        raise TypeError("plain SQL takes its values by position")
+    return query, args, writes_rows(query)
+
+
+class OnConnection(Statements):
     """Statements on one connection inside a transaction."""
 
     def __init__(self, connection: Any, scope: Scope | None = None) -> None:
         self.connection = connection
         self._scope = scope
 
-    async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
+    async def _run(self, method: str, sql: str, args: Sequence[Any], writes: bool) -> Any:
         try:
             return await self.connection.ask(method, sql, *args)
         except driver_errors.DRIVER as fault:
@@ -69,28 +88,40 @@ class OnConnection(Executor):
             raise refused or driver_errors.translate(fault) or fault from fault
 
 
-class Aside(Executor):
-    """Statements that commit by themselves, whatever transaction is open around them.
+class Executor(Statements):
+    """Statements in the task's open transaction, if there is one, else each by itself.
 
-    On behalf of a scope each is a short transaction: its role and its person end with it.
+    Under a scope, a statement by itself is a short transaction: role and person end with it.
+
+    Args:
+        joins: False keeps statements out of the open transaction: each commits by itself. The
+            cache and the limiter need that, since a rollback must not refund tokens.
+        before: awaited before each statement.
     """
 
-    def __init__(self, pool: Pool, scope: Scope = UNSCOPED) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        scope: Scope = UNSCOPED,
+        *,
+        joins: bool = True,
+        before: Before | None = None,
+    ) -> None:
         self._pool = pool
         self._scope = scope
+        self._joins = joins
+        self._before = before
 
-    def _frame(self) -> Transaction | None:
-        """The transaction that statements belong to."""
-        return None
-
-    async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
-        frame = self._frame()
+    async def _run(self, method: str, sql: str, args: Sequence[Any], writes: bool) -> Any:
+        if self._before is not None:
+            await self._before()
+        frame = Transaction.of(self._pool) if self._joins else None
         if frame is not None:
             on = OnConnection(await frame.under(self._scope), self._scope)
-            return await on._run(method, self._scope.mark(sql), args, write)
+            return await on._run(method, self._scope.mark(sql), args, writes)
         if self._scope is not UNSCOPED:
-            async with self._short(write=write) as on:
-                return await on._run(method, self._scope.mark(sql), args, write)
+            async with self._short(writes=writes) as on:
+                return await on._run(method, self._scope.mark(sql), args, writes)
         connection = await self._pool.acquire()
         try:
             answer = await connection.ask(method, sql, *args)
@@ -98,23 +129,20 @@ class Aside(Executor):
             if isinstance(fault, driver_errors.OUT_OF_STEP):
                 cut(connection)
             await self._pool.release(connection)
-            raise (
-                driver_errors.unscoped(fault)
-                or driver_errors.translate(fault, write=write)
-                or fault
-            ) from fault
+            error = driver_errors.unscoped(fault) or driver_errors.translate(fault, write=writes)
+            raise error or fault from fault
         except BaseException:
             await self._pool.release(connection)
             raise
         await self._pool.release(connection, well=True)
         return answer
 
-    def transaction(self) -> AbstractAsyncContextManager[Executor]:
-        """A few statements that stand or fall together, with nothing awaited between them."""
-        return self._short(write=True)
+    def transaction(self) -> AbstractAsyncContextManager[Statements]:
+        """A short transaction of its own for a few statements, with nothing else awaited inside."""
+        return self._short(writes=True)
 
     @asynccontextmanager
-    async def _short(self, *, write: bool) -> AsyncIterator[OnConnection]:
+    async def _short(self, *, writes: bool) -> AsyncIterator[OnConnection]:
         connection, well = await self._pool.acquire(), False
         try:
             await begin(connection, self._scope)
@@ -123,25 +151,30 @@ class Aside(Executor):
             except BaseException:
                 await end(connection, failed=True)
                 raise
-            await end(connection, failed=False, write=write)
+            await end(connection, failed=False, write=writes)
             well = True
         finally:
             await self._pool.release(connection, well=well)
 
-    async def stream(self, sql: str, *args: Any, batch: int = 500) -> AsyncGenerator[Record, None]:
-        """Rows through a cursor on the server, ``batch`` at a time, in constant memory."""
-        frame = self._frame()
+    async def stream(
+        self, query: Query | str, /, *args: Any, batch: int = 500, **values: Any
+    ) -> AsyncGenerator[Record, None]:
+        """Yield rows from a cursor on the server, ``batch`` at a time, in constant memory."""
+        if self._before is not None:
+            await self._before()
+        sql, given, _ = _bound(query, args, values)
+        frame = Transaction.of(self._pool) if self._joins else None
         rows = (
-            self._stream_alone(sql, args, batch)
+            self._stream_alone(sql, given, batch)
             if frame is None
-            else _cursor(partial(frame.under, self._scope), sql, args, batch)
+            else _cursor(partial(frame.under, self._scope), sql, given, batch)
         )
         async with aclosing(rows):
             async for row in rows:
                 yield row
 
     async def _stream_alone(
-        self, sql: str, args: tuple[Any, ...], batch: int
+        self, sql: str, args: Sequence[Any], batch: int
     ) -> AsyncGenerator[Record, None]:
         connection, well = await self._pool.acquire_long(), False
         try:
@@ -158,53 +191,26 @@ class Aside(Executor):
             await self._pool.release_long(connection, well=well)
 
 
-class Joining(Aside):
-    """Statements that belong to the task's open transaction, or stand alone without one."""
+class Once:
+    """A ``before`` that does its work before the first statement; later ones wait for it."""
 
-    def _frame(self) -> Transaction | None:
-        return Transaction.of(self._pool)
-
-
-class Announced(Joining):
-    """As :class:`Joining`, whose first statement waits until it was said that it comes."""
-
-    def __init__(self, pool: Pool, scope: Scope, announce: Callable[[], Awaitable[object]]) -> None:
-        super().__init__(pool, scope)
-        self._announce: Callable[[], Awaitable[object]] | None = announce
+    def __init__(self, work: Callable[[], Awaitable[object]]) -> None:
+        self._work: Callable[[], Awaitable[object]] | None = work
         self._turn = asyncio.Lock()
 
-    async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
-        await self._announced()
-        return await super()._run(method, sql, args, write)
-
-    async def stream(self, sql: str, *args: Any, batch: int = 500) -> AsyncGenerator[Record, None]:
-        await self._announced()
-        async with aclosing(super().stream(sql, *args, batch=batch)) as rows:
-            async for row in rows:
-                yield row
-
-    async def _announced(self) -> None:
+    async def __call__(self) -> None:
         async with self._turn:
-            if self._announce is not None:
-                await self._announce()
-                self._announce = None
+            if self._work is not None:
+                await self._work()
+                self._work = None
 
 
-class Refusing(Joining):
-    """Where nothing runs without a scope."""
-
-    async def _run(self, method: str, sql: str, args: tuple[Any, ...], write: bool) -> Any:
-        raise ScopeRequiredError(_NAME_THEM)
-
-    async def stream(self, sql: str, *args: Any, batch: int = 500) -> AsyncGenerator[Record, None]:
-        raise ScopeRequiredError(_NAME_THEM)
-        yield  # an asynchronous generator, as its base is
-
-
-_NAME_THEM = (
-    "This handle was opened with scope='required': name the person with db.for_user(user_id),"
-    " or say with db.for_service(reason=…) why the work is across people"
-)
+async def refuse() -> None:
+    """A ``before`` that refuses every statement: the handle requires a scope."""
+    raise ScopeRequiredError(
+        "This handle was opened with scope='required': name the person with db.for_user(user_id),"
+        " or use db.for_service(reason=…) for work across people"
+    )
 
 
 async def _itself(connection: Any) -> Any:
@@ -212,7 +218,7 @@ async def _itself(connection: Any) -> Any:
 
 
 async def _cursor(
-    taken: Callable[[], Awaitable[Any]], sql: str, args: tuple[Any, ...], batch: int
+    taken: Callable[[], Awaitable[Any]], sql: str, args: Sequence[Any], batch: int
 ) -> AsyncGenerator[Record, None]:
     """Rows of one statement; policies read their person at every fetch, so it is set anew."""
     try:

@@ -13,7 +13,7 @@ from digitwin.errors import ConnectionFailedError, UnsupportedServerError
 from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.connection.dsn import Target
 from digitwin.kernel.connection.pool import Connection, Pool
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
 from digitwin.kernel.migrations import upgrade
 from digitwin.kernel.orm import client
 from digitwin.settings import Settings

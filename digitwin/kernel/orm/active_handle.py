@@ -50,7 +50,7 @@ def _json_filter(field: Term, value: dict[str, Any]) -> Criterion:
     return postgres_json_filter(field, {k.replace("'", "''"): v for k, v in value.items()})
 
 
-class Executor(AsyncpgExecutor):
+class TortoiseExecutor(AsyncpgExecutor):
     """Tortoise's executor, without its way in for foreign SQL."""
 
     FILTER_FUNC_OVERRIDE = AsyncpgExecutor.FILTER_FUNC_OVERRIDE | {json_filter: _json_filter}
@@ -59,7 +59,7 @@ class Executor(AsyncpgExecutor):
 class _Nobody(Client):
     """Stands in while models are built and where no handle can be chosen: it refuses queries."""
 
-    executor_class = Executor
+    executor_class = TortoiseExecutor
 
     async def delete_instance(self, instance: Any) -> None:
         raise _cannot_choose()

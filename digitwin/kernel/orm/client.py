@@ -25,15 +25,17 @@ from digitwin.kernel.connection.pool import Pool, cut
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.connection.transactions import Transaction
 from digitwin.kernel.orm import active_handle, writes
-from digitwin.kernel.orm.active_handle import Executor
+from digitwin.kernel.orm.active_handle import TortoiseExecutor
 from digitwin.kernel.orm.parent_visibility import shelter_of, under_shelter
 from digitwin.kernel.orm.relations import of_their_owners
 from digitwin.kernel.sql import audit_step
+from digitwin.kernel.sql.columns import columns, register
+from digitwin.kernel.sql.queries import compiled
 
 APP = "digitwin"
 
 
-class Keeper(Executor):
+class ModelExecutor(TortoiseExecutor):
     """Reads from one handle alone, and writes back without losing anybody's update."""
 
     async def execute_select(self, *args: Any, **kwargs: Any) -> list[Any]:
@@ -84,11 +86,11 @@ class Keeper(Executor):
 
     def _update(self, instance: Any, names: list[str]) -> tuple[str, list[Any]]:
         meta, guarded = self.model._meta, writes.guarded(self.model)
-        values: list[Any] = []
+        values: dict[str, Any] = {}
 
         def bind(name: str, sign: str = "=") -> str:
-            values.append(self._value(instance, name))
-            return f'"{meta.fields_db_projection[name]}" {sign} ${len(values)}'
+            values[name] = self._value(instance, name)
+            return f'"{meta.fields_db_projection[name]}" {sign} :{name}'
 
         own = [name for name in names if name not in guarded]
         changes = [bind(name) for name in own]
@@ -102,16 +104,16 @@ class Keeper(Executor):
         told = [name for name in _TOLD if name in meta.fields_map] or [meta.db_pk_column]
         condition, found = f" WHERE {' AND '.join(where)}", ", ".join(told)
         if not audit_step.is_recorded(self.model):
-            sets = ", ".join(changes)
-            return (
-                f'WITH saved AS (UPDATE "{meta.db_table}" SET {sets}{condition}'
-                f" RETURNING {found}) SELECT * FROM saved",
-                values,
+            query = compiled(
+                f'WITH saved AS (UPDATE "{meta.db_table}" SET {", ".join(changes)}{condition}'
+                f" RETURNING {found}) SELECT * FROM saved"
             )
-        columns = ", ".join(f't."{name}"' for name in meta.fields_db_projection)
-        first = len(values) + 1
-        steps = audit_step.update(self.model, own, changes, condition, columns, first)
-        return f"WITH {steps} SELECT {found} FROM done", [*values, *audit_step.parameters()]
+        else:
+            steps = audit_step.update(
+                self.model, own, changes, condition, columns(self.model, "t.")
+            )
+            query = compiled(f"WITH {steps} SELECT {found} FROM done")
+        return query.sql, query.bind(values)
 
     def _seen(self, instance: Any) -> list[str]:
         """The fields that only a repository changes, as far as they can be compared."""
@@ -162,7 +164,7 @@ SCOPES_AT_HAND = 1024
 class HandleClient(active_handle.Client):
     """The Tortoise client of one handle."""
 
-    executor_class = Keeper
+    executor_class = ModelExecutor
 
     def __init__(self, pool: Pool, scope: Scope = UNSCOPED) -> None:
         super().__init__()
@@ -286,6 +288,7 @@ def initialise(module: str) -> None:
     apps._build_initial_querysets()
     for model in apps.get_models_iterable():
         _bind_relations(model)
+        register(model)
 
 
 class _NoConnections(ConnectionHandler):

@@ -13,6 +13,7 @@ from digitwin.kernel.orm import active_handle
 from digitwin.kernel.orm.orm_errors import our_words
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.sql import actor, audit_step
+from digitwin.kernel.sql.queries import Query, compiled
 
 
 class HidingQuery:
@@ -35,27 +36,33 @@ class HidingQuery:
             if not found:
                 return 0
             owners, ids = zip(*found, strict=True)
-            events = [uuid7() for _ in found]
-            sql = _hide_many(model, self._resource)
-            values = [list(owners), list(ids), events, actor.current().actor_id]
-            values += audit_step.parameters(rows=len(found))
-            (answer,) = await client.execute_query_dict(sql, values)
+            query = _hide_many(model, self._resource)
+            values = query.bind(
+                {
+                    "user_id": list(owners),
+                    "id": list(ids),
+                    "deletion_id": [uuid7() for _ in found],
+                    "actor_id": actor.current().actor_id,
+                    **audit_step.parameters(rows=len(found)),
+                }
+            )
+            (answer,) = await client.execute_query_dict(query.sql, values)
             return int(answer["hidden"])
 
 
 @cache
-def _hide_many(model: type[Model], resource: str) -> str:
+def _hide_many(model: type[Model], resource: str) -> Query:
     table = model._meta.db_table
-    return (
-        "WITH given AS (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])"
-        " AS one (user_id, id, deletion)), owner AS (SELECT id FROM users WHERE id = ANY($1)"
+    return compiled(
+        "WITH given AS (SELECT * FROM unnest(:user_id::uuid[], :id::uuid[], :deletion_id::uuid[])"
+        " AS one (user_id, id, deletion)), owner AS (SELECT id FROM users WHERE id = ANY(:user_id)"
         f' ORDER BY id FOR KEY SHARE), done AS (UPDATE "{table}" AS t SET deleted_at = now(),'
         " deletion_id = given.deletion, version = t.version + 1, updated_at = now()"
         " FROM given JOIN owner ON owner.id = given.user_id"
         " WHERE t.user_id = given.user_id AND t.id = given.id AND t.deleted_at IS NULL"
         " RETURNING t.user_id, t.id, t.deletion_id), noted AS ("
         "INSERT INTO deletions (user_id, id, resource, resource_id, actor_id)"
-        f" SELECT user_id, deletion_id, '{resource}', id, $4::uuid FROM done),"
-        f" recorded AS ({audit_step.insert(model, 'delete', 5, many=True)})"
+        f" SELECT user_id, deletion_id, '{resource}', id, :actor_id::uuid FROM done),"
+        f" recorded AS ({audit_step.insert(model, 'delete', many=True)})"
         " SELECT count(*) AS hidden FROM done"
     )

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, ClassVar, Protocol, cast
 from uuid import UUID
 
-from digitwin.kernel.execution.handle import Core, operation
+from digitwin.kernel.execution.core import Core, operation
 from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.kernel.repository.entities import M, SoftDeleteRepository, no_owner
 from digitwin.kernel.repository.paging import Page
@@ -173,8 +173,8 @@ class SensitiveRepository(SoftDeleteRepository[M]):
 
     async def _owner_of(self, id: UUID) -> UUID:
         """Whose row it is, where the caller did not say; that never changes."""
-        sql = crud.select(self.model, ("id",), (), hidden=False, what='"user_id"')
-        owner: UUID | None = await self._core.db.fetchval(sql, id)
+        query = crud.select(self.model, ("id",), what='"user_id"')
+        owner: UUID | None = await self._core.db.fetchval(query, id=id)
         if owner is None:
             raise self._missing(id)
         return owner

@@ -21,7 +21,7 @@ from digitwin.errors import (
     NotFoundError,
     StaleVersionError,
 )
-from digitwin.kernel.execution.handle import Core, operation
+from digitwin.kernel.execution.core import Core, operation
 from digitwin.kernel.orm.hydration import hydrate
 from digitwin.kernel.orm.model import Model
 from digitwin.kernel.primitives.ids import parse_id, uuid7
@@ -102,16 +102,15 @@ class EntityRepository(Repository, Generic[M]):
         self, id: object, user_id: object, *, include_deleted: bool = False
     ) -> M | None:
         key = self._key(id, user_id)
-        sql = crud.select(self.model, tuple(key), (), hidden=include_deleted)
-        record = await self._core.db.fetchrow(sql, *key.values())
+        query = crud.select(self.model, tuple(key), hidden=include_deleted)
+        record = await self._core.db.fetchrow(query, **key)
         return None if record is None else self._row(record)
 
     async def _create(self, id: object, fields: Mapping[str, Any]) -> M:
         given = self._new_row(id, fields)
         row = await self._to_store(given, given)
-        sql = crud.insert(self.model, tuple(row))
-        values = crud.encode(self.model, row)
-        record = await self._core.db.fetchrow(sql, *values, *parameters(), write=True)
+        query = crud.insert(self.model, tuple(row))
+        record = await self._core.db.fetchrow(query, **crud.encode(self.model, row))
         if record is None:
             raise no_owner(row["user_id"])
         return self._row(record)
@@ -133,10 +132,10 @@ class EntityRepository(Repository, Generic[M]):
     async def _insert_alike(
         self, names: tuple[str, ...], rows: list[dict[str, Any]]
     ) -> dict[UUID, M]:
-        sql = crud.insert_many(self.model, names)
+        query = crud.insert_many(self.model, names)
         encoded = [crud.encode(self.model, row) for row in rows]
-        columns = [list(column) for column in zip(*encoded, strict=True)]
-        records = await self._core.db.fetch(sql, *columns, *parameters(len(rows)), write=True)
+        columns = {name: [row[name] for row in encoded] for name in names}
+        records = await self._core.db.fetch(query, **columns, **parameters(len(rows)))
         if len(records) < len(rows):
             living = {record["user_id"] for record in records}
             raise no_owner(next(r["user_id"] for r in rows if r["user_id"] not in living))
@@ -152,14 +151,17 @@ class EntityRepository(Repository, Generic[M]):
     ) -> Page[M]:
         size = bounded(limit, "limit", at_least=1, at_most=1000)
         equal, null = self._conditions(filters)
-        values = list(equal.values())
-        tail = f" ORDER BY id LIMIT {size + 1}"
-        if after is not None:
-            values.append(decode_cursor(after, "after"))
-            joint = "AND" if equal or null or self._hides(include_deleted) else "WHERE"
-            tail = f" {joint} id > ${len(values)}{tail}"
-        sql = crud.select(self.model, tuple(equal), null, hidden=include_deleted, tail=tail)
-        rows = [self._row(record) for record in await self._core.db.fetch(sql, *values)]
+        query = crud.select(
+            self.model,
+            tuple(equal),
+            null,
+            hidden=include_deleted,
+            after=after is not None,
+            tail=f" ORDER BY id LIMIT {size + 1}",
+        )
+        start = None if after is None else decode_cursor(after, "after")
+        records = await self._core.db.fetch(query, **equal, after=start)
+        rows = [self._row(record) for record in records]
         more = len(rows) > size
         rows = rows[:size]
         return Page(rows, encode_cursor(rows[-1].pk) if more else None)
@@ -168,24 +170,18 @@ class EntityRepository(Repository, Generic[M]):
         self, filters: Mapping[str, Any], *, include_deleted: bool = False
     ) -> AsyncGenerator[M, None]:
         equal, null = self._conditions(filters)
-        sql = crud.select(
+        query = crud.select(
             self.model, tuple(equal), null, hidden=include_deleted, tail=" ORDER BY id"
         )
-        async with aclosing(self._core.db.stream(sql, *equal.values())) as records:
+        async with aclosing(self._core.db.stream(query, **equal)) as records:
             async for record in records:
                 yield self._row(record)
 
     async def _update(self, id: object, changes: Mapping[str, Any], expected_version: object) -> M:
         values, key = self._change(id, changes, expected_version)
         values = await self._to_store(key, values)
-        sql = crud.update(self.model, tuple(values), tuple(key))
-        record = await self._core.db.fetchrow(
-            sql,
-            *crud.encode(self.model, values),
-            *key.values(),
-            *parameters(),
-            write=True,
-        )
+        query = crud.update(self.model, tuple(values), tuple(key))
+        record = await self._core.db.fetchrow(query, **crud.encode(self.model, values), **key)
         if record is None:
             raise await self._not_updated(id, expected_version)
         return self._row(record)
@@ -221,16 +217,16 @@ class EntityRepository(Repository, Generic[M]):
 
     async def _count(self, filters: Mapping[str, Any], *, include_deleted: bool = False) -> int:
         equal, null = self._conditions(filters)
-        sql = crud.select(self.model, tuple(equal), null, hidden=include_deleted, what="count(*)")
-        count: int = await self._core.db.fetchval(sql, *equal.values())
+        query = crud.select(self.model, tuple(equal), null, hidden=include_deleted, what="count(*)")
+        count: int = await self._core.db.fetchval(query, **equal)
         return count
 
     async def _exists(self, filters: Mapping[str, Any], *, include_deleted: bool = False) -> bool:
         equal, null = self._conditions(filters)
-        sql = crud.select(
+        query = crud.select(
             self.model, tuple(equal), null, hidden=include_deleted, what="1", tail=" LIMIT 1"
         )
-        return await self._core.db.fetchval(sql, *equal.values()) is not None
+        return await self._core.db.fetchval(query, **equal) is not None
 
     def _new_row(self, id: object, fields: Mapping[str, Any]) -> dict[str, Any]:
         given = dict(fields)
@@ -257,9 +253,6 @@ class EntityRepository(Repository, Generic[M]):
 
     def _row(self, record: Sequence[Any]) -> M:
         return cast(M, hydrate(self.model, record, self._core.client))
-
-    def _hides(self, include_deleted: bool) -> bool:
-        return crud.can_hide(self.model) and not include_deleted
 
     def _missing(self, id: object) -> NotFoundError:
         return NotFoundError(f"{self.noun} not found", field="id", id=str(id))
@@ -320,29 +313,26 @@ class SoftDeleteRepository(EntityRepository[M]):
         key = self._key(id, None)
         async with self._core.transaction():
             if crud.is_owned(self.model):
-                sql = crud.hold_owner(self.model, tuple(key))
-                await self._core.db.fetchval(sql, *key.values(), write=True)
-                await self._core.db.execute(crud.finish_deletion(self.model), key["id"])
+                await self._core.db.fetchval(crud.hold_owner(self.model, tuple(key)), **key)
+                await self._core.db.execute(crud.finish_deletion(self.model), id=key["id"])
             await self._core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'on'")
-            sql = crud.remove(self.model, tuple(key))
-            gone = await self._core.db.fetchval(sql, *key.values(), *parameters(), write=True)
+            gone = await self._core.db.fetchval(crud.remove(self.model, tuple(key)), **key)
             await self._core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'off'")
             if gone is None:
                 raise self._missing(id)
 
     async def _hide(self, id: object, reason: object) -> M:
-        key, event = self._key(id, None), event_of(reason)
-        sql = crud.hide(self.model, tuple(key))
-        about = parameters(deletion_id=str(event[0]))
-        record = await self._core.db.fetchrow(sql, *event, *key.values(), *about, write=True)
+        key, event = self._key(id, None), deletion_event(reason)
+        query = crud.hide(self.model, tuple(key))
+        about = parameters(deletion_id=str(event["deletion_id"]))
+        record = await self._core.db.fetchrow(query, **event, **key, **about)
         if record is None:
             raise self._missing(id)
         return self._row(record)
 
     async def _show(self, id: object) -> M:
         key = self._key(id, None)
-        sql = crud.show(self.model, tuple(key))
-        record = await self._core.db.fetchrow(sql, *key.values(), *parameters(), write=True)
+        record = await self._core.db.fetchrow(crud.show(self.model, tuple(key)), **key)
         if record is not None:
             return self._row(record)
         row = await self._find(id, None, include_deleted=True)
@@ -351,14 +341,14 @@ class SoftDeleteRepository(EntityRepository[M]):
         raise InvalidStateError(f"{self.noun} belongs to a deleted user", id=str(id))
 
 
-def event_of(reason: object) -> tuple[UUID, str | None, UUID | None]:
-    """A new deletion: its id, why, and who acts here.
+def deletion_event(reason: object) -> dict[str, Any]:
+    """A new deletion's ``deletion_id``, ``reason`` and ``actor_id``.
 
     Raises:
         InvalidInputError: the reason does not fit.
     """
     why = None if reason is None else validate(_REASON, reason, "reason")
-    return uuid7(), why, actor.current().actor_id
+    return {"deletion_id": uuid7(), "reason": why, "actor_id": actor.current().actor_id}
 
 
 def listed(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

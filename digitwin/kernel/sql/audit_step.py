@@ -1,13 +1,13 @@
-"""The audit trail's record of a change, made by the very statement that makes the change.
+"""The audit step: a record of a change, made by the statement that makes the change.
 
-The statement becomes steps of one WITH: ``before`` locks the row as it is, where its old
-values are told, ``done`` changes it and returns it, ``recorded`` adds the record. So there is
-no change without its record and no record without its change, and no round trip more. A
-record never asks for anything back: who may only add to the trail may not read it.
+The statement becomes steps of one WITH: ``before`` locks the row and holds its old values,
+``done`` changes it and returns it, ``recorded`` inserts the record. There is no change without
+its record, no record without its change, and no extra round trip. A record returns nothing:
+a role that may only insert into the trail may not read it.
 
-What a model's record is about stands in the model: ``resource``, its name in the trail;
-``audited``, the fields whose values are told; ``actions``, the fields whose change has a name
-of its own. Every other field is told by its name alone.
+The model says what its records contain: ``resource``, its name in the trail; ``audited``, the
+fields whose values are recorded; ``actions``, the fields whose change has an action of its own.
+Of every other field only the name is recorded.
 """
 
 from __future__ import annotations
@@ -31,26 +31,32 @@ def is_recorded(model: type[Model]) -> bool:
     return getattr(model, "resource", None) is not None
 
 
-def insert(model: type[Model], verb: str, first: int, *, many: bool = False, of: str = "") -> str:
-    """The step that records what ``done`` gives back, one record a row.
+def insert(model: type[Model], verb: str, *, many: bool = False) -> str:
+    """The step that records each row that ``done`` returns; it ends with ``FROM done``.
 
     Args:
         verb: what was done; with the model's name it is the action.
-        first: the number of the first of the five :func:`parameters`.
-        many: the first parameter is a list of ids, one for each row.
-        of: what follows ``FROM done``.
+        many: ``audit_id`` is a list of ids, one for each row.
     """
-    return _insert(model, _action(model, verb), first, many=many, of=of)
+    return _insert(model, _action(model, verb), many=many)
 
 
-def insert_change(model: type[Model], first: int, names: Iterable[str], *, of: str = "") -> str:
-    """As :func:`insert`, for an update of these fields; ``before`` holds what they were."""
+def numbered(model: type[Model], verb: str, first: int, *, many: bool = False, of: str = "") -> str:
+    """As :func:`insert`, with parameters numbered from ``first``; ``of`` follows ``FROM done``."""
+    sql = insert(model, verb, many=many)
+    for n, name in enumerate(("id", "actor_id", "ip_address", "user_agent", "metadata"), first):
+        sql = sql.replace(f":audit_{name}:", f"${n}:")
+    return sql + of
+
+
+def _insert_change(model: type[Model], names: Iterable[str]) -> str:
+    """As :func:`insert`, for an update of these fields; ``before`` holds their old values."""
     names = tuple(names)
     action = _action(model, "update")
     for name, verb in getattr(model, "actions", {}).items():
         if name in names:
             action = f"CASE WHEN {_differs(name)} THEN {_action(model, verb)} ELSE {action} END"
-    return _insert(model, action, first, of=f", before{of}", metadata=_changes(model, names))
+    return f"{_insert(model, action, metadata=_changes(model, names))}, before"
 
 
 def update(
@@ -59,16 +65,14 @@ def update(
     sets: Sequence[str],
     where: str,
     returning: str,
-    first: int,
 ) -> str:
     """The three steps of an update: ``before``, ``done`` and ``recorded``.
 
     Args:
         names: the fields that are set.
-        sets: the assignments; a column that they read is ``t``'s.
-        where: which row, from ``WHERE`` on.
-        returning: what ``done`` gives back, among it ``names`` and the key; columns are ``t``'s.
-        first: the number of the first of the five :func:`parameters`.
+        sets: the assignments; ``t`` is the row that is changed.
+        where: the condition, starting with ``WHERE``.
+        returning: the columns of ``t`` that ``done`` returns, ``names`` and the key among them.
     """
     table, key = model._meta.db_table, _key(model)
     kept = ", ".join(f'"{name}"' for name in dict.fromkeys((*key, *names)))
@@ -77,36 +81,37 @@ def update(
         f'before AS (SELECT {kept} FROM "{table}"{where} FOR NO KEY UPDATE),'
         f' done AS (UPDATE "{table}" AS t SET {", ".join(sets)} FROM before WHERE {same}'
         f" RETURNING {returning}),"
-        f" recorded AS ({insert_change(model, first, names)})"
+        f" recorded AS ({_insert_change(model, names)})"
     )
 
 
-def parameters(rows: int | None = None, **metadata: Any) -> tuple[Any, ...]:
-    """What the record of a change needs, in the order of its parameters.
+def parameters(rows: int | None = None, **metadata: Any) -> dict[str, Any]:
+    """The parameters of the audit step: ids, and who acts here.
 
     Args:
         rows: how many records, where there may be several; else one.
-        metadata: more about it; nothing secret, nothing bulky.
+        metadata: details for the record; nothing secret, nothing bulky.
     """
-    ids = uuid7() if rows is None else [uuid7() for _ in range(rows)]
     who = actor.current()
     if who.request_id is not None:
         metadata = {"request_id": who.request_id, **metadata}
-    told = dumps(metadata) if metadata else "{}"
-    return ids, who.actor_id, who.ip_address, who.user_agent, told
+    return {
+        "audit_id": uuid7() if rows is None else [uuid7() for _ in range(rows)],
+        "audit_actor_id": who.actor_id,
+        "audit_ip_address": who.ip_address,
+        "audit_user_agent": who.user_agent,
+        "audit_metadata": dumps(metadata) if metadata else "{}",
+    }
 
 
-def _insert(
-    model: type[Model], action: str, first: int, *, of: str, many: bool = False, metadata: str = ""
-) -> str:
-    ids, actor, address, agent, told = (f"${n}" for n in range(first, first + 5))
+def _insert(model: type[Model], action: str, *, many: bool = False, metadata: str = "") -> str:
     whom = "user_id" if "user_id" in model._meta.fields_map else "id"
-    id = f"({ids}::uuid[])[row_number() OVER ()]" if many else f"{ids}::uuid"
+    id = "(:audit_id::uuid[])[row_number() OVER ()]" if many else ":audit_id::uuid"
     resource: str = model.resource  # type: ignore[attr-defined]
     return (
         f"INSERT INTO audit_logs ({COLUMNS}) SELECT done.{whom}, {id}, {action}, '{resource}',"
-        f" done.id::text, {actor}::uuid, 'success', {address}::text, {agent}::text,"
-        f" {told}::jsonb{metadata} FROM done{of}"
+        " done.id::text, :audit_actor_id::uuid, 'success', :audit_ip_address::text,"
+        f" :audit_user_agent::text, :audit_metadata::jsonb{metadata} FROM done"
     )
 
 

@@ -1,14 +1,14 @@
 """The ordinary statements of an entity's table, built once for each shape.
 
-Names come from the model alone, values are always bound. A table whose rows belong to a
-person is written only while that person lives: the statement itself holds the owner's row
-with ``FOR SHARE``, so that no child slips in beside an open deletion. What changes a row records
-it in the same statement: the five :func:`~digitwin.kernel.sql.audit_step.parameters` come last.
+Names come from the model alone, values are always bound: a parameter is named after its column.
+A table whose rows belong to a person is written only while that person is alive: the statement
+locks the owner's row with ``FOR SHARE``, so that no child is inserted beside an open deletion.
+A statement that changes a row records it in the same statement, see :mod:`audit_step`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -17,10 +17,11 @@ from tortoise.models import Model
 
 from digitwin.kernel.primitives.validation import dumps
 from digitwin.kernel.sql import audit_step
-from digitwin.kernel.sql.columns import columns
+from digitwin.kernel.sql.columns import columns, sql_type
+from digitwin.kernel.sql.queries import Query, compiled
 
 ALIVE = '"deleted_at" IS NULL'
-_TOUCH = '"version" = "version" + 1, "updated_at" = now()'
+TOUCH = '"version" = t."version" + 1, "updated_at" = now()'
 
 
 def is_owned(model: type[Model]) -> bool:
@@ -43,49 +44,43 @@ def _json(value: Any) -> str | None:
     return None if value is None else dumps(value)
 
 
-def encode(model: type[Model], row: dict[str, Any]) -> list[Any]:
-    """A row's values as parameters, in its own order."""
-    return [
-        value if (convert := encoder(model, name)) is None else convert(value)
+def encode(model: type[Model], row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row's values as parameters."""
+    return {
+        name: value if (convert := encoder(model, name)) is None else convert(value)
         for name, value in row.items()
-    ]
+    }
 
 
 @cache
-def insert(model: type[Model], names: tuple[str, ...]) -> str:
-    """One row; of a living owner only, whose id is then the parameter named ``user_id``."""
-    table = model._meta.db_table
-    values = ", ".join(f"${n}::{_type(model, name)}" for n, name in enumerate(names, 1))
-    owner = ""
-    if is_owned(model):
-        owner = f" FROM users WHERE id = ${names.index('user_id') + 1} AND {ALIVE} FOR SHARE"
+def insert(model: type[Model], names: tuple[str, ...]) -> Query:
+    """One row; of a living owner only."""
+    values = ", ".join(f":{name}::{sql_type(model, name)}" for name in names)
+    owner = f" FROM users WHERE id = :user_id AND {ALIVE} FOR SHARE" if is_owned(model) else ""
     return _recorded(
         model,
         "create",
-        f'INSERT INTO "{table}" ({_list(names)}) SELECT {values}{owner} RETURNING {columns(model)}',
-        len(names),
+        f'INSERT INTO "{model._meta.db_table}" ({_list(names)}) SELECT {values}{owner}'
+        f" RETURNING {columns(model)}",
     )
 
 
 @cache
-def insert_many(model: type[Model], names: tuple[str, ...]) -> str:
+def insert_many(model: type[Model], names: tuple[str, ...]) -> Query:
     """Rows of one shape, given as one array for each column; in their order."""
-    table = model._meta.db_table
-    arrays = ", ".join(f"${n}::{_type(model, name)}[]" for n, name in enumerate(names, 1))
+    arrays = ", ".join(f":{name}::{sql_type(model, name)}[]" for name in names)
     owners = ""
     if is_owned(model):
-        n = names.index("user_id") + 1
         owners = (
-            f" JOIN (SELECT id AS owner FROM users WHERE id = ANY(${n}::uuid[]) AND {ALIVE}"
+            f" JOIN (SELECT id AS owner FROM users WHERE id = ANY(:user_id::uuid[]) AND {ALIVE}"
             " ORDER BY id FOR SHARE) AS living ON living.owner = given.user_id"
         )
     return _recorded(
         model,
         "create",
-        f'INSERT INTO "{table}" ({_list(names)}) SELECT {_list(names)}'
+        f'INSERT INTO "{model._meta.db_table}" ({_list(names)}) SELECT {_list(names)}'
         f' FROM unnest({arrays}) WITH ORDINALITY AS given({_list(names)}, "n"){owners}'
         f' ORDER BY "n" RETURNING {columns(model)}',
-        len(names),
         many=True,
     )
 
@@ -94,96 +89,107 @@ def insert_many(model: type[Model], names: tuple[str, ...]) -> str:
 def select(
     model: type[Model],
     equal: tuple[str, ...],
-    null: tuple[str, ...],
+    null: tuple[str, ...] = (),
     *,
-    hidden: bool,
+    hidden: bool = False,
     what: str | None = None,
+    after: bool = False,
     tail: str = "",
-) -> str:
-    """Rows by equality; ``hidden`` shows deleted ones too; ``tail`` follows the conditions."""
-    return (
+) -> Query:
+    """Rows by equality.
+
+    Args:
+        equal: columns that equal their parameter.
+        null: columns that are NULL.
+        hidden: deleted rows too.
+        what: what is selected; the model's columns if unset.
+        after: only rows behind the id ``:after``.
+        tail: what follows the conditions.
+    """
+    return compiled(
         f'SELECT {what or columns(model)} FROM "{model._meta.db_table}"'
-        f"{where(model, equal, null, hidden=hidden)}{tail}"
+        f"{_where(model, equal, null, hidden=hidden, after=after)}{tail}"
     )
 
 
-def where(
-    model: type[Model], equal: Sequence[str], null: Sequence[str], *, hidden: bool, first: int = 1
+def _where(
+    model: type[Model],
+    equal: Sequence[str],
+    null: Sequence[str] = (),
+    *,
+    hidden: bool,
+    after: bool = False,
 ) -> str:
-    """The conditions; parameters are numbered from ``first`` in the order of ``equal``."""
-    terms = [_equals(model, name, n) for n, name in enumerate(equal, first)]
+    terms = [_equals(model, name) for name in equal]
     terms += [f'"{name}" IS NULL' for name in null]
     if can_hide(model) and not hidden:
         terms.append(ALIVE)
+    if after:
+        terms.append("id > :after")
     return f" WHERE {' AND '.join(terms)}" if terms else ""
 
 
-def _equals(model: type[Model], name: str, n: int) -> str:
-    """A filter on one field; a model may say that it is answered by another table."""
+def _equals(model: type[Model], name: str) -> str:
+    """A filter on one field; a model may say that another table answers it."""
     looked_up: str | None = getattr(model, "looked_up", {}).get(name)
-    return f'"{name}" = ${n}' if looked_up is None else looked_up.format(f"${n}")
+    return f'"{name}" = :{name}' if looked_up is None else looked_up
 
 
 @cache
-def update(model: type[Model], names: tuple[str, ...], equal: tuple[str, ...]) -> str:
-    """Set these columns on the living row that equals; version and time move along."""
-    return f"WITH {update_steps(model, names, equal)} SELECT * FROM done"
+def update(model: type[Model], names: tuple[str, ...], equal: tuple[str, ...]) -> Query:
+    """Set these columns on the living row that equals; version and time are updated too."""
+    return compiled(f"WITH {update_steps(model, names, equal)} SELECT * FROM done")
 
 
 def update_steps(model: type[Model], names: tuple[str, ...], equal: tuple[str, ...]) -> str:
     """The steps of an update, of which ``done`` is the changed row."""
-    sets = [f'"{name}" = ${n}' for n, name in enumerate(names, 1)]
     return audit_step.update(
         model,
         names,
-        [*sets, '"version" = t."version" + 1, "updated_at" = now()'],
-        where(model, equal, (), hidden=False, first=len(names) + 1),
+        [*(f'"{name}" = :{name}' for name in names), TOUCH],
+        _where(model, equal, hidden=False),
         columns(model, "t."),
-        len(names) + len(equal) + 1,
     )
 
 
 @cache
-def hide(model: type[Model], equal: tuple[str, ...]) -> str:
+def hide(model: type[Model], equal: tuple[str, ...]) -> Query:
     """Delete softly the living row that equals, with the event.
 
-    $1 is the deletion's id, $2 its reason, $3 who did it. The owner is held first: a real
-    deletion of theirs holds them before it comes to this row.
+    The owner is locked first: a hard deletion of the owner locks them before it reaches this row.
     """
-    table = model._meta.db_table
-    terms = " AND ".join(f't."{name}" = ${n}' for n, name in enumerate(equal, 4))
+    table, terms = model._meta.db_table, _same(equal)
     return _recorded(
         model,
         "delete",
         f'WITH owner AS (SELECT id FROM users WHERE id = (SELECT t.user_id FROM "{table}" t'
         f" WHERE {terms} AND t.deleted_at IS NULL) FOR KEY SHARE)"
-        f' UPDATE "{table}" AS t SET "deleted_at" = now(), "deletion_id" = $1,'
-        ' "version" = t."version" + 1, "updated_at" = now() FROM owner'
+        f' UPDATE "{table}" AS t SET "deleted_at" = now(), "deletion_id" = :deletion_id,'
+        f" {TOUCH} FROM owner"
         f" WHERE t.user_id = owner.id AND {terms} AND t.deleted_at IS NULL"
         f" RETURNING {columns(model, 't.')}",
-        len(equal) + 3,
         also=", noted AS ("
         "INSERT INTO deletions (user_id, id, resource, resource_id, reason, actor_id)"
-        f" SELECT user_id, $1::uuid, '{resource(model)}', id, $2::varchar, $3::uuid FROM done)",
+        f" SELECT user_id, :deletion_id::uuid, '{resource(model)}', id, :reason::varchar,"
+        " :actor_id::uuid FROM done)",
     )
 
 
 @cache
-def hold_owner(model: type[Model], equal: tuple[str, ...]) -> str:
-    """Lock the owner of a row before the row: as whoever ends a deletion does."""
-    terms = " AND ".join(f't."{name}" = ${n}' for n, name in enumerate(equal, 1))
-    return (
+def hold_owner(model: type[Model], equal: tuple[str, ...]) -> Query:
+    """Lock the owner of a row before the row: as everything that ends a deletion does."""
+    return compiled(
         "SELECT id FROM users WHERE id ="
-        f' (SELECT t.user_id FROM "{model._meta.db_table}" t WHERE {terms}) FOR SHARE'
+        f' (SELECT t.user_id FROM "{model._meta.db_table}" t WHERE {_same(equal)}) FOR SHARE'
     )
 
 
 @cache
-def finish_deletion(model: type[Model]) -> str:
-    """The event of the row $1 alone is over: the row is about to go for real."""
-    return (
+def finish_deletion(model: type[Model]) -> Query:
+    """End the event of a row that is about to be removed."""
+    return compiled(
         "UPDATE deletions AS d SET final_at = now()"
-        f' FROM "{model._meta.db_table}" AS t WHERE t.id = $1 AND t.deleted_at IS NOT NULL'
+        f' FROM "{model._meta.db_table}" AS t WHERE t.id = :id AND t.deleted_at IS NOT NULL'
         " AND d.user_id = t.user_id AND d.id = t.deletion_id AND d.resource_id = t.id"
         " AND d.restored_at IS NULL AND d.final_at IS NULL"
     )
@@ -196,24 +202,21 @@ def resource(model: type[Model]) -> str:
 
 
 @cache
-def show(model: type[Model], equal: tuple[str, ...]) -> str:
-    """Take a deletion back, under a living owner only; the event says so, once all is back.
+def show(model: type[Model], equal: tuple[str, ...]) -> Query:
+    """Take a deletion back, under a living owner only; the event says so.
 
-    A release before this one could hide several rows with one deletion. The table still shows
-    the row as it was before the statement.
+    Within the statement the table still shows the row as it was before.
     """
-    table = model._meta.db_table
-    terms = " AND ".join(f't."{name}" = ${n}' for n, name in enumerate(equal, 1))
+    table, terms = model._meta.db_table, _same(equal)
     return _recorded(
         model,
         "restore",
         "WITH owner AS (SELECT id FROM users WHERE deleted_at IS NULL AND id ="
         f' (SELECT t.user_id FROM "{table}" t WHERE {terms}) FOR SHARE)'
         f' UPDATE "{table}" AS t SET "deleted_at" = NULL, "deletion_id" = NULL,'
-        f' "version" = t."version" + 1, "updated_at" = now() FROM owner'
+        f" {TOUCH} FROM owner"
         f" WHERE t.user_id = owner.id AND {terms} AND t.deleted_at IS NOT NULL"
         f" RETURNING {columns(model, 't.')}",
-        len(equal),
         also=", noted AS (UPDATE deletions AS d SET restored_at = now()"
         f' FROM done JOIN "{table}" AS was ON was.user_id = done.user_id AND was.id = done.id'
         " WHERE d.user_id = was.user_id AND d.id = was.deletion_id AND NOT EXISTS ("
@@ -223,14 +226,13 @@ def show(model: type[Model], equal: tuple[str, ...]) -> str:
 
 
 @cache
-def remove(model: type[Model], equal: tuple[str, ...]) -> str:
+def remove(model: type[Model], equal: tuple[str, ...]) -> Query:
     """Delete for real."""
     return _recorded(
         model,
         "hard_delete",
-        f'DELETE FROM "{model._meta.db_table}"{where(model, equal, (), hidden=True)}'
+        f'DELETE FROM "{model._meta.db_table}"{_where(model, equal, hidden=True)}'
         f" RETURNING {columns(model)}",
-        len(equal),
         what="id",
     )
 
@@ -239,31 +241,22 @@ def _recorded(
     model: type[Model],
     verb: str,
     sql: str,
-    values: int,
     *,
     many: bool = False,
     what: str = "*",
     also: str = "",
-) -> str:
-    """A statement and, as its last five parameters, the record of what it did.
+) -> Query:
+    """A statement, which becomes the step ``done``, and its record.
 
-    ``also`` is a further step, after a comma; ``done`` is what the statement gives.
+    ``also`` is a further step, after a comma.
     """
-    record = audit_step.insert(model, verb, values + 1, many=many)
-    return f"WITH done AS ({sql}), recorded AS ({record}){also} SELECT {what} FROM done"
+    record = audit_step.insert(model, verb, many=many)
+    return compiled(f"WITH done AS ({sql}), recorded AS ({record}){also} SELECT {what} FROM done")
 
 
-def nulls(model: type[Model]) -> str:
-    """A null for each of :func:`~digitwin.kernel.orm.hydration.columns`, of its type."""
-    return ", ".join(f"NULL::{_type(model, name)}" for name in model._meta.fields_db_projection)
+def _same(equal: Sequence[str]) -> str:
+    return " AND ".join(f't."{name}" = :{name}' for name in equal)
 
 
 def _list(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
-
-
-def _type(model: type[Model], name: str) -> str:
-    """The column's type for a cast; without a length, which a cast would cut to in silence."""
-    declared: str = model._meta.fields_map[name].get_for_dialect("postgres", "SQL_TYPE")
-    bare = declared.partition("(")[0]
-    return "text" if bare == "VARCHAR" else bare

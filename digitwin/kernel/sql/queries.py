@@ -1,27 +1,147 @@
-"""Named SQL: a domain's tuned statements stand in its ``queries.sql``.
+"""Named queries: a domain's tuned statements live in its ``queries.sql``.
 
-A statement begins with its name and why it is there; both stay out of what is sent::
+A statement starts with its name and the reason it exists; neither is sent. Parameters are
+named, and compiled once to PostgreSQL's ``$n``::
 
-    -- name: consume
-    -- One statement, so that two callers cannot take the same token.
-    INSERT INTO ...
+    -- name: by_email
+    -- One index lookup for the address, one for the user.
+    SELECT {columns as u} FROM user_emails e JOIN users u ON u.id = e.user_id
+    WHERE e.address = :address
+
+Braces are filled in before that:
+
+=============================  ===============================================================
+``{columns}``                  the columns of the default table
+``{columns of T as t}``        the columns of another table, with an alias
+``{nulls of T}``               a typed NULL for each of its columns
+``{audit VERB}``               the audit step: a record of what the step ``done`` changed
+``{audit VERB of T many}``     the same for another table, or for several rows
+``{word}``                     a value given in Python, else the statement of that name
+=============================  ===============================================================
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
+
+from digitwin.kernel.sql import audit_step
+from digitwin.kernel.sql.columns import columns, nulls, of_table
 
 _NAME = re.compile(r"^-- name:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _DESCRIPTION = re.compile(r"\s*((?:--[ \t]*\S.*(?:\n|$))+)")
+_BRACES = re.compile(r"\{([a-z_][^{}']*)\}")
+_LIST = re.compile(r"(columns|nulls)(?: of (\w+))?(?: as (\w+))?")
+_AUDIT = re.compile(r"audit (\w+)(?: of (\w+))?( many)?")
+_PARAMETER = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|::|(?<![\w:]):([a-z_]\w*)")
+_WRITES = re.compile(r"\b(INSERT INTO|DELETE FROM|UPDATE\s+\S+\s+(AS\s+)?(\w+\s+)?SET)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement with named parameters, compiled."""
+
+    sql: str
+    """As it is sent: parameters are ``$1``, ``$2``, … in the order of ``parameters``."""
+    parameters: tuple[str, ...]
+    writes: bool
+    """Whether it changes rows: its outcome is unknown when the answer is lost."""
+    is_audited: bool
+    """Whether it records what it changed."""
+
+    def bind(self, values: Mapping[str, Any]) -> list[Any]:
+        """The values in the order of the parameters; an audit step's are added if missing.
+
+        Raises:
+            KeyError: a parameter has no value.
+        """
+        if self.is_audited and "audit_id" not in values:
+            values = {**values, **audit_step.parameters()}
+        return [values[name] for name in self.parameters]
+
+
+@cache
+def compiled(text: str) -> Query:
+    """A statement with its ``:name`` parameters numbered, each name once."""
+    numbers: dict[str, int] = {}
+
+    def numbered(match: re.Match[str]) -> str:
+        name = match[1]
+        return match[0] if name is None else f"${numbers.setdefault(name, len(numbers) + 1)}"
+
+    sql = _PARAMETER.sub(numbered, text)
+    return Query(sql, tuple(numbers), writes_rows(sql), "audit_id" in numbers)
+
+
+@cache
+def writes_rows(sql: str) -> bool:
+    """Whether a statement changes rows, as its verbs say."""
+    return _WRITES.search(sql) is not None
+
+
+class Queries:
+    """The named queries of one package, compiled at first use.
+
+    Args:
+        package: whose ``queries.sql`` is read.
+        **fills: texts for braces, the same for every query; ``table`` is the default table.
+    """
+
+    def __init__(self, package: str, **fills: str) -> None:
+        self._texts = load(package)
+        self._fills = fills
+        self._compiled: dict[tuple[str, tuple[tuple[str, str], ...]], Query] = {}
+
+    def __getitem__(self, name: str) -> Query:
+        return self.get(name)
+
+    def get(self, name: str, **fills: str) -> Query:
+        """A query, with texts for the braces that differ from call to call.
+
+        The texts become part of the statement: they come from this package alone.
+        """
+        key = name, tuple(fills.items())
+        query = self._compiled.get(key)
+        if query is None:
+            text = filled(self._texts[name], {**self._texts, **self._fills, **fills})
+            query = self._compiled[key] = compiled(text)
+        return query
+
+
+def filled(text: str, fills: Mapping[str, str]) -> str:
+    """A statement's text without braces; the innermost are filled first.
+
+    Raises:
+        ValueError: braces name nothing that is known.
+    """
+    while (replaced := _BRACES.sub(lambda match: _fill(match[1], fills), text)) != text:
+        text = replaced
+    return text
+
+
+def _fill(braces: str, fills: Mapping[str, str]) -> str:
+    if braces in fills:
+        return fills[braces]
+    if listed := _LIST.fullmatch(braces):
+        what, table, alias = listed.groups()
+        model = of_table(table or fills["table"])
+        if what == "nulls":
+            return nulls(model)
+        return columns(model, f"{alias}." if alias else "")
+    if step := _AUDIT.fullmatch(braces):
+        verb, table, many = step.groups()
+        return audit_step.insert(of_table(table or fills["table"]), verb, many=bool(many))
+    raise ValueError(f"{{{braces}}} names nothing that can be filled in")
 
 
 @cache
 def load(package: str) -> Mapping[str, str]:
-    """The statements of a package's ``queries.sql`` by name, read once."""
+    """The texts of a package's ``queries.sql`` by name, read once."""
     return MappingProxyType(parse(files(package).joinpath("queries.sql").read_text("utf-8")))
 
 
@@ -37,7 +157,7 @@ def parse(text: str) -> dict[str, str]:
         if not name.isidentifier():
             raise ValueError(f"{name!r} cannot be the name of a statement")
         if name in queries:
-            raise ValueError(f"statement {name!r} stands there twice")
+            raise ValueError(f"statement {name!r} is defined twice")
         queries[name] = _body(name, block)
     return queries
 
@@ -45,7 +165,7 @@ def parse(text: str) -> dict[str, str]:
 def _body(name: str, block: str) -> str:
     description = _DESCRIPTION.match(block)
     if description is None:
-        raise ValueError(f"statement {name!r} does not say why it is there")
+        raise ValueError(f"statement {name!r} does not say why it exists")
     body = block[description.end() :].strip().removesuffix(";")
     if not body:
         raise ValueError(f"statement {name!r} is empty")

@@ -13,7 +13,7 @@ import pytest
 from digitwin.database import Database
 from digitwin.errors import DigiTwinError, InvalidStateError, NotFoundError, ScopeRequiredError
 from digitwin.kernel.execution import audit_records
-from digitwin.kernel.execution.handle import Core, operation
+from digitwin.kernel.execution.core import Core, operation
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import AuditLog, User, VoiceModel
 from digitwin.scopes import UserScope

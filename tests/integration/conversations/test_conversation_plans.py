@@ -189,7 +189,7 @@ async def test_amend_turn_reads_its_turn_alone(
 async def test_a_look_at_a_session_reads_it_alone(
     db: Database, one: ConversationSession, mode: str, owner_known: bool, name: str
 ) -> None:
-    extra = {"end": ["completed", *parameters()], "turn_version": [one.id]}.get(name, [])
+    extra = {"end": ["completed", *parameters().values()], "turn_version": [one.id]}.get(name, [])
     args = (one.user_id if owner_known else None, one.id, *extra)
     found = await scans(db, mode, statement(name, owner_known=owner_known), *args)
     assert_ranges(found)
@@ -198,7 +198,7 @@ async def test_a_look_at_a_session_reads_it_alone(
 async def test_a_session_by_its_id_alone_is_found_by_its_id(
     db: Database, one: ConversationSession, mode: str
 ) -> None:
-    sql = crud.select(ConversationSession, ("id",), (), hidden=False)
+    sql = crud.select(ConversationSession, ("id",)).sql
     found = await scans(db, mode, sql, one.id)
     assert_ranges(found)
     assert indexes(found) == {"ix_conversation_sessions__id"}
@@ -227,7 +227,7 @@ async def test_a_start_finds_the_participant_by_its_index(
     [plan] = await db._core.db.fetch(
         f"EXPLAIN (FORMAT JSON) {statement('start', owner_known=True)}",
         *(one.user_id, uuid7(), None, None, None, "{}", uuid7(), "guest", "web-1", None, "[]"),
-        *parameters(),
+        *parameters().values(),
     )
     assert '"Conflict Arbiter Indexes": ["uq_participants__ref"]' in plan[0]
 
@@ -251,7 +251,7 @@ PAGE = " ORDER BY id LIMIT 51"
 async def test_a_page_of_sessions_reads_a_range(
     db: Database, one: ConversationSession, mode: str, fields: tuple[str, ...], tail: str
 ) -> None:
-    sql = crud.select(ConversationSession, fields, (), hidden=False, tail=tail)
+    sql = crud.select(ConversationSession, fields, tail=tail).sql
     found = await scans(db, mode, sql, *(getattr(one, field) for field in fields))
     assert_ranges(found)
 
@@ -260,7 +260,7 @@ async def test_a_page_of_everybodys_sessions_reads_no_more_than_itself(
     db: Database, mode: str
 ) -> None:
     for fields, args in (((), ()), (("status",), ("ended",))):
-        sql = crud.select(ConversationSession, fields, (), hidden=False, tail=PAGE)
+        sql = crud.select(ConversationSession, fields, tail=PAGE).sql
         [scan] = await scans(db, mode, sql, *args)
         assert scan["Node Type"] == "Index Scan"  # in the order of the page, so it stops in time
 

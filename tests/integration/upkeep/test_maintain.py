@@ -11,7 +11,7 @@ import digitwin
 from digitwin.consents.expiry import deactivate_expired
 from digitwin.database import Database
 from digitwin.errors import QueryTimeoutError
-from digitwin.kernel.execution.handle import Core
+from digitwin.kernel.execution.core import Core
 from digitwin.maintenance import STEPS, MaintenanceReport, maintain
 from digitwin.scopes import ALLOWED
 from digitwin.users.retention import Finality

@@ -35,7 +35,7 @@ def test_statements_come_without_name_and_reason() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (TWO + TWO, "'first' stands there twice"),
+        (TWO + TWO, "'first' is defined twice"),
         ("-- name: bare\nSELECT 1", "'bare' does not say why"),
         ("-- name: mute\n--\nSELECT 1", "'mute' does not say why"),
         ("-- name: hollow\n-- Nothing follows.\n", "'hollow' is empty"),

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
-    Awaitable,
     Callable,
     Coroutine,
     Hashable,
@@ -28,7 +27,7 @@ from digitwin.kernel.connection.pool import Pool
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.connection.transactions import LastAct, Transaction
 from digitwin.kernel.execution import audit_records
-from digitwin.kernel.execution.executor import Announced, Aside, Joining, Refusing
+from digitwin.kernel.execution.executor import Before, Executor, refuse
 from digitwin.kernel.orm import active_handle
 from digitwin.kernel.orm.client import HandleClient
 from digitwin.settings import Settings
@@ -63,28 +62,24 @@ class Core:
         self.pool = pool
         self.loop = asyncio.get_running_loop()
         self.client = HandleClient(pool)
-        self.db = Joining(pool)
-        self.aside = Aside(pool)
+        self.db = Executor(pool)
+        self.aside = Executor(pool, joins=False)
         self.closing = False
         self._under_way = 0
         self._quiet = asyncio.Event()
         active_handle.join(self.client)
 
-    def scoped(
-        self, scope: Scope, *, announce: Callable[[], Awaitable[object]] | None = None
-    ) -> ScopedCore:
+    def scoped(self, scope: Scope, *, before: Before | None = None) -> ScopedCore:
         """The same, whose statements run on behalf of ``scope``; ``aside`` stays as it is.
 
         Args:
-            announce: awaited before the first statement.
+            before: awaited before each statement.
         """
-        if announce is None:
-            return ScopedCore(self, scope, Joining(self.pool, scope))
-        return ScopedCore(self, scope, Announced(self.pool, scope, announce))
+        return ScopedCore(self, scope, before)
 
     def refusing(self) -> ScopedCore:
-        """The same, without any statement: where a scope must be named."""
-        return ScopedCore(self, UNSCOPED, Refusing(self.pool))
+        """The same, but every statement is refused: the caller must name a scope."""
+        return ScopedCore(self, UNSCOPED, refuse)
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -190,12 +185,12 @@ class Core:
 class ScopedCore(Core):
     """A handle's inside as one scope uses it: what is accepted counts as the handle's."""
 
-    def __init__(self, core: Core, scope: Scope, db: Joining) -> None:
+    def __init__(self, core: Core, scope: Scope, before: Before | None) -> None:
         self.scope = scope
         self.settings, self.pool, self.loop = core.settings, core.pool, core.loop
         self.client = core.client if scope is UNSCOPED else core.client.under(scope)
         self.aside = core.aside
-        self.db = db
+        self.db = Executor(core.pool, scope, before=before)
         self._handle = core
 
     def within(self) -> bool:
@@ -210,10 +205,8 @@ class ScopedCore(Core):
     def counted(self) -> _GeneratorContextManager[None, None, None]:
         return self._handle.counted()
 
-    def scoped(
-        self, scope: Scope, *, announce: Callable[[], Awaitable[object]] | None = None
-    ) -> ScopedCore:
-        return self._handle.scoped(scope, announce=announce)
+    def scoped(self, scope: Scope, *, before: Before | None = None) -> ScopedCore:
+        return self._handle.scoped(scope, before=before)
 
 
 class HasCore(Protocol):
