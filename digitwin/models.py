@@ -1,24 +1,39 @@
-"""The models: what the repositories return, importable from here and usable directly."""
+"""The models: what the repositories return, importable from here and usable directly.
 
-from digitwin.audit.models import AuditCheckpoint, AuditLeaf, AuditLog, AuditSeal
-from digitwin.cache.models import (
-    CachedEmbedding,
-    CachedResponse,
-    CachedSearch,
-    CacheInvalidation,
-    CacheUsage,
-)
+Importing this module completes the registry of tables too (``kernel/sql/tables.py``).
+"""
+
+import digitwin.audit.models
+import digitwin.audit.tables
+import digitwin.cache.models
+import digitwin.cache.tables
+import digitwin.consents.models
+import digitwin.consents.tables
+import digitwin.conversations.models
+import digitwin.conversations.tables
+import digitwin.kernel.migrations.tables
+import digitwin.keys.tables
+import digitwin.knowledge.models
+import digitwin.knowledge.tables
+import digitwin.likeness.models
+import digitwin.likeness.tables
+import digitwin.limits.models
+import digitwin.limits.tables
+import digitwin.privacy.models
+import digitwin.privacy.tables
+import digitwin.users.models
+import digitwin.users.tables
+from digitwin.audit.models import AuditLog
 from digitwin.consents.models import Consent
 from digitwin.conversations.models import (
     ConversationSession,
     ConversationTurn,
     SessionParticipant,
 )
+from digitwin.kernel.orm.model import every_model
 from digitwin.knowledge.models import KnowledgeDocument
 from digitwin.likeness.models import FaceModel, VoiceModel
-from digitwin.limits.models import RateLimit, RateLimitUsage
-from digitwin.privacy.models import ArtifactDeletion, Erasure
-from digitwin.users.models import Deletion, User, UserEmail
+from digitwin.users.models import Deletion, User
 
 __all__ = [
     "AuditLog",
@@ -33,29 +48,5 @@ __all__ = [
     "VoiceModel",
 ]
 
-__models__ = [
-    ArtifactDeletion,
-    AuditCheckpoint,
-    AuditLeaf,
-    AuditLog,
-    AuditSeal,
-    CacheInvalidation,
-    CacheUsage,
-    CachedEmbedding,
-    CachedResponse,
-    CachedSearch,
-    Consent,
-    ConversationSession,
-    ConversationTurn,
-    Erasure,
-    Deletion,
-    FaceModel,
-    KnowledgeDocument,
-    RateLimit,
-    RateLimitUsage,
-    SessionParticipant,
-    User,
-    UserEmail,
-    VoiceModel,
-]
-"""Every table of ours, for Tortoise and Aerich."""
+__models__ = list(every_model())
+"""Every table of ours that has a model, for Tortoise and Aerich."""

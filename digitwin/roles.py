@@ -14,63 +14,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 import asyncpg
 
+import digitwin.models  # noqa: F401 - completes the registry of tables
 from digitwin.errors import ConfigurationError, InvalidInputError
 from digitwin.kernel.connection import driver_errors
-from digitwin.kernel.connection.scopes import APPLICATION, PERSON, RETENTION, SERVICE
-
-OWNER: Final = "digitwin_owner"
-READ_ONLY: Final = "digitwin_readonly"
-AUDIT: Final = "digitwin_audit"
-ROLES: Final = (OWNER, APPLICATION, SERVICE, READ_ONLY, AUDIT, RETENTION)
-
-PERSONAL: Final = {
-    "users": "id",
-    "user_emails": "user_id",
-    "voice_models": "user_id",
-    "face_models": "user_id",
-    "participants": "user_id",
-    "conversation_sessions": "user_id",
-    "conversation_turns": "user_id",
-    "knowledge_documents": "user_id",
-    "consents": "user_id",
-    "deletions": "user_id",
-}
-"""Tables of personal data, and the column that says whose: they are under row security."""
-
-SEALS: Final = ("audit_seals", "audit_leaves", "audit_checkpoints")
-TRAIL: Final = ("audit_logs", *SEALS)
-"""Only ever added to, but for ``digitwin_retention``, whose they are."""
-
-SHARED: Final = (
-    *("embedding_cache", "vector_search_cache", "llm_response_cache"),
-    *("cache_invalidations", "cache_usage", "rate_limits", "rate_limit_usage"),
+from digitwin.kernel.connection.scopes import (
+    APPLICATION,
+    OWNER,
+    PERSON,
+    READ_ONLY,
+    RETENTION,
+    ROLES,
+    SERVICE,
 )
-"""Cache and limits: who may see an entry is part of its key, and they are asked without a scope."""
+from digitwin.kernel.sql.tables import TABLES, Table
 
-KEYS: Final = ("user_keys",)
-"""Wrapped keys: whoever serves a person needs theirs, before the scope is known."""
-
-ERASURES: Final = ("erasures", "artifact_deletions")
-"""Who is gone, which whoever stores must see, and what of theirs is still to be deleted."""
-
-BOOKS: Final = ("digitwin_schema", "aerich")
-"""What every start reads."""
-
-SEQUENCES: Final = ("cache_epoch_seq",)
-FUNCTIONS: Final = (
-    "digitwin_guard()",
-    "digitwin_leaf_guard()",
-    "digitwin_guard_email()",
-    "digitwin_note_deletion()",
-    "digitwin_is_erased(uuid, bigint)",
-)
-
+_PERSON_POLICY = "digitwin_person"
 _ME = f"nullif(current_setting('{PERSON}', true), '')::uuid"
-_ALL_ROWS = "SELECT, INSERT, UPDATE, DELETE"
 _MAKE = """DO $roles$
 BEGIN
     CREATE ROLE {role} NOLOGIN;
@@ -105,16 +67,27 @@ BEGIN
 END
 $owner$"""
 """Whoever has migrated so far goes on: the tables' owner becomes a member of their new one."""
-_MONTHS_TOO = """DO $months$
+_PARTITIONS = """DO $partitions$
 DECLARE
     part regclass;
 BEGIN
     FOR part IN SELECT relid FROM pg_partition_tree('{table}') LOOP
-        EXECUTE format('ALTER TABLE %s OWNER TO {role}', part);
+        EXECUTE format('ALTER TABLE %s OWNER TO {owner}', part);
         EXECUTE format('REVOKE ALL ON %s FROM {others}', part);
     END LOOP;
 END
-$months$"""
+$partitions$"""
+_FUNCTIONS = """DO $functions$
+DECLARE
+    function regprocedure;
+BEGIN
+    FOR function IN SELECT oid FROM pg_proc
+                    WHERE pronamespace = current_schema()::regnamespace
+                      AND starts_with(proname, 'digitwin_') LOOP
+        EXECUTE format('ALTER FUNCTION %s OWNER TO {owner}', function);
+    END LOOP;
+END
+$functions$"""
 
 _STANDING = """
 SELECT rolsuper, ARRAY(SELECT tablename || '.' || policyname FROM pg_policies
@@ -141,68 +114,45 @@ def statements(schema: str = "public", logins: Iterable[str] = ()) -> list[str]:
         _WHO_MIGRATES.format(role=OWNER),
         f'GRANT USAGE ON SCHEMA "{schema}" TO {", ".join(ROLES)}',
         f'GRANT CREATE ON SCHEMA "{schema}" TO {OWNER}, {RETENTION}',
-        *_personal(),
-        *_trail(),
-        *_shared(),
+        *(sql for table in TABLES.values() for sql in _of_table(table)),
+        _FUNCTIONS.format(owner=OWNER),
         *(sql for login in logins for sql in _login(login)),
     ]
 
 
-def _personal() -> list[str]:
-    made = []
-    for table, column in PERSONAL.items():
-        mine = f"{column} = {_ME}"
-        made += [
-            f"ALTER TABLE {table} OWNER TO {OWNER}",
-            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
-            *_policy(table, "digitwin_person", f"TO {APPLICATION} USING ({mine})"),
-            *_policy(table, "digitwin_across", f"TO {SERVICE} USING (current_user = '{SERVICE}')"),
-            *_policy(table, "digitwin_reads", f"FOR SELECT TO {READ_ONLY} USING (true)"),
-            *_policy(table, "digitwin_forgets", f"TO {RETENTION} USING (true)"),
-        ]
-    tables = ", ".join(PERSONAL)
+def _of_table(table: Table) -> list[str]:
+    """Owner, policies and privileges of a table, its partitions and its sequences."""
+    name, rights = table.name, table.rights
+    others = ", ".join(role for role in ROLES if role != rights.owner)
     return [
-        *made,
-        f"GRANT {_ALL_ROWS} ON {tables} TO {APPLICATION}, {SERVICE}",
-        f"GRANT SELECT ON {tables} TO {READ_ONLY}",
-        f"GRANT SELECT, UPDATE, DELETE ON {tables} TO {RETENTION}",
+        f"ALTER TABLE {name} OWNER TO {rights.owner}",
+        *(
+            [_PARTITIONS.format(table=name, owner=rights.owner, others=others)]
+            * table.is_partitioned
+        ),
+        *(_policies(table) if rights.row_security else ()),
+        f"REVOKE ALL ON {name} FROM {others}",
+        *(f"GRANT {privileges} ON {name} TO {role}" for role, privileges in rights.granted.items()),
+        *(sql for sequence in table.sequences for sql in _of_sequence(sequence, rights.owner)),
     ]
 
 
-def _trail() -> list[str]:
-    others = ", ".join(role for role in ROLES if role != RETENTION)
-    made = [_MONTHS_TOO.format(table="audit_logs", role=RETENTION, others=others)]
-    for table in SEALS:
-        made += [
-            f"ALTER TABLE {table} OWNER TO {RETENTION}",
-            f"REVOKE ALL ON {table} FROM {others}",
-        ]
-    tables = ", ".join(TRAIL)
+def _policies(table: Table) -> list[str]:
+    name, mine = table.name, f"{table.person} = {_ME}"
     return [
-        *made,
-        f"GRANT INSERT ON audit_logs TO {APPLICATION}",
-        f"GRANT INSERT ON {tables} TO {SERVICE}",
-        f"GRANT SELECT ON {tables} TO {AUDIT}, {SERVICE}",
+        f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY",
+        *_policy(name, _PERSON_POLICY, f"TO {APPLICATION} USING ({mine})"),
+        *_policy(name, "digitwin_across", f"TO {SERVICE} USING (current_user = '{SERVICE}')"),
+        *_policy(name, "digitwin_reads", f"FOR SELECT TO {READ_ONLY} USING (true)"),
+        *_policy(name, "digitwin_forgets", f"TO {RETENTION} USING (true)"),
     ]
 
 
-def _shared() -> list[str]:
-    tables, sequences = ", ".join(SHARED), ", ".join(SEQUENCES)
-    owned = (*SHARED, *KEYS, *ERASURES, *BOOKS)
-    return [
-        *(f"ALTER TABLE {table} OWNER TO {OWNER}" for table in owned),
-        *(f"ALTER SEQUENCE {sequence} OWNER TO {OWNER}" for sequence in SEQUENCES),
-        *(f"ALTER FUNCTION {function} OWNER TO {OWNER}" for function in FUNCTIONS),
-        f"GRANT {_ALL_ROWS} ON {tables} TO {APPLICATION}, {SERVICE}",
-        f"GRANT SELECT, UPDATE, DELETE ON {tables} TO {RETENTION}",
-        f"GRANT {_ALL_ROWS} ON {', '.join(KEYS)} TO {APPLICATION}, {SERVICE}",
-        f"GRANT SELECT, UPDATE, DELETE ON {', '.join(KEYS)} TO {RETENTION}",
-        f"GRANT {_ALL_ROWS} ON {', '.join(ERASURES)} TO {SERVICE}, {RETENTION}",
-        f"GRANT SELECT ON erasures TO {APPLICATION}",
-        f"GRANT INSERT ON artifact_deletions TO {APPLICATION}",
-        f"GRANT USAGE ON SEQUENCE {sequences} TO {APPLICATION}, {SERVICE}",
-        f"GRANT SELECT ON {', '.join(BOOKS)} TO {', '.join(ROLES)}",
-    ]
+def _of_sequence(sequence: str, owner: str) -> Sequence[str]:
+    return (
+        f"ALTER SEQUENCE {sequence} OWNER TO {owner}",
+        f"GRANT USAGE ON SEQUENCE {sequence} TO {APPLICATION}, {SERVICE}",
+    )
 
 
 def _policy(table: str, name: str, terms: str) -> Sequence[str]:
@@ -248,7 +198,8 @@ async def ensure(connection: asyncpg.Connection, schema: str = "public") -> bool
     Gives whether all is there now.
     """
     privileged, policies = await connection.fetchrow(_STANDING)
-    complete = {f"{table}.digitwin_person" for table in PERSONAL} <= set(policies)
+    secured = {name for name, table in TABLES.items() if table.rights.row_security}
+    complete = {f"{name}.{_PERSON_POLICY}" for name in secured} <= set(policies)
     if privileged and not complete:
         await apply(connection, schema)
     return privileged or complete

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from contextvars import Context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Literal, Protocol, cast
 from uuid import UUID, uuid5
 
@@ -19,7 +20,7 @@ from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.kernel.repository.ports import Sealer, Sensitive
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.queries import Queries
 
 log = logging.getLogger("digitwin.privacy")
 
@@ -35,7 +36,7 @@ LOOK_AGAIN: Final = 60.0
 
 Kind = Literal["voice", "face"]
 _KINDS: Final[dict[str, Kind]] = {"voice_models": "voice", "face_models": "face"}
-_SQL = load(__package__)
+QUERIES = Queries(__package__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Artifacts:
             deletion: of those alone that this deletion hid; else of all.
         """
         queued = 0
-        for row in await on.fetch(_SQL["artifacts"], user_id, deletion):
+        for row in await on.fetch(QUERIES["artifacts"], person=user_id, deletion_id=deletion):
             address = await self._address(row, user_id)
             if address is not None:
                 await self._put(on, row, address, erasure)
@@ -114,15 +115,23 @@ class Artifacts:
     async def _put(self, on: Statements, row: Any, address: str, erasure: UUID | None) -> None:
         id = uuid5(row["id"], address)
         sealed = await self._keys.seal(_place(id), {"address": address})
-        kind = _KINDS[row["table_name"]]
-        await on.execute(_SQL["queue_artifact"], id, erasure, kind, sealed["address"])
+        await on.execute(
+            QUERIES["queue_artifact"],
+            id=id,
+            erasure_id=erasure,
+            kind=_KINDS[row["table_name"]],
+            address=sealed["address"],
+        )
 
     async def deliver(self) -> int:
         """Ask for all that is due; how many are gone. Several instances may be at it."""
         gone = 0
         if self.deleter is None:
             return gone
-        while rows := await self._core.aside.fetch(_SQL["claim_artifacts"], BATCH, CLAIM):
+        claim = partial(
+            self._core.aside.fetch, QUERIES["claim_artifacts"], batch=BATCH, claim_seconds=CLAIM
+        )
+        while rows := await claim():
             gone += sum(await asyncio.gather(*(self._ask(self.deleter, row) for row in rows)))
         return gone
 
@@ -136,10 +145,15 @@ class Artifacts:
             pause = min(FIRST_PAUSE * 2 ** min(row["attempts"] - 1, 20), LONGEST_PAUSE)
             name = type(error).__name__  # its message may hold the address
             log.warning("An artifact was not deleted (%s): again in %g s", name, pause)
-            failed = row["id"], row["attempts"], pause, name[:200]
-            await self._core.aside.execute(_SQL["artifact_failed"], *failed)
+            await self._core.aside.execute(
+                QUERIES["artifact_failed"],
+                id=row["id"],
+                attempts=row["attempts"],
+                pause_seconds=pause,
+                error=name[:200],
+            )
             return False
-        await self._core.aside.execute(_SQL["artifact_gone"], row["id"])
+        await self._core.aside.execute(QUERIES["artifact_gone"], id=row["id"])
         return True
 
     def wake(self) -> None:
@@ -165,7 +179,7 @@ class Artifacts:
             self._wake.clear()
             try:
                 await self.deliver()
-                pause = await self._core.aside.fetchval(_SQL["next_artifact"])
+                pause = await self._core.aside.fetchval(QUERIES["next_artifact"])
             except DigiTwinError as error:
                 log.warning("Artifacts wait, the database was not reached: %s", error)
                 pause = LOOK_AGAIN

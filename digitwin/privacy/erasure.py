@@ -14,21 +14,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, cast
 from uuid import UUID
 
 from digitwin.audit.erasure import pseudonymise
 from digitwin.audit.fields import Details
 from digitwin.errors import NotFoundError
 from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.primitives.validation import dumps
 from digitwin.kernel.repository.ports import CacheForgetter
 from digitwin.kernel.sql.actor import current as current_actor
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.queries import Queries, Query
+from digitwin.kernel.sql.tables import Table, personal
 from digitwin.privacy import participants, receipts
 from digitwin.privacy.artifacts import Artifacts
-from digitwin.privacy.data_map import CATALOGUE, LIMITS_OF_A_NAME, Holding
 from digitwin.privacy.ledger import Ledger, LedgerEntry
 from digitwin.privacy.participants import Chosen, Emptied
 from digitwin.privacy.ports import Keys, Limits, Trail
@@ -38,13 +40,16 @@ from digitwin.privacy.subjects import SubjectKind, Them, hash_of_user
 BATCH: Final = 5000
 """Rows removed by one statement."""
 
-_SQL = load(__package__)
-IS_KNOWN: Final = _SQL["is_known"].format(
-    found=" OR ".join(
-        f"EXISTS (SELECT 1 FROM {held.table} WHERE {held.found_by})" for held in CATALOGUE
+QUERIES = Queries(__package__)
+
+
+@cache
+def is_known() -> Query:
+    """Whether anything is held about a person, alive, deleted, or known to the trail alone."""
+    conditions = (
+        f"EXISTS (SELECT 1 FROM {table.name} WHERE {table.data.found_by})" for table in personal()
     )
-)
-"""Whether anything is held about a person, alive, deleted, or known to the trail alone."""
+    return QUERIES.get("is_known", found=" OR ".join(conditions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +72,13 @@ class Eraser:
         """
         digest = hash_of_user(person)
         await self.limits.forget(person)
-        erasure = await self._begin(person, digest, reason)
+        erasure = await self._begin_user(person, digest, reason)
         async with self.core.transaction():
             on = self.core.db
-            await on.fetchval(_SQL["lock_subject"], digest)
-            await on.fetchval(_SQL["lock_person"], person)
-            await on.fetchval(_SQL["lock_sessions"], person)
-            if not await on.fetchval(IS_KNOWN, person):
+            await on.fetchval(QUERIES["lock_subject"], subject_hash=digest)
+            await on.fetchval(QUERIES["lock_person"], person=person)
+            await on.fetchval(QUERIES["lock_sessions"], person=person)
+            if not await on.fetchval(is_known(), person=person):
                 raise NotFoundError("user not found", id=str(person))
             await self.artifacts.queue(on, person, erasure=erasure)
             await self._enter("user", digest, erasure)
@@ -99,32 +104,41 @@ class Eraser:
         await self.limits.forget(them.ref)
         async with self.core.transaction():
             on = self.core.db
-            await on.fetchval(_SQL["lock_subject"], digest)
-            row: Any = await on.fetchrow(
-                _SQL["begin_erasure"], uuid7(), "participant", digest, reason
-            )
-            erasure: UUID = row["id"]
+            erasure = await self._begin(on, "participant", digest, reason)
             chosen = Chosen(them.ref, them.kind)
             emptied = await participants.empty(on, chosen, keep_answers=keep_answers)
             if not emptied.participants:
                 raise NotFoundError("participant not found", kind=them.kind)
             await self._enter("participant", digest, erasure)
-            await on.fetchval(_SQL["allow_erasure"])
-            counts = {held.table: await self._erase(held, them.ref) for held in LIMITS_OF_A_NAME}
+            await on.fetchval(QUERIES["allow_erasure"])
+            counts = {
+                table.name: await self._erase(table, table.data.by_name, ref=them.ref)
+                for table in personal()
+                if table.data.by_name is not None
+            }
             await self._complete("participant", erasure, digest, counts, emptied)
         await self.limits.forget(them.ref)
         return await receipts.get(self.core.db, erasure)
 
-    async def _begin(self, person: UUID, digest: str, reason: str) -> UUID:
+    async def _begin_user(self, person: UUID, digest: str, reason: str) -> UUID:
         async with self.core.transaction():
             on = self.core.db
-            await on.fetchval(_SQL["lock_subject"], digest)
-            if not await on.fetchval(IS_KNOWN, person):
+            erasure = await self._begin(on, "user", digest, reason)
+            if not await on.fetchval(is_known(), person=person):
                 raise NotFoundError("user not found", id=str(person))
-            row: Any = await on.fetchrow(_SQL["begin_erasure"], uuid7(), "user", digest, reason)
-            erasure: UUID = row["id"]
             await self.artifacts.queue(on, person, erasure=erasure)
         return erasure
+
+    async def _begin(self, on: Statements, subject: SubjectKind, digest: str, reason: str) -> UUID:
+        await on.fetchval(QUERIES["lock_subject"], subject_hash=digest)
+        row: Any = await on.fetchrow(
+            QUERIES["begin_erasure"],
+            id=uuid7(),
+            subject=subject,
+            subject_hash=digest,
+            reason=reason,
+        )
+        return cast(UUID, row["id"])
 
     async def _enter(self, subject: SubjectKind, digest: str, erasure: UUID) -> None:
         if self.ledger is not None:
@@ -132,22 +146,23 @@ class Eraser:
 
     async def _remove(self, person: UUID) -> dict[str, int]:
         """Every table's rows; the cache forgets as the transaction's last act, and for good."""
-        await self.core.db.fetchval(_SQL["allow_erasure"])
+        await self.core.db.fetchval(QUERIES["allow_erasure"])
         counts: dict[str, int] = {}
-        for held in CATALOGUE:
-            if held.erasure == "rows":
-                counts[held.table] = await self._erase(held, person)
+        for table in personal():
+            found_by = table.data.found_by
+            if table.data.erasure == "rows":
+                counts[table.name] = await self._erase(table, found_by, person=person)
             else:
-                count = _SQL["count_held"].format(table=held.table, found_by=held.found_by)
-                counts[held.table] = await self.core.db.fetchval(count, person)
+                query = QUERIES.get("count_held", table=table.name, found_by=found_by)
+                counts[table.name] = await self.core.db.fetchval(query, person=person)
         await pseudonymise(self.core.db, person)
         await self.cache.forget_user(person)
         return counts
 
-    async def _erase(self, held: Holding, whom: UUID | str) -> int:
-        removed, batch = 0, BATCH
+    async def _erase(self, table: Table, found_by: str, **subject: Any) -> int:
+        query, removed, batch = erase_batch(table, found_by), 0, BATCH
         while batch == BATCH:
-            batch = await self.core.db.fetchval(erase_batch(held), whom, BATCH)
+            batch = await self.core.db.fetchval(query, **subject, batch=BATCH)
             removed += batch
         return removed
 
@@ -166,7 +181,7 @@ class Eraser:
             "participants": counts.get("participants", 0) + emptied.participants,
             "conversation_turns": counts.get("conversation_turns", 0) + emptied.turns,
         }
-        await self.core.db.execute(_SQL["complete_erasure"], erasure, dumps(counts))
+        await self.core.db.execute(QUERIES["complete_erasure"], id=erasure, counts=dumps(counts))
         by_themselves = actor is not None and current_actor().actor_id == actor
         details: Details = {
             "resource_id": erasure,
@@ -177,11 +192,12 @@ class Eraser:
         await self.trail.record(f"{subject}.erase", "erasure", **details)
 
 
-def erase_batch(held: Holding) -> str:
+def erase_batch(table: Table, found_by: str) -> Query:
     """The statement that removes rows of a table."""
-    return _SQL["erase_batch"].format(
-        table=held.table,
-        key=", ".join(held.key),
-        found_by=held.found_by,
-        same=" AND ".join(f"held.{name} = chosen.{name}" for name in held.key),
+    return QUERIES.get(
+        "erase_batch",
+        table=table.name,
+        key=", ".join(table.data.key),
+        found_by=found_by,
+        same=" AND ".join(f"held.{name} = chosen.{name}" for name in table.data.key),
     )

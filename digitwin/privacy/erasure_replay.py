@@ -11,14 +11,14 @@ from uuid import UUID
 
 from digitwin.errors import NotFoundError
 from digitwin.kernel.execution.core import Core
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.queries import Queries
 from digitwin.privacy.erasure import Eraser
 from digitwin.privacy.ledger import Ledger
 from digitwin.privacy.subjects import Them, hash_of_participant, hash_of_user
 
 REASON: Final = "replay of the erasure ledger"
 
-_SQL = load(__package__)
+QUERIES = Queries(__package__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class ReplayReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Replaying:
+class ErasureReplay:
     """One replay: everybody who is there, compared with everybody who was erased."""
 
     core: Core
@@ -53,7 +53,9 @@ class Replaying:
 
     async def _known(self) -> dict[str, datetime]:
         """When who was erased: the ledger's, and what this database itself knows."""
-        known = {row["subject_hash"]: row["at"] for row in await self.core.db.fetch(_SQL["erased"])}
+        known = {
+            row["subject_hash"]: row["at"] for row in await self.core.db.fetch(QUERIES["erased"])
+        }
         if self.ledger is not None:
             async with aclosing(self.ledger.entries()) as entries:
                 async for entry in entries:
@@ -63,13 +65,13 @@ class Replaying:
         return known
 
     async def _people(self, known: Collection[str]) -> list[UUID]:
-        async with aclosing(self.core.db.stream(_SQL["people"])) as rows:
+        async with aclosing(self.core.db.stream(QUERIES["people"])) as rows:
             return [row["id"] async for row in rows if hash_of_user(row["id"]) in known]
 
     async def _participants(self, known: Mapping[str, datetime]) -> list[Them]:
         """Those who were there before they were erased: whoever came again since may stay."""
         found = []
-        async with aclosing(self.core.db.stream(_SQL["named_participants"])) as rows:
+        async with aclosing(self.core.db.stream(QUERIES["named_participants"])) as rows:
             async for row in rows:
                 them = Them(row["kind"], row["ref"])
                 erased = known.get(hash_of_participant(them, self.pepper))

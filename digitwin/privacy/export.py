@@ -21,10 +21,10 @@ from uuid import UUID
 from digitwin.cache.codecs import VectorCodec
 from digitwin.errors import InvalidStateError, KeyUnavailableError
 from digitwin.kernel.repository.ports import Sealer, Sensitive
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.queries import Queries, Query
+from digitwin.kernel.sql.tables import Table, View
 from digitwin.privacy import page
 from digitwin.privacy.archive import Archive
-from digitwin.privacy.data_map import Holding
 from digitwin.privacy.snapshot import Snapshot, lines
 
 FORMAT: Final = "digitwin-export"
@@ -46,34 +46,34 @@ _TYPES: Final[Mapping[str, str]] = {
     "double precision": "number",
     "boolean": "boolean",
 }
-_SQL = load(__package__)
+QUERIES = Queries(__package__)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ExportFile:
     """One file of the archive: a table's rows about somebody."""
 
-    holding: Holding
-    file: str
-    args: tuple[Any, ...]
+    table: Table
+    view: View
+    folder: str
+    subject: Mapping[str, Any]
+    """Values of the parameters by which the rows are found."""
 
     @property
-    def sql(self) -> str:
+    def name(self) -> str:
+        """Its name within the archive."""
+        return f"{self.folder}/{self.table.name}.ndjson"
+
+    @property
+    def query(self) -> Query:
         """Each row as one JSON object."""
-        names, held = ", ".join(self.holding.columns), self.holding
-        return (
-            f"SELECT to_json(held)::text FROM (SELECT {names} FROM {held.table}"
-            f" WHERE {held.found_by} ORDER BY {', '.join(held.key)}) AS held"
+        return QUERIES.get(
+            "export",
+            table=self.table.name,
+            names=", ".join(self.view.columns),
+            found_by=self.view.found_by,
+            key=", ".join(self.table.data.key),
         )
-
-
-def parts(holdings: Sequence[Holding], folder: str, *args: Any) -> list[Part]:
-    """The files of a folder of the archive."""
-    return [
-        Part(holding, f"{folder}/{holding.table}.ndjson", args)
-        for holding in holdings
-        if holding.exported
-    ]
 
 
 class Export:
@@ -112,7 +112,7 @@ class Export:
 
 
 @dataclass(slots=True)
-class Writing:
+class ExportWriter:
     """One archive on its way.
 
     Args:
@@ -121,24 +121,25 @@ class Writing:
     """
 
     about: Mapping[str, str | None]
-    parts: Sequence[Part]
+    files: Sequence[ExportFile]
     sealer: Sealer | None
     unreadable: int = 0
     sections: list[page.Section] = field(default_factory=list)
 
     async def stream(self, on: Snapshot) -> AsyncGenerator[bytes, None]:
         """The archive's bytes, in pieces."""
-        moment: datetime = await on.fetchval(_SQL["moment"])
+        moment: datetime = await on.fetchval(QUERIES["moment"])
         archive = Archive(moment)
         await _put(archive, "schema.json", _text(await self._schema(on)))
-        for part in self.parts:
-            section = page.Section(part.holding.title, part.file, part.holding.columns)
+        for file in self.files:
+            section = page.Section(file.view.title, file.name, file.view.columns)
             self.sections.append(section)
-            archive.begin(part.file)
-            rows = lines(on, part.sql, *part.args, batch=part.holding.batch, size=PIECE)
+            archive.begin(file.name)
+            batch = file.table.data.batch
+            rows = lines(on, file.query, file.subject, batch=batch, size=PIECE)
             async with aclosing(rows):
                 async for gathered in rows:
-                    read = await self._readable(part.holding, gathered)
+                    read = await self._readable(file.table, gathered)
                     section.add(read)
                     await asyncio.to_thread(archive.write, "\n".join(read) + "\n")
                     if taken := archive.take():
@@ -151,17 +152,17 @@ class Writing:
         archive.close()
         yield archive.take()
 
-    async def _readable(self, held: Holding, gathered: list[str]) -> list[str]:
-        if not held.sealed and not held.vectors:
+    async def _readable(self, table: Table, gathered: list[str]) -> list[str]:
+        if not table.encrypted and not table.data.vectors:
             return gathered
-        return [_compact(await self._opened(held, json.loads(line))) for line in gathered]
+        return [_compact(await self._opened(table, json.loads(line))) for line in gathered]
 
-    async def _opened(self, held: Holding, row: dict[str, Any]) -> dict[str, Any]:
-        for name in held.vectors:
+    async def _opened(self, table: Table, row: dict[str, Any]) -> dict[str, Any]:
+        for name in table.data.vectors:
             row[name] = VectorCodec().decode(bytes.fromhex(row[name].removeprefix("\\x")))
-        sealed = {name: row[name] for name in held.sealed if row[name] is not None}
+        sealed = {name: row[name] for name in table.encrypted if row[name] is not None}
         if sealed and self.sealer is not None:
-            place = Sensitive(held.table, UUID(row["user_id"]), UUID(row["id"]))
+            place = Sensitive(table.name, UUID(row["user_id"]), UUID(row["id"]))
             try:
                 row |= await self.sealer.open(place, sealed)
             except (KeyUnavailableError, InvalidStateError):  # nobody can read it any more
@@ -170,24 +171,24 @@ class Writing:
         return row
 
     async def _schema(self, on: Snapshot) -> dict[str, Any]:
-        tables = sorted({part.holding.table for part in self.parts})
-        rows = await on.fetch(_SQL["types"], tables)
+        tables = sorted({file.table.name for file in self.files})
+        rows = await on.fetch(QUERIES["types"], tables=tables)
         types = {(row["table_name"], row["name"]): row["type"] for row in rows}
         return {
             "format": FORMAT,
             "version": VERSION,
             "files": {
-                part.file: {
-                    "title": part.holding.title,
+                file.name: {
+                    "title": file.view.title,
                     "fields": {
                         name: {
-                            "type": _TYPES[types[part.holding.table, name]],
+                            "type": _TYPES[types[file.table.name, name]],
                             "meaning": meaning,
                         }
-                        for name, meaning in part.holding.columns.items()
+                        for name, meaning in file.view.columns.items()
                     },
                 }
-                for part in self.parts
+                for file in self.files
             },
         }
 

@@ -9,17 +9,18 @@ conversations were the same person's. The sessions end, so that nothing is added
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 from uuid import UUID
 
 from digitwin.kernel.execution.executor import Statements
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.queries import Queries
 
 BATCH: Final = 200
 """Sessions emptied by one statement."""
 
-_SQL = load(__package__)
+QUERIES = Queries(__package__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +48,17 @@ async def empty(on: Statements, chosen: Chosen, *, keep_answers: bool) -> Emptie
     Whoever is starting a session with them or adding a turn is waited for first; whoever comes
     later finds no participant, and an ended session.
     """
-    args = chosen.ref, chosen.kind, chosen.except_of
-    known = await on.fetch(_SQL["lock_participants"], *args)
-    owners, ids = [row["user_id"] for row in known], [row["id"] for row in known]
-    sessions = await on.fetch(_SQL["lock_sessions_of"], owners, ids)
+    known = await on.fetch(QUERIES["lock_participants"], **asdict(chosen))
+    them = _by_column(known)
+    sessions = await on.fetch(QUERIES["lock_sessions_of"], **them)
     turns = 0
     for start in range(0, len(sessions), BATCH):
-        batch = sessions[start : start + BATCH]
-        of, which = [row["user_id"] for row in batch], [row["id"] for row in batch]
-        turns += await on.fetchval(_SQL["empty_turns"], of, which, keep_answers)
-        await on.execute(_SQL["end_sessions"], of, which)
-    await on.execute(_SQL["remove_participants"], owners, ids)
-    return Emptied(len(known), len(sessions), turns, frozenset(owners))
+        batch = _by_column(sessions[start : start + BATCH])
+        turns += await on.fetchval(QUERIES["empty_turns"], **batch, keep_answers=keep_answers)
+        await on.execute(QUERIES["end_sessions"], **batch)
+    await on.execute(QUERIES["remove_participants"], **them)
+    return Emptied(len(known), len(sessions), turns, frozenset(them["owners"]))
+
+
+def _by_column(rows: Sequence[Any]) -> dict[str, list[UUID]]:
+    return {"owners": [row["user_id"] for row in rows], "ids": [row["id"] for row in rows]}

@@ -12,11 +12,11 @@ from uuid import UUID
 from digitwin.errors import NotFoundError
 from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.repository.paging import Page, decode_cursor, encode_cursor
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.queries import Queries
 from digitwin.privacy.scan import Scan
 from digitwin.privacy.subjects import SubjectKind
 
-_SQL = load(__package__)
+QUERIES = Queries(__package__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ async def get(on: Statements, id: UUID) -> ErasureReceipt:
     Raises:
         NotFoundError: there is no such erasure.
     """
-    row = await on.fetchrow(_SQL["receipt"], id)
+    row = await on.fetchrow(QUERIES["receipt"], id=id)
     if row is None:
         raise NotFoundError("erasure not found", id=str(id))
     return receipt(row)
@@ -60,6 +60,6 @@ async def get(on: Statements, id: UUID) -> ErasureReceipt:
 async def page(on: Statements, limit: int, after: str | None) -> Page[ErasureReceipt]:
     """Receipts, the newest first."""
     before = None if after is None else decode_cursor(after)
-    rows = await on.fetch(_SQL["receipts"], before, limit + 1)
+    rows = await on.fetch(QUERIES["receipts"], before=before, limit=limit + 1)
     items = [receipt(row) for row in rows[:limit]]
     return Page(items, encode_cursor(items[-1].id) if len(rows) > limit else None)

@@ -19,14 +19,18 @@ from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.primitives.validation import bounded, line, validate
 from digitwin.kernel.repository.paging import Page
 from digitwin.kernel.repository.ports import CacheForgetter
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.queries import Queries
 from digitwin.privacy import receipts
 from digitwin.privacy.artifacts import ArtifactDeleter, Artifacts
-from digitwin.privacy.data_map import AS_PARTICIPANT, CATALOGUE, LIMITS_OF_A_NAME
-from digitwin.privacy.erasure import IS_KNOWN, Eraser
-from digitwin.privacy.erasure_replay import Replaying, ReplayReport
-from digitwin.privacy.export import Export, Part, Writing, parts
-from digitwin.privacy.late_writes import Strays
+from digitwin.privacy.data_map import (
+    files_about_name,
+    files_about_participant,
+    files_about_person,
+)
+from digitwin.privacy.erasure import Eraser, is_known
+from digitwin.privacy.erasure_replay import ErasureReplay, ReplayReport
+from digitwin.privacy.export import Export, ExportFile, ExportWriter
+from digitwin.privacy.late_writes import remove_late_writes
 from digitwin.privacy.ledger import FileLedger, Ledger
 from digitwin.privacy.ports import Keys, Limits, Trail
 from digitwin.privacy.receipts import ErasureReceipt
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
     from digitwin.privacy.protocols import DataProtection
 
 _REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, line(500)])
-_SQL = load(__package__)
+QUERIES = Queries(__package__)
 
 
 class Privacy:
@@ -69,7 +73,6 @@ class Privacy:
         self._keys = keys
         self._trail = trail
         self._ledger = ledger
-        self._strays = Strays(core)
         self.artifacts = Artifacts(core, keys, deleter)
         self.artifacts.wake()
         self._parts = keys, cache, limits, trail, self.artifacts, ledger
@@ -194,7 +197,7 @@ class Privacy:
         """
         self._alone()
         across, eraser = await self._as(ACROSS_PEOPLE), await self._eraser()
-        return await Replaying(across, eraser, self._ledger, self._pepper).run()
+        return await ErasureReplay(across, eraser, self._ledger, self._pepper).run()
 
     def on_artifact_delete(self, deleter: ArtifactDeleter) -> ArtifactDeleter:
         """Have this asked to delete voices and faces where they are kept; as a decorator, too.
@@ -216,7 +219,7 @@ class Privacy:
 
         A decision of the limiter that was under way with the erasure may have left one.
         """
-        return await self._strays.sweep()
+        return await remove_late_writes(self._core)
 
     async def before_final(self, user_id: UUID, deletion_id: UUID) -> None:
         """Have the artifacts of what a deletion hid deleted, once its transaction commits."""
@@ -232,7 +235,7 @@ class Privacy:
 
     async def _as(self, scope: Scope) -> Core:
         """On behalf of a scope, where row security binds whoever logged in."""
-        bound = await self._core.db.fetchval(_SQL["is_bound"])
+        bound = await self._core.db.fetchval(QUERIES["is_bound"])
         return self._core.scoped(scope) if bound else self._core
 
     async def _eraser(self) -> Eraser:
@@ -246,11 +249,11 @@ class Privacy:
     @streaming
     async def _export_user(self, person: UUID) -> AsyncGenerator[bytes, None]:
         core = await self._as(ACROSS_PEOPLE)
-        if not await core.db.fetchval(IS_KNOWN, person):
+        if not await core.db.fetchval(is_known(), person=person):
             raise NotFoundError("user not found", id=str(person))
         await self._trail.record("user.export", "user", resource_id=str(person), user_id=person)
-        files = parts(CATALOGUE[::-1], "data", person)
-        files += parts(AS_PARTICIPANT, "elsewhere", str(person), None, person)
+        files = files_about_person(person)
+        files += files_about_participant("elsewhere", str(person), except_of=person)
         async with aclosing(self._write(core, {"user_id": str(person)}, files)) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -258,20 +261,22 @@ class Privacy:
     @streaming
     async def _export_participant(self, them: Them) -> AsyncGenerator[bytes, None]:
         core = await self._as(ACROSS_PEOPLE)
-        if not await core.db.fetchval(_SQL["is_known_participant"], them.ref, them.kind):
+        if not await core.db.fetchval(
+            QUERIES["is_known_participant"], ref=them.ref, kind=them.kind
+        ):
             raise NotFoundError("participant not found", kind=them.kind)
         await self._trail.record("participant.export", "participant")
-        files = parts(AS_PARTICIPANT, "data", them.ref, them.kind, None)
-        files += parts(LIMITS_OF_A_NAME, "data", them.ref)
+        files = files_about_participant("data", them.ref, kind=them.kind)
+        files += files_about_name("data", them.ref)
         about = {"kind": them.kind, "ref": them.ref}
         async with aclosing(self._write(core, about, files)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     async def _write(
-        self, core: Core, about: dict[str, str], files: list[Part]
+        self, core: Core, about: dict[str, str], files: list[ExportFile]
     ) -> AsyncGenerator[bytes, None]:
-        writing = Writing(about, files, self._keys)
+        writing = ExportWriter(about, files, self._keys)
         async with snapshot(core) as on, aclosing(writing.stream(on)) as chunks:
             async for chunk in chunks:
                 yield chunk

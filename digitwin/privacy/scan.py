@@ -17,7 +17,7 @@ from uuid import UUID
 from digitwin.errors import InvalidStateError, KeyUnavailableError
 from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.repository.ports import Sealer, Sensitive
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.queries import Queries
 
 SHORTEST: Final = 16
 """Characters of a text that is looked for: a shorter one is everybody's."""
@@ -27,7 +27,7 @@ MOST: Final = 500
 """Texts of a kind that are looked for, the newest."""
 SHORTEST_WORD: Final = 3
 
-_SQL = load(__package__)
+QUERIES = Queries(__package__)
 _ESCAPED = r"\\[bfnrt]|\\u[0-9a-f]{4}"
 _BEFORE = rf"(?:(?<![[:alnum:]])|(?<={_ESCAPED}))"
 _AFTER = r"(?![[:alnum:]])"
@@ -83,7 +83,7 @@ class Scan:
 
 async def needles_of(on: Statements, person: UUID, sealer: Sealer) -> list[Needle]:
     """What would give a person away: to be asked before they are erased."""
-    rows = await on.fetch(_SQL["telling"], person, SHORTEST, MOST)
+    rows = await on.fetch(QUERIES["telling"], person=person, shortest=SHORTEST, most=MOST)
     return [
         Needle("id", str(person), is_word=True),
         Needle("id", person.hex),
@@ -93,7 +93,7 @@ async def needles_of(on: Statements, person: UUID, sealer: Sealer) -> list[Needl
 
 
 async def _artifacts(on: Statements, person: UUID, sealer: Sealer) -> Any:
-    for row in await on.fetch(_SQL["artifacts"], person, None):
+    for row in await on.fetch(QUERIES["artifacts"], person=person, deletion_id=None):
         place = Sensitive(row["table_name"], person, row["id"])
         values = {"artifact_uri": row["artifact_uri"]}
         try:
@@ -108,16 +108,17 @@ async def scan(on: Statements, needles: Iterable[Needle]) -> Scan:
     asked = [(n.what, *spelling) for n in needles for spelling in n.spellings()]
     if not asked:
         return Scan(())
-    columns = [list(column) for column in zip(*asked, strict=True)]
+    names = "whats", "values", "patterns"
+    columns = dict(zip(names, map(list, zip(*asked, strict=True)), strict=True))
     traces: list[Trace] = []
     unread: list[str] = []
-    for table, rows in groupby(await on.fetch(_SQL["cells"]), key=lambda row: row["table_name"]):
+    for table, rows in groupby(await on.fetch(QUERIES["cells"]), key=lambda row: row["table_name"]):
         cells = list(rows)
         if not cells[0]["readable"]:
             unread.append(table)
             continue
         values = ", ".join(value for cell in cells for value in _cell(cell))
-        found = await on.fetch(_SQL["scan"].format(table=table, cells=values), *columns)
+        found = await on.fetch(QUERIES.get("scan", table=table, cells=values), **columns)
         traces += [Trace(table, row["name"], row["what"], row["rows"]) for row in found]
     return Scan(tuple(traces), tuple(unread))
 

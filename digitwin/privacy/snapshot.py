@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.connection.transactions import begin, end
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import OnConnection
+from digitwin.kernel.sql.queries import Query
 
 _ONE_MOMENT = (
     "SET LOCAL transaction_isolation = 'repeatable read'; SET LOCAL transaction_read_only = on"
@@ -20,11 +21,13 @@ _SPELLING = "SET LOCAL timezone = 'UTC'; SET LOCAL extra_float_digits = 1"
 class Snapshot(OnConnection):
     """Statements that all see the same moment and can change nothing."""
 
-    async def rows(self, sql: str, *args: Any, batch: int) -> AsyncGenerator[Any, None]:
+    async def rows(
+        self, query: Query, values: Mapping[str, Any], *, batch: int
+    ) -> AsyncGenerator[Any, None]:
         """The first column of each row, ``batch`` rows at a time."""
         try:
             cursor = self.connection.cursor(
-                sql, *args, prefetch=batch, timeout=self.connection.watch.limit
+                query.sql, *query.bind(values), prefetch=batch, timeout=self.connection.watch.limit
             )
             async for row in cursor:
                 yield row[0]
@@ -51,12 +54,12 @@ async def snapshot(core: Core) -> AsyncIterator[Snapshot]:
 
 
 async def lines(
-    on: Snapshot, sql: str, *args: Any, batch: int, size: int
+    on: Snapshot, query: Query, values: Mapping[str, Any], *, batch: int, size: int
 ) -> AsyncGenerator[list[str], None]:
     """Rows of JSON in lists of about ``size`` characters, so that each is worth compressing."""
     gathered: list[str] = []
     held = 0
-    async with aclosing(on.rows(sql, *args, batch=batch)) as rows:
+    async with aclosing(on.rows(query, values, batch=batch)) as rows:
         async for row in rows:
             gathered.append(row)
             held += len(row)

@@ -50,28 +50,9 @@ WITH done AS (
 ), recorded AS ({audit delete})
 SELECT id FROM done;
 
--- name: delete_belongings
--- Everything alive goes under the one deletion; sessions end and are hidden.
-WITH voices AS (
-    UPDATE voice_models
-    SET deleted_at = now(), deletion_id = :deletion_id, version = version + 1, updated_at = now()
-    WHERE user_id = :user_id AND deleted_at IS NULL
-), faces AS (
-    UPDATE face_models
-    SET deleted_at = now(), deletion_id = :deletion_id, version = version + 1, updated_at = now()
-    WHERE user_id = :user_id AND deleted_at IS NULL
-), documents AS (
-    UPDATE knowledge_documents
-    SET deleted_at = now(), deletion_id = :deletion_id, version = version + 1, updated_at = now()
-    WHERE user_id = :user_id AND deleted_at IS NULL
-), sessions AS (
-    UPDATE conversation_sessions
-    SET deleted_at = now(), deletion_id = :deletion_id, version = version + 1, updated_at = now(),
-        status = 'ended',
-        ended_at = coalesce(ended_at, now()),
-        end_reason = CASE WHEN status = 'active' THEN 'user_deleted' ELSE end_reason END
-    WHERE user_id = :user_id AND deleted_at IS NULL
-)
+-- name: hide_belongings
+-- Everything alive goes under the one deletion, table by table ({steps}).
+WITH {steps}
 DELETE FROM user_emails WHERE user_id = :user_id;
 
 -- name: restore
@@ -88,23 +69,7 @@ SELECT * FROM done;
 
 -- name: restore_belongings
 -- Exactly what that deletion took along; what was deleted before stays deleted.
-WITH voices AS (
-    UPDATE voice_models
-    SET deleted_at = NULL, deletion_id = NULL, version = version + 1, updated_at = now()
-    WHERE user_id = :user_id AND deletion_id = :deletion_id
-), faces AS (
-    UPDATE face_models
-    SET deleted_at = NULL, deletion_id = NULL, version = version + 1, updated_at = now()
-    WHERE user_id = :user_id AND deletion_id = :deletion_id
-), documents AS (
-    UPDATE knowledge_documents
-    SET deleted_at = NULL, deletion_id = NULL, version = version + 1, updated_at = now()
-    WHERE user_id = :user_id AND deletion_id = :deletion_id
-), sessions AS (
-    UPDATE conversation_sessions
-    SET deleted_at = NULL, deletion_id = NULL, version = version + 1, updated_at = now()
-    WHERE user_id = :user_id AND deletion_id = :deletion_id
-), noted AS (
+WITH {steps}, noted AS (
     UPDATE deletions SET restored_at = now() WHERE user_id = :user_id AND id = :deletion_id
 )
 INSERT INTO user_emails (address, user_id) VALUES (:address, :user_id);
@@ -133,14 +98,8 @@ WITH removed AS (
 SELECT count(*) FROM removed;
 
 -- name: remove_hidden
--- Exactly what that deletion hid, and the event says that nothing can bring it back.
-WITH voices AS (
-    DELETE FROM voice_models WHERE user_id = :user_id AND deletion_id = :deletion_id
-), faces AS (
-    DELETE FROM face_models WHERE user_id = :user_id AND deletion_id = :deletion_id
-), documents AS (
-    DELETE FROM knowledge_documents WHERE user_id = :user_id AND deletion_id = :deletion_id
-), finished AS (
+-- Exactly what that deletion hid; the event says that nothing can bring it back.
+WITH {steps}, finished AS (
     UPDATE deletions SET final_at = now() WHERE user_id = :user_id AND id = :deletion_id RETURNING id
 )
 SELECT count(*) FROM finished;

@@ -24,6 +24,7 @@ from digitwin.kernel.repository.ports import CacheForgetter
 from digitwin.kernel.sql import crud
 from digitwin.kernel.sql.audit_step import parameters
 from digitwin.kernel.sql.queries import Queries, Query
+from digitwin.users import cascade
 from digitwin.users.emails import normalised, unique_form
 from digitwin.users.fields import (
     CHANGES,
@@ -203,7 +204,7 @@ class UserRepository(SoftDeleteRepository[User]):
             db = self._core.db
             if not await db.fetchval(QUERIES["delete"], user_id=user_id, **event, **about):
                 raise self._missing(id)
-            await db.execute(QUERIES["delete_belongings"], user_id=user_id, deletion_id=deletion)
+            await db.execute(cascade.hide_belongings(), user_id=user_id, deletion_id=deletion)
             await self._cache.forget_user(user_id)
 
     @operation
@@ -287,7 +288,7 @@ class UserRepository(SoftDeleteRepository[User]):
         try:
             async with self._core.transaction():
                 await self._core.db.execute(
-                    QUERIES["restore_belongings"],
+                    cascade.restore_belongings(),
                     user_id=user.id,
                     deletion_id=deletion,
                     address=address,

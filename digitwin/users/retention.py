@@ -17,6 +17,7 @@ from digitwin.kernel.execution import audit_records
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.repository.ports import CacheForgetter
 from digitwin.kernel.sql.queries import Queries
+from digitwin.users import cascade
 
 QUERIES = Queries(__package__)
 
@@ -73,7 +74,7 @@ class Finality:
             return 0
         await self._before_final(user_id, event["id"])
         await core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'on'")
-        remove = QUERIES["remove_user" if of_a_user else "remove_hidden"]
+        remove = QUERIES["remove_user"] if of_a_user else cascade.remove_hidden()
         removed: int = await core.db.fetchval(remove, **key)
         await core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'off'")
         if removed:

@@ -5,29 +5,17 @@ from __future__ import annotations
 import asyncpg
 
 from digitwin.kernel.execution import opening
+from digitwin.kernel.sql.tables import TABLES
 from digitwin.models import __models__
 from tests.migrations import catalog
+from tests.support.tables import PERSONAL
 
-PERSONAL = {
-    "consents",
-    "deletions",
-    "participants",
-    "voice_models",
-    "face_models",
-    "conversation_sessions",
-    "conversation_turns",
-    "knowledge_documents",
-    "audit_logs",
+LED_BY_OWNER = {table.name for table in PERSONAL if table.data.key[0] == "user_id"} - {"user_keys"}
+"""Tables that a distributed database can place by their owner: the key begins with it."""
+WITHOUT_FOREIGN_KEYS = {name for name, table in TABLES.items() if not table.rights.row_security} - {
+    "audit_logs"
 }
-CACHES = {"embedding_cache", "vector_search_cache", "llm_response_cache"}
-BY_THEIR_OWN_KEYS = {"users", "user_emails", "user_keys", "rate_limits", "rate_limit_usage"}
-SERVICE = {"aerich", "digitwin_schema", "cache_invalidations", "cache_usage"} | {
-    "erasures",
-    "artifact_deletions",
-    "audit_seals",
-    "audit_leaves",
-    "audit_checkpoints",
-}
+"""An open deletion of a user must not make them wait."""
 
 _TABLES = """
 SELECT relname FROM pg_class
@@ -61,18 +49,16 @@ async def test_a_difference_shows(migrated: asyncpg.Connection) -> None:
     assert await catalog.read(migrated) != catalog.SNAPSHOT.read_text()
 
 
-async def test_every_table_is_of_a_kind(migrated: asyncpg.Connection) -> None:
+async def test_every_table_is_declared(migrated: asyncpg.Connection) -> None:
     tables = {row["relname"] for row in await migrated.fetch(_TABLES)}
-    assert tables == PERSONAL | CACHES | BY_THEIR_OWN_KEYS | SERVICE
+    assert tables == TABLES.keys()
 
 
 async def test_every_table_but_the_books_has_a_model(migrated: asyncpg.Connection) -> None:
     tables = {row["relname"] for row in await migrated.fetch(_TABLES)}
-    assert {model._meta.db_table for model in __models__} == tables - {
-        "aerich",
-        "digitwin_schema",
-        "user_keys",
-    }
+    without = {name for name, table in TABLES.items() if table.model is None}
+    assert {model._meta.db_table for model in __models__} == tables - without
+    assert without == {"aerich", "digitwin_schema", "user_keys"}
 
 
 async def test_models_and_tables_have_the_same_columns(migrated: asyncpg.Connection) -> None:
@@ -92,9 +78,9 @@ async def test_unique_indexes_of_personal_tables_contain_the_owner(
 ) -> None:
     """Else Citus could not distribute them by it."""
     rows = await migrated.fetch(_UNIQUE)
-    assert {row["table_name"] for row in rows} >= PERSONAL | CACHES
+    assert {row["table_name"] for row in rows} >= LED_BY_OWNER
     for row in rows:
-        if row["table_name"] in PERSONAL | CACHES:
+        if row["table_name"] in LED_BY_OWNER:
             assert "user_id" in row["columns"], row["index_name"]
 
 
@@ -104,8 +90,8 @@ async def test_foreign_keys_contain_the_owner_and_say_what_a_deletion_does(
     rows = await migrated.fetch(_FOREIGN)
     assert rows
     for row in rows:
-        assert row["table_name"] in PERSONAL
-        assert row["parent"] in PERSONAL | {"users"}
+        assert row["table_name"] in LED_BY_OWNER
+        assert row["parent"] in LED_BY_OWNER | {"users"}
         assert "user_id" in row["columns"], row["conname"]
         assert row["on_delete"] in {"c", "n"}, row["conname"]  # CASCADE, SET NULL
         assert "user_id" not in row["nulled"], row["conname"]
@@ -113,6 +99,13 @@ async def test_foreign_keys_contain_the_owner_and_say_what_a_deletion_does(
 
 
 async def test_caches_and_limits_have_no_foreign_keys(migrated: asyncpg.Connection) -> None:
-    """An open deletion of a user must not make them wait."""
     referring = {row["table_name"] for row in await migrated.fetch(_FOREIGN)}
-    assert not referring & (CACHES | BY_THEIR_OWN_KEYS | SERVICE)
+    assert not referring & WITHOUT_FOREIGN_KEYS
+
+
+async def test_the_order_of_erasure_is_that_of_the_foreign_keys(
+    migrated: asyncpg.Connection,
+) -> None:
+    order = [table.name for table in PERSONAL]
+    for row in await migrated.fetch(_FOREIGN):
+        assert order.index(row["table_name"]) < order.index(row["parent"]), row["conname"]

@@ -16,6 +16,7 @@ from digitwin.kernel.connection.dsn import Target
 from digitwin.kernel.migrations import upgrade
 from digitwin.settings import Settings
 from tests.migrations.conftest import Done
+from tests.support.tables import SECURED
 
 OWNERS = (
     "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class"
@@ -124,7 +125,7 @@ async def test_the_command_prints_what_it_would_apply(
     done = await asyncio.to_thread(in_checkout, *command, "--apply")
     assert done.returncode == 0, done.stderr
     assert await _policies(migrated) == by_hand
-    assert len(by_hand) >= 4 * len(roles.PERSONAL)
+    assert len(by_hand) >= 4 * len(SECURED)
 
 
 async def _policies(connection: asyncpg.Connection) -> list[tuple[object, ...]]:

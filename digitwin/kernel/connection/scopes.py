@@ -13,12 +13,20 @@ from functools import cache
 from typing import Final
 from uuid import UUID
 
+OWNER: Final = "digitwin_owner"
+"""Owns the tables, but for the audit trail."""
 APPLICATION: Final = "digitwin_app"
-"""Sees one person's rows, and without a person none."""
+"""Sees the rows of one person, and without a person none."""
 SERVICE: Final = "digitwin_service"
 """Works across people: sign-up, clean-up."""
+READ_ONLY: Final = "digitwin_readonly"
+"""Reads the tables of people's data."""
+AUDIT: Final = "digitwin_audit"
+"""Reads the audit trail."""
 RETENTION: Final = "digitwin_retention"
-"""Removes what is past its time, and who is erased; the trail is its own."""
+"""Applies retention and erasure; owns the audit trail."""
+ROLES: Final = (OWNER, APPLICATION, SERVICE, READ_ONLY, AUDIT, RETENTION)
+"""The roles of the database; none can log in, a login is a member."""
 PERSON: Final = "digitwin.user_id"
 """The setting that the policies read."""
 

@@ -8,7 +8,7 @@ getters of relations (an instance's relations stay in its database); in ``hiding
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Self
 
 from tortoise import fields, models
@@ -256,3 +256,11 @@ class SoftDeleteEntity(Entity, SoftDelete):
 
     class Meta:
         abstract = True
+
+
+def every_model(base: type[Model] = Model) -> Iterator[type[Model]]:
+    """Every model that was defined so far and has a table."""
+    for model in base.__subclasses__():
+        if not model._meta.abstract:
+            yield model
+        yield from every_model(model)

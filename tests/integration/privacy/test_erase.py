@@ -18,31 +18,15 @@ from digitwin.errors import (
     InvalidStateError,
     NotFoundError,
 )
-from digitwin.privacy.data_map import CATALOGUE
 from digitwin.privacy.scan import Needle, scan
 from digitwin.privacy.subjects import hash_of_user
 from digitwin.testing import DatabaseFactory
 from tests.integration.privacy.conftest import ASKED, STRINGS, Person, fill, until, visit
-
-
-async def left_of(db: Database, person: UUID) -> list[str]:
-    """Tables with anything of theirs, as the superuser sees them."""
-    rows = [
-        await db._core.db.fetchval(
-            f"SELECT count(*) FROM {held.table} WHERE {held.found_by}", person
-        )
-        for held in CATALOGUE
-    ]
-    return [held.table for held, count in zip(CATALOGUE, rows, strict=True) if count]
+from tests.support.tables import PERSONAL, count_of, tables_with
 
 
 async def others(db: Database, person: UUID) -> list[int]:
-    return [
-        await db._core.db.fetchval(
-            f"SELECT count(*) FROM {held.table} WHERE {held.found_by}", person
-        )
-        for held in CATALOGUE
-    ]
+    return [await count_of(db, table, person) for table in PERSONAL]
 
 
 async def test_every_table_is_empty_of_them_and_of_nobody_else(
@@ -50,7 +34,7 @@ async def test_every_table_is_empty_of_them_and_of_nobody_else(
 ) -> None:
     before = await others(digitwin_db, bob.id)
     receipt = await digitwin_db.privacy.erase(ada.id, reason="asked for it")
-    assert await left_of(digitwin_db, ada.id) == []
+    assert await tables_with(digitwin_db, ada.id) == []
     assert await others(digitwin_db, bob.id) == before
     assert receipt.subject_hash == hash_of_user(ada.id)
     assert (receipt.reason, receipt.subject) == ("asked for it", "user")
@@ -129,7 +113,7 @@ async def test_who_erases_themselves_is_not_named_by_that(
 ) -> None:
     with digitwin_db.acting_as(actor_id=ada.id, ip_address="192.0.2.7"):
         await digitwin_db.privacy.erase(ada.id, reason="my own wish")
-    assert await left_of(digitwin_db, ada.id) == []
+    assert await tables_with(digitwin_db, ada.id) == []
     (record,) = (await digitwin_db.audit.list(action="user.erase")).items
     assert record.ip_address is None
     assert record.metadata["by_themselves"] is True
@@ -164,7 +148,7 @@ async def test_somebody_deleted_before_is_erased_all_the_same(
 ) -> None:
     await getattr(digitwin_db.users, how)(ada.id)
     receipt = await digitwin_db.privacy.erase(ada.id, reason="x", verify=how == "delete")
-    assert await left_of(digitwin_db, ada.id) == []
+    assert await tables_with(digitwin_db, ada.id) == []
     if how == "delete":
         assert receipt.scan
 
@@ -214,7 +198,7 @@ async def test_broken_off_after_the_key_was_destroyed_it_can_be_completed(
     assert await digitwin_db.privacy.deliver() == 0  # nothing is due yet
     receipt = await digitwin_db.privacy.erase(ada.id, reason="second")
     assert [one.id for one in (await digitwin_db.privacy.receipts()).items] == [receipt.id]
-    assert await left_of(digitwin_db, ada.id) == []
+    assert await tables_with(digitwin_db, ada.id) == []
     await until(lambda: _none_waits(digitwin_db, receipt.id))
     assert sorted(deleted) == sorted(STRINGS[2:4])
 
@@ -263,9 +247,9 @@ async def test_whoever_adds_something_meanwhile_leaves_nothing(
         for db in (one, two):
             await db.limits.usage()
             assert await db.cache.responses.get("late", user_id=ada.id) is None
-        assert set(await left_of(one, ada.id)) <= {"rate_limits", "rate_limit_usage"}
+        assert set(await tables_with(one, ada.id)) <= {"rate_limits", "rate_limit_usage"}
         await one.privacy.sweep()
-        assert await left_of(one, ada.id) == []
+        assert await tables_with(one, ada.id) == []
 
 
 async def _keep_on(stop: asyncio.Event, db: Database, ada: Person, kind: str) -> None:
@@ -324,7 +308,7 @@ async def test_what_another_instance_has_counted_is_not_written_any_more(
         await other.limits.consume(ada.id, "/talk", limit=9, window=60)
         await digitwin_db.privacy.erase(ada.id, reason="x")
         await other.limits.usage()
-        assert await left_of(digitwin_db, ada.id) == []
+        assert await tables_with(digitwin_db, ada.id) == []
 
 
 async def test_a_decision_after_the_erasure_leaves_a_row_until_upkeep(
@@ -332,9 +316,9 @@ async def test_a_decision_after_the_erasure_leaves_a_row_until_upkeep(
 ) -> None:
     await digitwin_db.privacy.erase(ada.id, reason="x")
     await digitwin_db.limits.consume(ada.id, "/talk", limit=9, window=60)
-    assert await left_of(digitwin_db, ada.id) == ["rate_limits"]
+    assert await tables_with(digitwin_db, ada.id) == ["rate_limits"]
     assert (await digitwin_db.maintain()).stray_rows == 1
-    assert await left_of(digitwin_db, ada.id) == []
+    assert await tables_with(digitwin_db, ada.id) == []
 
 
 async def test_tokens_on_lease_and_counts_in_memory_go_too(
@@ -343,4 +327,4 @@ async def test_tokens_on_lease_and_counts_in_memory_go_too(
     await digitwin_db.limits.consume(ada.id, "/fast", limit=1000, window=60, lease=50)
     await digitwin_db.privacy.erase(ada.id, reason="x")
     await digitwin_db.limits.usage()
-    assert await left_of(digitwin_db, ada.id) == []
+    assert await tables_with(digitwin_db, ada.id) == []

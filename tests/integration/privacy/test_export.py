@@ -15,7 +15,6 @@ import pytest
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError, NotFoundError
 from digitwin.kernel.repository.ports import Sensitive
-from digitwin.privacy.data_map import AS_PARTICIPANT, CATALOGUE
 from digitwin.privacy.export import FORMAT, VERSION
 from tests.integration.privacy.conftest import (
     ARTIFACT,
@@ -28,8 +27,10 @@ from tests.integration.privacy.conftest import (
     read,
     visit,
 )
+from tests.support.tables import PERSONAL
 
-EXPORTED = [held.table for held in CATALOGUE if held.exported]
+EXPORTED = [table.name for table in PERSONAL if table.data.exported]
+ELSEWHERE = [table.name for table in PERSONAL if table.data.as_participant]
 
 
 async def test_something_of_every_table_is_in_it(
@@ -45,7 +46,7 @@ async def test_something_of_every_table_is_in_it(
     counts = archive.json("manifest.json")["rows"]
     assert {name for name, count in counts.items() if count} == {
         *(f"data/{table}.ndjson" for table in EXPORTED),
-        *(f"elsewhere/{held.table}.ndjson" for held in AS_PARTICIPANT),
+        *(f"elsewhere/{table}.ndjson" for table in ELSEWHERE),
     }
     for name, count in counts.items():
         assert len(archive.rows(name)) == count

@@ -8,12 +8,14 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from digitwin.privacy.data_map import AS_PARTICIPANT, CATALOGUE
+from digitwin.kernel.sql.tables import Table
+from digitwin.privacy.data_map import files_about_participant
 from digitwin.privacy.erasure import erase_batch
-from digitwin.privacy.export import Part
+from digitwin.privacy.export import ExportFile
+from tests.support.tables import PERSONAL, name_of
 
 SMALL = {"consents", "deletions"}
-ROWS = [held for held in CATALOGUE if held.erasure == "rows" and held.table not in SMALL]
+ROWS = [table for table in PERSONAL if table.data.erasure == "rows" and table.name not in SMALL]
 
 
 @pytest.fixture
@@ -51,12 +53,17 @@ async def scans(connection: asyncpg.Connection, statement: str, *args: Any) -> s
     return {line.split("Seq Scan on ")[1].split()[0] for line in lines}
 
 
-@pytest.mark.parametrize("held", ROWS, ids=lambda held: held.table)
-async def test_an_erasure_reads_no_table_as_a_whole(many: asyncpg.Connection, held: Any) -> None:
-    whom: Any = str(uuid4()) if "subject" in held.key else uuid4()
-    assert await scans(many, erase_batch(held), whom, 5000) == set()
+@pytest.mark.parametrize("table", ROWS, ids=name_of)
+async def test_an_erasure_reads_no_table_as_a_whole(many: asyncpg.Connection, table: Table) -> None:
+    query = erase_batch(table, table.data.found_by)
+    values = {"person": uuid4(), "batch": 5000}
+    assert await scans(many, query.sql, *query.bind(values)) == set()
 
 
-@pytest.mark.parametrize("held", AS_PARTICIPANT, ids=lambda held: held.table)
-async def test_nor_does_a_look_for_a_participant(many: asyncpg.Connection, held: Any) -> None:
-    assert await scans(many, Part(held, "", ()).sql, str(uuid4()), "guest", None) == set()
+@pytest.mark.parametrize(
+    "file", files_about_participant("data", str(uuid4()), kind="guest"), ids=lambda file: file.name
+)
+async def test_nor_does_a_look_for_a_participant(
+    many: asyncpg.Connection, file: ExportFile
+) -> None:
+    assert await scans(many, file.query.sql, *file.query.bind(file.subject)) == set()

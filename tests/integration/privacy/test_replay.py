@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
 import digitwin
 from digitwin import Participant
 from digitwin.database import Database
-from digitwin.privacy.data_map import CATALOGUE
 from digitwin.testing import DatabaseFactory
 from tests.integration.privacy.conftest import STRINGS, fill
 from tests.integration.privacy.programs import programs_of, restored, run
-
-
-async def left_of(db: Database, person: UUID) -> list[str]:
-    return [
-        held.table
-        for held in CATALOGUE
-        if await db._core.db.fetchval(
-            f"SELECT count(*) FROM {held.table} WHERE {held.found_by}", person
-        )
-    ]
+from tests.support.tables import tables_with
 
 
 async def test_who_was_erased_after_the_backup_is_erased_again(
@@ -48,7 +37,7 @@ async def test_who_was_erased_after_the_backup_is_erased_again(
             assert (await again.users.get(ada.id)).name == STRINGS[1]
             report = await again.privacy.replay()
             assert (report.entries, report.users, report.participants) == (2, 2, 0)
-            assert await left_of(again, ada.id) == await left_of(again, cleo.id) == []
+            assert await tables_with(again, ada.id) == await tables_with(again, cleo.id) == []
             assert (await again.users.get(bob.id)).name == "Robert Boole"
             assert (await again.privacy.replay()).users == 0
 
@@ -89,7 +78,7 @@ async def test_one_that_was_broken_off_is_completed(
         await digitwin_db.privacy.erase(ada.id, reason="asked for it")
     monkeypatch.undo()
     assert (await digitwin_db.privacy.replay()).users == 1
-    assert await left_of(digitwin_db, ada.id) == []
+    assert await tables_with(digitwin_db, ada.id) == []
     (receipt,) = (await digitwin_db.privacy.receipts()).items
     assert receipt.completed_at is not None
 

@@ -24,9 +24,11 @@ from digitwin.errors import (
 from digitwin.kernel.connection import dsn, scopes
 from digitwin.kernel.connection.pool import Connection
 from digitwin.kernel.primitives.ids import uuid7
+from digitwin.kernel.sql.tables import TABLES
 from digitwin.models import ConversationTurn, KnowledgeDocument, User, VoiceModel
 from digitwin.testing import DatabaseFactory
 from tests.integration.scopes.conftest import Belongings
+from tests.support.tables import SECURED
 
 STANDING = "SELECT current_user <> session_user, current_setting('digitwin.user_id', true)"
 
@@ -61,7 +63,7 @@ async def service(service_url: str) -> AsyncIterator[Database]:
 # The database's own comparison ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("table", "column"), list(roles.PERSONAL.items()))
+@pytest.mark.parametrize(("table", "column"), list(SECURED.items()))
 async def test_a_statement_that_names_nobody_sees_one_person(
     digitwin_db: Database, ada: Belongings, bob: Belongings, table: str, column: str
 ) -> None:
@@ -73,7 +75,7 @@ async def test_a_statement_that_names_nobody_sees_one_person(
     assert len(everybodys) == 2
 
 
-@pytest.mark.parametrize(("table", "column"), list(roles.PERSONAL.items()))
+@pytest.mark.parametrize(("table", "column"), list(SECURED.items()))
 async def test_and_changes_only_that_persons_rows(
     digitwin_db: Database, ada: Belongings, bob: Belongings, table: str, column: str
 ) -> None:
@@ -99,7 +101,7 @@ async def test_without_a_person_the_application_sees_nothing(
     digitwin_db: Database, ada: Belongings
 ) -> None:
     nobody = digitwin_db._core.scoped(scopes.Scope(scopes.APPLICATION)).db
-    for table in roles.PERSONAL:
+    for table in SECURED:
         assert await nobody.fetchval(f"SELECT count(*) FROM {table}") == 0
 
 
@@ -123,8 +125,8 @@ async def test_every_personal_table_is_under_row_security(digitwin_db: Database)
         " AND NOT relispartition AND attname = 'user_id'"
     )
     secured = {row["relname"] for row in rows if row["relrowsecurity"]}
-    assert secured == roles.PERSONAL.keys() - {"users"}
-    assert {row["relname"] for row in rows} - secured <= {*roles.TRAIL, *roles.SHARED, *roles.KEYS}
+    assert secured == SECURED.keys() - {"users"}
+    assert {row["relname"] for row in rows} <= TABLES.keys()
 
 
 async def test_every_table_is_given_to_roles(digitwin_db: Database) -> None:
@@ -132,9 +134,7 @@ async def test_every_table_is_given_to_roles(digitwin_db: Database) -> None:
         "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
         " AND relkind IN ('r', 'p') AND NOT relispartition"
     )
-    given = {*roles.PERSONAL, *roles.TRAIL, *roles.SHARED, *roles.KEYS, *roles.ERASURES}
-    given |= {*roles.BOOKS}
-    assert {row["relname"] for row in rows} == given
+    assert {row["relname"] for row in rows} == TABLES.keys()
 
 
 async def test_a_month_is_no_way_around(digitwin_db: Database, ada: Belongings) -> None:
@@ -412,9 +412,9 @@ async def test_a_scope_can_be_required(
 async def test_roles_read_and_forget_what_is_theirs(digitwin_db: Database, ada: Belongings) -> None:
     """Reading alone changes nothing, the trail's reader sees the trail and nobody's data."""
     on = digitwin_db._core
-    reader = on.scoped(scopes.Scope(roles.READ_ONLY)).db
+    reader = on.scoped(scopes.Scope(scopes.READ_ONLY)).db
     assert await reader.fetchval("SELECT count(*) FROM users") == 1
-    auditor = on.scoped(scopes.Scope(roles.AUDIT)).db
+    auditor = on.scoped(scopes.Scope(scopes.AUDIT)).db
     assert await auditor.fetchval("SELECT count(*) FROM audit_logs") >= 0
     for refused in (
         reader.execute("UPDATE users SET name = 'x'"),

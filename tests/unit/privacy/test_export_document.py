@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from digitwin.privacy.data_map import AS_PARTICIPANT, CATALOGUE
+from digitwin.kernel.execution.opening import wire_models
+from digitwin.kernel.primitives.ids import NOBODY
+from digitwin.privacy.data_map import files_about_participant, files_about_person
 from digitwin.privacy.export import FORMAT, VERSION
 
 TEXT = (Path(__file__).parents[3] / "docs/export.md").read_text("utf-8")
-FILES = {f"data/{held.table}.ndjson": held.columns for held in CATALOGUE if held.exported}
-FILES |= {f"elsewhere/{held.table}.ndjson": held.columns for held in AS_PARTICIPANT}
+wire_models()
+FILES = {
+    file.name: file.view.columns
+    for file in (*files_about_person(NOBODY), *files_about_participant("elsewhere", ""))
+}
 
 
 def told() -> dict[str, dict[str, str]]:

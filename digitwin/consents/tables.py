@@ -1,0 +1,23 @@
+"""The table of consents, declared."""
+
+from digitwin.kernel.sql.tables import OWNER_ID, PERSONAL, PersonalData, Table, declare
+
+declare(
+    Table(
+        name="consents",
+        rights=PERSONAL,
+        person="user_id",
+        personal=PersonalData(
+            title="Consents",
+            columns={
+                **OWNER_ID,
+                "id": "the consent's id",
+                "purpose": "for what: voice, face or recording",
+                "evidence": "what shows that it was given",
+                "granted_at": "when it was given",
+                "expires_at": "when it ends by itself",
+                "withdrawn_at": "when it was withdrawn",
+            },
+        ),
+    )
+)
