@@ -1,12 +1,15 @@
-"""How fast digitwin is beside what one would take instead: ``make bench``.
+"""How fast digitwin is beside what one would use instead: ``make bench``.
 
-- ``operations``  what is measured, and what each operation may cost
+- ``operations``  what is measured, and the targets
 - ``filling``     the rows it is measured on
-- ``servers``     PostgreSQL and Redis, made for one run; ``conditions`` says how they are reached
+- ``servers``     PostgreSQL and Redis for one run, and the cores they run on
+- ``recording``   the statements that digitwin sends, for the peers that send the same
 - ``peers``       the contestants, one module each
-- ``runner``      interleaved rounds of one operation; ``results`` makes figures of them
-- ``terminal``, ``report``, ``charts``: the table at the end, the page, the pictures
+- ``runner``      interleaved rounds of one operation
+- ``results``     figures, verdicts, and the JSON that keeps them
+- ``report``      the same as Markdown; ``charts`` as pictures
 - ``growth``      one operation in small tables and in large ones: ``make bench-growth``
+- ``retrieval``   quality and speed of the search on a test collection
 
-Nothing here is imported by the package.
+Nothing here is imported by the package, and only its public API is imported here.
 """

@@ -1,64 +1,100 @@
-"""The comparison as pictures for the documentation: a panel of bars for each operation."""
+"""The stored figures as pictures for the documentation; equal figures give equal files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from operator import attrgetter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from benchmarks import svg
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
 from benchmarks.operations import OPERATIONS
-from benchmarks.report import TITLES
-from benchmarks.results import Figures, Row, Section
+from benchmarks.peers import PEERS
+from benchmarks.results import Report, Row, Section
 
 IMAGES: Final = Path(__file__).parents[1] / "docs" / "images"
-WIDTH, MARGIN, COLUMN = 980, 24, 466
-STEP, BAR, LABELS, VALUES = 22, 14, 164, 64
-"""Of a panel, in pixels: from bar to bar, a bar, the names before it, the figure behind it."""
+COLOURS: Final = {"digitwin": "#0b7a75", "scoped": "#0b7a75", "floor": "#8c959f"}
+OTHERS: Final = "#b6c7d9"
 
-Reading = Callable[[Figures], float]
+mpl.rcParams |= {
+    "svg.hashsalt": "digitwin",
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 
 
-def draw(section: Section, note: str) -> None:
-    """Both pictures of a section, beside the documentation."""
+def draw_comparison(report: Report) -> None:
+    """Draw the first section, a panel of bars for each operation: one caller, and many."""
+    section = report.sections[0]
+    note = f"{section.title}, PostgreSQL {section.server}; {report.machine}; {report.date}"
+    for name, column, title in (
+        ("speed-one-caller", "median", "Microseconds a call, one caller: less is better"),
+        ("speed-32-callers", "rate", "Calls a second, 32 callers: more is better"),
+    ):
+        _save(_bars(section, column), name, title, note)
+
+
+def draw_growth(stored: Mapping[str, Any]) -> None:
+    """Draw a line for each operation, over rows on a logarithmic scale."""
+    figure = Figure(figsize=(9.8, 5), layout="constrained")
+    axes = figure.subplots()
+    slowest_first = sorted(stored["median_us"].items(), key=lambda each: -max(each[1].values()))
+    for name, medians in slowest_first:
+        rows, values = [*map(int, medians)], [*medians.values()]
+        label = f"{OPERATIONS[name].title} ×{values[-1] / values[0]:.2f}"
+        axes.plot(rows, values, marker="o", label=label)
+    axes.set_xscale("log")
+    axes.set_xticks(rows, [f"{each:,} rows" for each in rows])
+    axes.set_xticks([], minor=True)
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", color="#d0d7de")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    note = f"one caller, PostgreSQL on its socket; {stored['machine']}; {stored['date']}"
+    _save(figure, "growth", "Microseconds a call, as the tables grow", note)
+
+
+def _bars(section: Section, column: str) -> Figure:
+    rows = [*section.rows.items()]
+    pairs = [rows[n : n + 2] for n in range(0, len(rows), 2)]
+    heights = [1.5 + max(len(row) for _, row in pair) for pair in pairs]
+    figure = Figure(figsize=(9.8, 0.27 * sum(heights) + 0.7), layout="constrained")
+    grid = figure.subplots(len(pairs), 2, squeeze=False, height_ratios=heights)
+    for panel in grid.flat[len(rows) :]:
+        panel.remove()
+    for n, (name, row) in enumerate(rows):
+        panel = grid.flat[n]
+        _panel(panel, row, column)
+        panel.set_title(OPERATIONS[name].title)
+        # bars of one width, also beside a panel with more of them
+        panel.set_ylim(heights[n // 2] - 2, -0.6)
+    return figure
+
+
+def _panel(axes: Axes, row: Row, column: str) -> None:
+    bars = axes.barh(
+        [PEERS[name].title for name in row],
+        [getattr(figures, column) for figures in row.values()],
+        color=[COLOURS.get(name, OTHERS) for name in row],
+        height=0.7,
+    )
+    axes.bar_label(bars, fmt="{:,.0f}", padding=4)
+    axes.margins(x=0.15)
+    axes.tick_params(left=False)
+    axes.xaxis.set_visible(False)
+    axes.spines[:].set_visible(False)
+
+
+def _save(figure: Figure, name: str, title: str, note: str) -> None:
+    figure.suptitle(title, x=0.01, ha="left", weight="bold", size=13)
+    figure.supxlabel(note, x=0.01, ha="left", size=9, color="#59636e")
     IMAGES.mkdir(parents=True, exist_ok=True)
-    alone = bars(section, "Microseconds a call, one caller: less is better", note, MEDIAN)
-    (IMAGES / "speed-one-caller.svg").write_text(alone, "utf-8")
-    together = bars(section, "Calls a second, 32 callers: more is better", note, RATE)
-    (IMAGES / "speed-32-callers.svg").write_text(together, "utf-8")
-
-
-def bars(section: Section, title: str, note: str, reading: Reading) -> str:
-    """A picture with a panel for each operation, two in a row; each has a scale of its own."""
-    panels = [(op.title, section.rows[op.name]) for op in OPERATIONS if op.name in section.rows]
-    parts = [
-        svg.text(MARGIN, 36, title, "title"),
-        svg.text(MARGIN, 58, note, "quiet"),
-    ]
-    top = 92.0
-    for pair in (panels[n : n + 2] for n in range(0, len(panels), 2)):
-        for place, (name, row) in enumerate(pair):
-            parts += _panel(MARGIN + place * COLUMN, top, name, row, reading)
-        top += 34 + STEP * max(len(row) for _, row in pair)
-    return svg.picture(WIDTH, top, title, parts)
-
-
-def _panel(x: float, top: float, name: str, row: Row, reading: Reading) -> Sequence[str]:
-    longest = max(map(reading, row.values()))
-    room = COLUMN - MARGIN - LABELS - VALUES
-    parts = [svg.text(x, top, name, "name")]
-    for n, (peer, figures) in enumerate(row.items()):
-        value, y = reading(figures), top + 12 + n * STEP
-        width = room * value / longest
-        parts += [
-            svg.text(x + LABELS - 8, y + 12, TITLES[peer], "right" + ("" if n == 0 else " quiet")),
-            svg.bar(x + LABELS, y, width, BAR, KINDS.get(peer, "other")),
-            svg.text(x + LABELS + width + 6, y + 12, f"{value:,.0f}"),
-        ]
-    return parts
-
-
-MEDIAN: Final = attrgetter("median")
-RATE: Final = attrgetter("rate")
-KINDS: Final = {"digitwin": "ours", "scoped": "ours", "floor": "floor"}
+    # without the date of drawing and the library's version
+    metadata = {"Title": title, "Date": None, "Creator": None}
+    figure.savefig(IMAGES / f"{name}.svg", metadata=metadata)

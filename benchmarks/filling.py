@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from array import array
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
-
-from benchmarks.packing import pack
-from digitwin.kernel.primitives.jsonb import dumps
-from digitwin.kernel.sql.queries import load
 
 TURNS: Final = 50
 """Turns of a session that is read."""
@@ -21,19 +20,28 @@ DIMENSIONS: Final = 1536
 """Of an embedding: what the common models give."""
 BLOCK: Final = 100_000
 """Rows made by one statement."""
-PATIENCE: Final = 3600.0
+STATEMENT_TIMEOUT: Final = 3600.0
 """Seconds a statement may take."""
 USER, SESSION = 1, 2
 
-_SQL = load(__package__)
+_SQL: Final = dict(
+    re.findall(
+        r"^-- name: (\w+)\n(.*?)(?=^-- name:|\Z)",
+        Path(__file__).with_name("queries.sql").read_text("utf-8"),
+        re.DOTALL | re.MULTILINE,
+    )
+)
+
+dumps: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Compact JSON, as digitwin stores it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
     """How many rows there are; the sessions that are written to are empty at first.
 
-    ``drawn`` of each kind are asked for, from the whole table, round and round.
-    ``small`` makes cached values short ones: what counts then is how many there are.
+    Calls ask for ``drawn`` of each kind, from the whole table, again and again.
+    ``small`` makes cached values short, where only their number matters.
     """
 
     users: int = 10_000
@@ -60,6 +68,18 @@ def vectors() -> list[list[float]]:
     ]
 
 
+def pack(vector: list[float]) -> bytes:
+    """An embedding as float32 bytes, as digitwin stores it."""
+    return array("f", vector).tobytes()
+
+
+def unpack(packed: bytes) -> list[float]:
+    """The reverse of :func:`pack`."""
+    numbers = array("f")
+    numbers.frombytes(packed)
+    return numbers.tolist()
+
+
 ANSWER: Final = {
     "text": "From nine to six, Tuesday to Saturday; the oven rests on Sundays and Mondays. " * 6,
     "model": "example-large",
@@ -68,14 +88,26 @@ ANSWER: Final = {
 """A cached response: some 600 bytes of JSON."""
 
 
-async def fill(connection: asyncpg.Connection, size: Size) -> None:
-    """Make all rows, then let the server look at them, as it would have by then."""
-    # the rows fit together: what checks that, row by row, takes most of the time
-    await connection.execute("SET session_replication_role = replica")
+async def fill(url: str, size: Size) -> None:
+    """Make all rows, then vacuum and analyze, as the server would have done by then."""
+    connection = await asyncpg.connect(url)
+    try:
+        # without the checks of foreign keys, which would take most of the time
+        await connection.execute("SET session_replication_role = replica")
+        for name, first, end, *rest in _plan(size):
+            await _in_blocks(connection, name, first, end, *rest)
+        await connection.execute("VACUUM ANALYZE", timeout=STATEMENT_TIMEOUT)
+        await connection.execute("CHECKPOINT", timeout=STATEMENT_TIMEOUT)
+    finally:
+        await connection.close()
+
+
+def _plan(size: Size) -> tuple[tuple[Any, ...], ...]:
+    """The statements, from which number to which, and their other parameters."""
     packed = [pack(vector[:16] if size.small else vector) for vector in vectors()]
     answer = dumps("From nine to six." if size.small else ANSWER)
     written = size.sessions + size.written
-    for name, first, end, *rest in (
+    return (
         ("users", 0, size.users),
         ("sessions", 0, size.sessions, size.users, TURNS),
         ("sessions", size.sessions, written, size.users, 0),
@@ -83,10 +115,7 @@ async def fill(connection: asyncpg.Connection, size: Size) -> None:
         ("embeddings", 0, size.embeddings, packed),
         ("responses", 0, size.responses, answer),
         ("buckets", 0, size.buckets),
-    ):
-        await _in_blocks(connection, name, first, end, *rest)
-    await connection.execute("VACUUM ANALYZE", timeout=PATIENCE)
-    await connection.execute("CHECKPOINT", timeout=PATIENCE)
+    )
 
 
 async def _in_blocks(
@@ -95,4 +124,4 @@ async def _in_blocks(
     step = BLOCK // TURNS if name == "turns" else BLOCK
     for start in range(first, end, step):
         last = min(start + step, end) - 1
-        await connection.execute(_SQL[name], start, last, *rest, timeout=PATIENCE)
+        await connection.execute(_SQL[name], start, last, *rest, timeout=STATEMENT_TIMEOUT)

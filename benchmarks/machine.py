@@ -1,4 +1,4 @@
-"""On what it was measured: enough to compare, nothing that names the machine."""
+"""What it was measured on: enough to compare, nothing that names the machine."""
 
 from __future__ import annotations
 
@@ -8,44 +8,30 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.peers.base import Peer
 
 
 def description() -> str:
-    """The processor's model, and how many of it."""
-    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()}"
-
-
-def _processor() -> str:
+    """The processor's model, and how many cores."""
     try:
-        said = Path("/proc/cpuinfo").read_text()
+        text = Path("/proc/cpuinfo").read_text()
     except OSError:
-        return platform.processor() or platform.machine()
-    model = re.search(r"^model name\s*:\s*(.+)$", said, re.MULTILINE)
-    return model.group(1).strip() if model else platform.machine()
+        text = ""
+    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    processor = model[1].strip() if model else platform.processor() or platform.machine()
+    return f"{processor}, {os.cpu_count()} cores, {platform.system()}"
 
 
 def versions(peers: Iterable[type[Peer]]) -> dict[str, str]:
-    """Of Python, of the peers' distributions, and of Redis where it runs."""
-    names = {name for peer in peers for name in peer.packages} | {"uvloop"}
-    found = {"Python": platform.python_version()}
-    for name in sorted(names):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    redis = _redis()
-    return found | ({"Redis": redis} if redis else {})
-
-
-def _redis() -> str | None:
-    if shutil.which("redis-server") is None:
-        return None
-    said = subprocess.run(
-        ["redis-server", "--version"], capture_output=True, text=True, check=True
-    ).stdout
-    found = re.search(r"v=(\S+)", said)
-    return found.group(1) if found else None
+    """Those of Python, of the peers' distributions, and of Redis if it is installed."""
+    names = {name for peer in peers for name in peer.packages}
+    names |= {"uvloop"} if find_spec("uvloop") else set()
+    found = {"Python": platform.python_version(), **{n: version(n) for n in sorted(names)}}
+    if shutil.which("redis-server"):
+        text = subprocess.check_output(["redis-server", "--version"], text=True)
+        found["Redis"] = text.partition("v=")[2].split()[0]
+    return found

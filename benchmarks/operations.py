@@ -1,8 +1,8 @@
-"""What is measured: the calls of a live conversation, and what each may cost.
+"""What is measured: the calls of a live conversation, and the targets.
 
-A peer has a method of the operation's name; it is told whose row it is about in any case, and
-may ignore it. Read answers are looked at once before anything is measured: who did not do the
-work is not compared.
+A peer has a method with the operation's name. Its arguments always name the row's owner, whom it
+may ignore. Each peer's first result is checked before anything is measured: a peer that does not
+do the work is not compared.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from benchmarks.filling import ANSWER, SESSION, TURNS, USER, Size, identity, vec
 ENDPOINT: Final = "/api/conversations"
 LIMIT: Final = 1_000_000
 WINDOW: Final = 3600
-TTL: Final = 3600
 
 Arguments = tuple[Any, ...]
 
@@ -29,10 +28,10 @@ class Operation:
     Args:
         name: of the peers' method.
         title: for people.
-        target: how often the floor's time it may take with one caller.
-        ahead: how many times our median a peer must take.
-        draw: the arguments for one call.
-        proof: what of an answer shows that the work was done, given the arguments too.
+        target: how many times the floor's median digitwin may take with one caller.
+        ahead: how many times digitwin's median a peer must take.
+        draw: makes the arguments of one call.
+        proof: whether a result, with the call's arguments, shows that the work was done.
         durable: whether the commit waits for the disk; a decision of the limiter does not.
     """
 
@@ -45,13 +44,13 @@ class Operation:
     durable: bool = True
 
     def arguments(self, size: Size) -> list[Arguments]:
-        """Those of a run, in an order that is the same for everybody."""
+        """Those of a run, in an order that is the same for every peer."""
         chance = random.Random(self.name)
         return [self.draw(chance, size) for _ in range(size.drawn)]
 
 
 def field(row: Any, name: str) -> Any:
-    """Of a model, or of a record."""
+    """A field of a model or of a record."""
     return getattr(row, name) if hasattr(row, name) else row[name]
 
 
@@ -77,15 +76,15 @@ TURN: Final = {
     "timings": {"asr_ms": 80, "llm_first_token_ms": 210, "llm_ms": 480, "first_audio_ms": 390},
     "usage": {"input_tokens": 320, "output_tokens": 60},
 }
-"""An exchange as it is stored."""
+"""An exchange as it is stored; no value occurs twice, so that each is found again."""
 
 
 def _turns(session: Any) -> int:
-    """How many came along; raw records begin with the session's own."""
+    """How many were loaded; raw records begin with the session's own."""
     return len(session) - 1 if isinstance(session, list) else len(session.turns)
 
 
-OPERATIONS: Final = [
+_LISTED: Final = [
     Operation(
         "user_by_email",
         "user by e-mail",
@@ -153,4 +152,5 @@ OPERATIONS: Final = [
         durable=False,
     ),
 ]
+OPERATIONS: Final = {operation.name: operation for operation in _LISTED}
 """In the order of the tables."""

@@ -4,8 +4,8 @@
 
 FOLDER holds ``documents.jsonl`` (``id``, ``title``, ``text``), ``queries.jsonl`` (``id``,
 ``text``) and ``qrels.tsv`` (query, document and grade, separated by tabs), the form in which
-the CISI collection is commonly passed on. A throw-away embedded server is used; queries that
-nobody judged are left out.
+the CISI collection is commonly passed on. A throw-away embedded server is used; queries
+without a judgement are left out.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import math
 import statistics
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import digitwin
+from digitwin.timing import Stopwatch
 
 Judgements = dict[str, dict[str, float]]
 
@@ -83,22 +83,20 @@ async def found(documents: Any, query: str, limit: int) -> list[str]:
 async def measure(folder: Path) -> None:
     judged = judgements(folder / "qrels.tsv")
     queries = {q["id"]: q["text"] for q in lines(folder / "queries.jsonl") if q["id"] in judged}
-    quality, reach, times = [], [], []
+    quality, reach, watch = [], [], Stopwatch()
     with tempfile.TemporaryDirectory() as home:
         async with digitwin.connect(embedded="always", home=home) as db:
             documents = await store(db, folder)
             size = await documents.count()
             for id, text in queries.items():
-                started = time.perf_counter()
-                best = await found(documents, text, CUT)
-                times.append((time.perf_counter() - started) * 1000)
+                best = await watch.time("search", found(documents, text, CUT))
                 quality.append(ndcg(best, judged[id]))
                 reach.append(recall(await found(documents, text, DEEP), judged[id]))
-    p50, p95 = (statistics.quantiles(times, n=100)[n - 1] for n in (50, 95))
+    times = watch.times()["search"]
     print(f"documents   {size:,}\nqueries     {len(queries):,}")
     print(f"nDCG@{CUT}     {statistics.mean(quality):.3f}")
     print(f"recall@{DEEP}  {statistics.mean(reach):.3f}")
-    print(f"a search    p50 {p50:.1f} ms, p95 {p95:.1f} ms")
+    print(f"a search    p50 {times.p50:.1f} ms, p95 {times.p95:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -1,25 +1,28 @@
-"""Interleaved rounds: every peer in turn, then again, so that a machine's drift hits all alike."""
+"""Interleaved rounds: every peer in turn, then again, so that a machine's drift affects all."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import statistics
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
 from benchmarks.filling import Size
 from benchmarks.operations import Arguments, Operation
-from benchmarks.peers import statements
 from benchmarks.peers.base import Peer, Place
+from benchmarks.results import Figures, Row
+from digitwin.timing import Stopwatch
 
 Call = Callable[..., Awaitable[Any]]
 
 CALLERS = 32
-"""Tasks of one process that ask at once."""
+"""Tasks of one process that call at once."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +47,9 @@ BRIEF = Pace(rounds=5, alone=0.05, together=0.05, warm=0.05)
 QUICK = Pace(rounds=4, alone=0.04, together=0.04, warm=0.04)
 
 
-@dataclass
-class Measured:
-    """What one peer needed for one operation."""
-
-    latencies: list[int] = field(default_factory=list)
-    """Nanoseconds of single calls with one caller."""
-    rates: list[float] = field(default_factory=list)
-    """Calls a second with many, one figure a round."""
-
-
 @dataclass(frozen=True)
 class Contestant:
-    """A peer at a place, under the name by which it is told apart."""
+    """A peer at a place, under the name of its figures."""
 
     name: str
     kind: type[Peer]
@@ -78,36 +71,44 @@ class Ready:
     arguments: Sequence[Arguments]
 
 
-async def measure(
-    operation: Operation, contestants: Sequence[Contestant], pace: Pace
-) -> dict[str, Measured]:
-    """One operation by everybody who offers it, in interleaved rounds."""
+async def measure(operation: Operation, contestants: Sequence[Contestant], pace: Pace) -> Row:
+    """Measure one operation of every peer that offers it, in interleaved rounds."""
+    watch, rates = Stopwatch(), defaultdict[str, list[float]](list)
     async with AsyncExitStack() as stack:
         ready = [
             await _ready(stack, each, operation, pace)
             for each in contestants
             if each.takes_part(operation)
         ]
-        await _check_the_floor(operation, contestants)
-        measured = {each.name: Measured() for each in ready}
         gc.collect()
         gc.freeze()
-        for n in range(pace.rounds):
-            await _round(_rotated(ready, n), measured, pace)
+        for n in range(pace.rounds if ready else 0):
+            first = n % len(ready)
+            turns = ready[first:] + ready[:first]
+            # a peer's garbage is collected before the next one's turn, not in it
+            for each in turns:
+                gc.collect()
+                await _alone(each, pace.alone, watch)
+            for each in turns if pace.together else ():
+                gc.collect()
+                rates[each.name].append(await _together(each, pace.together))
         gc.unfreeze()
-    return measured
+    return _row([each.name for each in ready], watch, rates)
 
 
-async def _round(turns: Sequence[Ready], measured: Mapping[str, Measured], pace: Pace) -> None:
-    """Everybody alone, then everybody with many callers; no one sweeps another's garbage."""
-    for each in turns:
-        gc.collect()
-        measured[each.name].latencies += await alone(each.call, each.arguments, pace.alone)
-    if not pace.together:
-        return
-    for each in turns:
-        gc.collect()
-        measured[each.name].rates.append(await together(each.call, each.arguments, pace.together))
+def _row(names: Sequence[str], watch: Stopwatch, rates: dict[str, list[float]]) -> Row:
+    times = watch.times()
+    floor = times.get("floor")
+    return {
+        name: Figures(
+            median=times[name].p50 * 1000,
+            p99=times[name].p99 * 1000,
+            rate=statistics.median(rates[name] or [0]),
+            ratio=None if floor is None else times[name].p50 / floor.p50,
+            calls=times[name].count,
+        )
+        for name in names
+    }
 
 
 async def _ready(
@@ -118,50 +119,34 @@ async def _ready(
     await peer.open()
     arguments = operation.arguments(contestant.size)
     await peer.prepare(operation.name, arguments)
-    call: Call = getattr(peer, operation.name)
-    if not operation.proof(await call(*arguments[0]), arguments[0]):
+    ready = Ready(contestant.name, getattr(peer, operation.name), arguments)
+    if not operation.proof(await ready.call(*arguments[0]), arguments[0]):
         raise AssertionError(f"{contestant.name} does not do the work of {operation.title}")
-    await alone(call, arguments, pace.warm)
-    await together(call, arguments, pace.warm)
-    return Ready(contestant.name, call, arguments)
+    await _alone(ready, pace.warm, Stopwatch())
+    await _together(ready, pace.warm)
+    return ready
 
 
-async def _check_the_floor(operation: Operation, contestants: Sequence[Contestant]) -> None:
-    """Where both are there, the floor sends what digitwin has sent."""
-    if {"digitwin", "floor"} <= {each.name for each in contestants}:
-        await statements.check(contestants[0].place, operation.name)
-
-
-def _rotated(ready: list[Ready], n: int) -> list[Ready]:
-    """Another one goes first each time."""
-    first = n % len(ready)
-    return ready[first:] + ready[:first]
-
-
-async def alone(call: Call, arguments: Sequence[Arguments], seconds: float) -> list[int]:
-    """One caller: nanoseconds of each call."""
-    latencies, clock = [], time.perf_counter_ns
-    end = clock() + int(seconds * 1e9)
-    for given in cycle(arguments):
-        begun = clock()
-        if begun >= end:
+async def _alone(peer: Ready, seconds: float, watch: Stopwatch) -> None:
+    """Time the calls of one caller."""
+    end = time.perf_counter() + seconds
+    for arguments in cycle(peer.arguments):
+        if time.perf_counter() >= end:
             break
-        await call(*given)
-        latencies.append(clock() - begun)
-    return latencies
+        await watch.time(peer.name, peer.call(*arguments))
 
 
-async def together(call: Call, arguments: Sequence[Arguments], seconds: float) -> float:
-    """Many callers: calls a second."""
-    turns, done, clock = cycle(arguments), 0, time.perf_counter
-    begun = clock()
-    end = begun + seconds
+async def _together(peer: Ready, seconds: float) -> float:
+    """Return the calls a second of many callers."""
+    turns, done, clock = cycle(peer.arguments), 0, time.perf_counter
+    began = clock()
+    end = began + seconds
 
     async def ask() -> None:
         nonlocal done
         while clock() < end:
-            await call(*next(turns))
+            await peer.call(*next(turns))
             done += 1
 
     await asyncio.gather(*(ask() for _ in range(CALLERS)))
-    return done / (clock() - begun)
+    return done / (clock() - began)

@@ -1,36 +1,63 @@
-"""Servers of a run's own, gone after it."""
+"""Servers for one run, removed after it; the cores they run on, and how they are reached."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
-import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
-from digitwin.servers import cluster
-from digitwin.testing.databases import fast_folder
+OLDEST: Final = 15
+BUFFERS: Final = "512MB"
+"""A server's shared buffers: enough for the pages in use, which the default is not."""
+DEBIAN: Final = Path("/usr/lib/postgresql")
+MEMORY: Final = Path("/dev/shm")
+ROOM: Final = 2 * 2**30
+"""Bytes that must be free in memory."""
+CORES: Final = ("apart", "shared", "any")
+"""The caller on one core and the servers on the others, as over a network; all on one, where no
+core has to wake up and only work counts; or as the scheduler likes."""
 
-OLDEST = 15
-BUFFERS = "512MB"
-"""What a server keeps of its tables: enough for the pages in use, which the default is not."""
-DEBIAN = Path("/usr/lib/postgresql")
+
+@contextmanager
+def cores(way: str) -> Iterator[Callable[[], None]]:
+    """What is started here runs on the servers' cores; call the result to move the caller.
+
+    Without this, the scheduler puts both on one core at times and on two at others, above all on
+    a busy machine: a call over a socket then takes half or twice as long. With a single core, or
+    on a system without this call, nothing happens.
+    """
+    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if way == "any" or len(allowed) < 2:
+        yield lambda: None
+        return
+    os.sched_setaffinity(0, allowed[1:] if way == "apart" else allowed[:1])
+    try:
+        yield lambda: os.sched_setaffinity(0, allowed[:1])
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 @contextmanager
 def folder(*, on_disk: bool = False) -> Iterator[Path]:
-    """A folder for one server, in memory where there is room.
+    """A folder for one server, in memory if there is room.
 
-    A disk's time for a commit would drown what the layers above it cost, to everybody's
-    favour but the fastest's.
+    A disk's time for a commit would hide what the layers above it cost, and favour all peers but
+    the fastest.
     """
-    place = None if on_disk else fast_folder()
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM
+    place = MEMORY if roomy and not on_disk else None
     with TemporaryDirectory(
         prefix="digitwin-bench-", dir=place, ignore_cleanup_errors=True
     ) as path:
@@ -39,21 +66,28 @@ def folder(*, on_disk: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def embedded(*, on_disk: bool = False) -> Iterator[str]:
-    """The URL of the PostgreSQL that comes along, over its unix socket.
-
-    On a disk its commits do not wait.
-    """
-    with folder(on_disk=on_disk) as path:
-        cluster.start(path / "data")
-        with (path / "data" / "postgresql.conf").open("a") as settings:
+    """The URL of the embedded PostgreSQL on its unix socket; on a disk, without fsync."""
+    with folder(on_disk=on_disk) as home:
+        _digitwin(home, "db", "start")
+        with (home / "data" / "postgresql.conf").open("a") as settings:
             settings.write(f"shared_buffers = {BUFFERS}\n")
             settings.write("fsync = off\n" if on_disk else "")
-        cluster.stop(path / "data")
-        target = cluster.start(path / "data")
+        _digitwin(home, "db", "stop")
         try:
-            yield target.url
+            yield _digitwin(home, "db", "url")
         finally:
-            cluster.stop(path / "data")
+            _digitwin(home, "db", "stop")
+
+
+def _digitwin(home: Path, *command: str) -> str:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("digitwin"), *command],
+        env=os.environ | {"DIGITWIN_HOME": str(home)},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return done.stdout.strip()
 
 
 def without_tls() -> str | None:
@@ -65,9 +99,11 @@ def without_tls() -> str | None:
 
 @contextmanager
 def with_tls() -> Iterator[str]:
-    """The URL of an installed PostgreSQL over TCP with TLS, whose certificate is checked."""
+    """The URL of an installed PostgreSQL over TCP with TLS; clients check its certificate."""
     with folder() as path:
-        port = _free_port()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
         _make_certificate(path)
         if os.geteuid() == 0:
             for each in (path, *path.iterdir()):
@@ -84,7 +120,7 @@ def with_tls() -> Iterator[str]:
             _as_postgres(path, "pg_ctl", "-w", "-m", "immediate", "stop")
 
 
-_TLS = (
+_TLS: Final = (
     f"-c shared_buffers={BUFFERS}"
     " -p {port} -c listen_addresses=127.0.0.1 -k {folder} -c max_connections=200 -c ssl=on"
     " -c ssl_cert_file={folder}/server.crt -c ssl_key_file={folder}/server.key"
@@ -92,18 +128,14 @@ _TLS = (
 
 
 def _programs() -> Path | None:
-    """Those of the newest server that is installed."""
-    found = {
-        int(path.parents[1].name): path.parent
-        for path in DEBIAN.glob("*/bin/postgres")
-        if re.fullmatch(r"\d+", path.parents[1].name)
-    }
-    newest = max(found, default=0)
-    return found[newest] if newest >= OLDEST else None
+    """The folder of the newest installed server."""
+    versions = [int(path.parents[1].name) for path in DEBIAN.glob("[0-9]*/bin/postgres")]
+    newest = max(versions, default=0)
+    return DEBIAN / str(newest) / "bin" if newest >= OLDEST else None
 
 
 def _make_certificate(path: Path) -> None:
-    """One that signs itself; a client that is told of it can check the server's name."""
+    """Make a self-signed one, against which a client can check the server's name."""
     command = (
         f"req -x509 -newkey rsa:2048 -nodes -keyout {path}/server.key -out {path}/server.crt"
         " -subj /CN=localhost -addext subjectAltName=DNS:localhost -days 2"
@@ -125,12 +157,6 @@ def _as_postgres(path: Path, program: str, *arguments: str) -> None:
     )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def without_redis() -> str | None:
     """Why there can be no Redis."""
     return None if shutil.which("redis-server") else "redis-server is not installed"
@@ -138,10 +164,9 @@ def without_redis() -> str | None:
 
 @contextmanager
 def redis() -> Iterator[str | None]:
-    """The URL of a Redis over its unix socket, or None where it is not installed.
+    """The URL of a Redis on its unix socket, or None if it is not installed.
 
-    It writes its journal every second: what PostgreSQL promises for a decision of the limiter,
-    and less than it promises for a cached value.
+    It writes its journal every second: what PostgreSQL promises for a decision of the limiter.
     """
     if without_redis():
         yield None
@@ -160,7 +185,7 @@ def redis() -> Iterator[str | None]:
             server.wait()
 
 
-_REDIS = ("--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "everysec")
+_REDIS: Final = ("--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "everysec")
 
 
 def _wait_for(address: Path) -> None:
@@ -169,3 +194,38 @@ def _wait_for(address: Path) -> None:
             return
         time.sleep(0.01)
     raise TimeoutError("Redis does not start")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A way to reach the servers, and an event loop: one section of the report.
+
+    Args:
+        missing: returns why this machine does not have it, or None.
+    """
+
+    name: str
+    title: str
+    server: Callable[[], AbstractContextManager[str]]
+    missing: Callable[[], str | None]
+    uvloop: bool = True
+
+    def loop(self) -> asyncio.Runner:
+        """A new event loop of its kind."""
+        if not self.uvloop:
+            return asyncio.Runner()
+        import uvloop
+
+        return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+def _without_uvloop() -> str | None:
+    return None if find_spec("uvloop") else f"uvloop does not run on {sys.platform}"
+
+
+CONDITIONS: Final = [
+    Condition("socket", "Unix socket, uvloop", embedded, _without_uvloop),
+    Condition("asyncio", "Unix socket, asyncio's loop", embedded, lambda: None, uvloop=False),
+    Condition("tls", "TCP with TLS, uvloop", with_tls, without_tls),
+]
+"""The targets are about the first."""

@@ -6,11 +6,7 @@ share of each reply.
 
 from __future__ import annotations
 
-import time
-from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256, sha512
 from pathlib import Path
 from typing import Any
@@ -24,21 +20,12 @@ from digitwin.importing.personas import owner_of
 from digitwin.importing.records import Conversation, Record, paired, records
 from digitwin.importing.reports import BadRecord, Progress, no_progress
 from digitwin.importing.workers import for_each
+from digitwin.timing import Stopwatch, Times, timed
 
 BUDGET = 10_000
 """Turns a minute of one twin: far more than anybody says, so that no turn is held up."""
 
 LONGEST_QUERY = 4_000
-
-
-@dataclass(frozen=True, slots=True)
-class StepTimes:
-    """How long one step took, in milliseconds."""
-
-    count: int
-    p50: float
-    p95: float
-    p99: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +38,8 @@ class Replay:
     operations: int
     seconds: float
     operations_per_second: float
-    steps: dict[str, StepTimes]
+    steps: dict[str, Times]
     bad: list[BadRecord]
-
-
-@dataclass(slots=True)
-class Stopwatch:
-    """The durations of every step, eight bytes each."""
-
-    _times: dict[str, array[float]] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self._times.setdefault(name, array("d")).append(time.perf_counter() - began)
-
-    def times(self) -> dict[str, StepTimes]:
-        return {name: _summary(sorted(times)) for name, times in self._times.items()}
-
-
-def _summary(ordered: list[float]) -> StepTimes:
-    """Nearest rank: a percentile is a time that was really measured."""
-
-    def percentile(percent: int) -> float:
-        return ordered[-(-len(ordered) * percent // 100) - 1] * 1000
-
-    return StepTimes(len(ordered), percentile(50), percentile(95), percentile(99))
 
 
 async def replay(
@@ -95,9 +57,8 @@ async def replay(
         OSError: the file cannot be read.
     """
     player = _Player(db, path.name, progress)
-    began = time.perf_counter()
-    await for_each(records(path), player.take, at_once=concurrency)
-    return player.report(time.perf_counter() - began)
+    _, seconds = await timed(for_each(records(path), player.take, at_once=concurrency))
+    return player.report(seconds)
 
 
 class _Player:
@@ -131,54 +92,55 @@ class _Player:
         self._progress(record.size)
 
     async def _play(self, conversation: Conversation) -> None:
-        with self._watch.step("user"):
-            owner, _ = await owner_of(self._db, conversation["twin_traits"])
-        with self._watch.step("start"):
-            session = await self._db.sessions.start(
-                owner.id,
-                participant=Participant(kind="guest", traits=conversation["user_traits"]),
-                metadata={"replay_of": conversation["id"]},
-            )
+        db, timing = self._db, self._watch.time
+        owner, _ = await timing("user", owner_of(db, conversation["twin_traits"]))
+        starting = db.sessions.start(
+            owner.id,
+            participant=Participant(kind="guest", traits=conversation["user_traits"]),
+            metadata={"replay_of": conversation["id"]},
+        )
+        session = await timing("start", starting)
         for number, turn in enumerate(paired(conversation["turns"]), 1):
             turn["idempotency_key"] = str(number)
             await self._take_turn(owner.id, session.id, turn)
-        with self._watch.step("end"):
-            await self._db.sessions.end(session.id, user_id=owner.id, reason="replayed")
+        ending = db.sessions.end(session.id, user_id=owner.id, reason="replayed")
+        await timing("end", ending)
         self._conversations += 1
 
     async def _take_turn(self, owner: UUID, session: UUID, turn: NewTurn) -> None:
-        with self._watch.step("limit"):
-            permit = await self._db.limits.consume(owner, "replay", limit=BUDGET, window=60)
-        if not permit:
+        db, timing = self._db, self._watch.time
+        consuming = db.limits.consume(owner, "replay", limit=BUDGET, window=60)
+        if not await timing("limit", consuming):
             self._denied += 1
             return
-        began = time.perf_counter()
-        if (asked := turn.get("user_text")) is not None:
-            await self._look_up(owner, asked, turn.get("twin_text"))
-        turn["timings"] = {"retrieval_ms": round((time.perf_counter() - began) * 1000)}
-        with self._watch.step("turn"):
-            stored = await self._db.sessions.add_turn(session, user_id=owner, **turn)
-        with self._watch.step("audit"):
-            await self._db.audit.record(
-                "turn.add", "conversation_turn", resource_id=str(stored.id), user_id=owner
-            )
+        _, seconds = await timed(self._look_up(owner, turn.get("user_text"), turn.get("twin_text")))
+        turn["timings"] = {"retrieval_ms": round(seconds * 1000)}
+        adding = db.sessions.add_turn(session, user_id=owner, **turn)
+        stored = await timing("turn", adding)
+        recording = db.audit.record(
+            "turn.add", "conversation_turn", resource_id=str(stored.id), user_id=owner
+        )
+        await timing("audit", recording)
         self._turns += 1
 
-    async def _look_up(self, owner: UUID, asked: str, answer: str | None) -> None:
+    async def _look_up(self, owner: UUID, asked: str | None, answer: str | None) -> None:
         """What is known before a model is asked: a vector, knowledge, an answer given before."""
+        if asked is None:
+            return
+        cache, timing = self._db.cache, self._watch.time
         key = sha256(asked.strip().casefold().encode()).hexdigest()
-        with self._watch.step("embedding"):
-            await self._db.cache.embeddings.get_or_create(key, _made(_vector(asked)))
+        embedding = cache.embeddings.get_or_create(key, _made(_vector(asked)))
+        await timing("embedding", embedding)
         if asked.strip():
-            with self._watch.step("search"):
-                await self._db.documents.search(
-                    asked[:LONGEST_QUERY], user_id=owner, audience="visitor", limit=5
-                )
+            searching = self._db.documents.search(
+                asked[:LONGEST_QUERY], user_id=owner, audience="visitor", limit=5
+            )
+            await timing("search", searching)
         if answer is not None:
-            with self._watch.step("response"):
-                await self._db.cache.responses.get_or_create(
-                    key, _made(answer), user_id=owner, audience="visitor"
-                )
+            response = cache.responses.get_or_create(
+                key, _made(answer), user_id=owner, audience="visitor"
+            )
+            await timing("response", response)
 
 
 def _made(value: Any) -> Any:

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks.peers.alchemy import AdvancedAlchemy
 from benchmarks.peers.base import Peer
 from benchmarks.peers.floor import Floor
 from benchmarks.peers.ours import Digitwin, Scoped
-from benchmarks.peers.pooled import Pooled
 from benchmarks.peers.psycopg3 import Psycopg, PsycopgTuned
-from benchmarks.peers.redis_cache import Cashews, RedisPy
-from benchmarks.peers.redis_limits import Limits, ThrottledPy
 from benchmarks.peers.sqlalchemy_orm import SqlalchemyOrm
-from benchmarks.peers.tortoise_plain import PlainTortoise
+from benchmarks.peers.throttled_py import ThrottledPy
+from benchmarks.peers.tortoise_orm import PlainTortoise
 
-PEERS: Final[list[type[Peer]]] = [
-    Digitwin,
-    Scoped,
-    Floor,
-    Pooled,
-    Psycopg,
-    PsycopgTuned,
-    PlainTortoise,
-    SqlalchemyOrm,
-    AdvancedAlchemy,
-    RedisPy,
-    Cashews,
-    Limits,
-    ThrottledPy,
-]
+PEERS: Final[dict[str, type[Peer]]] = {
+    peer.name: peer
+    for peer in (
+        Digitwin,
+        Scoped,
+        Floor,
+        Psycopg,
+        PsycopgTuned,
+        PlainTortoise,
+        SqlalchemyOrm,
+        ThrottledPy,
+    )
+}
 """In the order of the tables."""

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from benchmarks.filling import ANSWER, vectors
-from digitwin.kernel.connection import dsn
+import asyncpg
+
+from benchmarks.operations import Arguments
 
 POOL = 10
-"""Connections of every peer; digitwin's own default."""
+"""Connections of every peer; digitwin's default."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement that digitwin sent for one call of an operation.
+
+    Args:
+        parameters: those of that call.
+        places: of the parameters that differ between calls.
+        values: makes those of a call's arguments.
+    """
+
+    sql: str
+    parameters: Sequence[Any]
+    places: Sequence[int]
+    values: Callable[..., tuple[Any, ...]]
+
+    def bind(self, arguments: Arguments) -> list[Any]:
+        """Return the parameters of another call."""
+        bound = [*self.parameters]
+        for n, value in enumerate(self.values(*arguments)):
+            bound[self.places[n]] = value
+        return bound
 
 
 @dataclass(frozen=True)
@@ -20,36 +44,32 @@ class Place:
     Args:
         url: of PostgreSQL.
         durable: whether commits wait for the disk.
-        redis: of Redis, where it runs.
+        redis: URL of Redis, if it runs.
+        statements: what digitwin sends, by operation.
     """
 
     url: str = field(repr=False)
     durable: bool = True
     redis: str | None = None
+    statements: Mapping[str, Statement] = field(default_factory=dict, repr=False)
 
     @property
     def settings(self) -> dict[str, str]:
-        """What a session of PostgreSQL begins with: the same for all."""
+        """Those with which a session of PostgreSQL begins: the same for all."""
         return {"synchronous_commit": "on" if self.durable else "off", "timezone": "UTC"}
 
-    @property
-    def redis_url(self) -> str:
-        """For those that are asked only where it runs."""
-        assert self.redis is not None
-        return self.redis
-
-    def asyncpg_arguments(self) -> dict[str, Any]:
-        """For ``asyncpg.connect`` and ``asyncpg.create_pool``."""
-        return {**dsn.parse(self.url).connect_args(), "server_settings": self.settings}
+    async def connect(self) -> asyncpg.Connection:
+        """Open a connection of asyncpg."""
+        return await asyncpg.connect(self.url, server_settings=self.settings)
 
 
 class Peer:
-    """A contestant. What it cannot do it has no method for."""
+    """A contestant. It has no method for what it cannot do."""
 
     name: ClassVar[str]
     title: ClassVar[str]
     packages: ClassVar[tuple[str, ...]] = ()
-    """The distributions whose versions are told."""
+    """The distributions whose versions are reported."""
     on_redis: ClassVar[bool] = False
 
     def __init__(self, place: Place) -> None:
@@ -58,19 +78,8 @@ class Peer:
     async def open(self) -> None:
         """Connect."""
 
-    async def prepare(self, operation: str, arguments: Sequence[tuple[Any, ...]]) -> None:
-        """Make what these calls will ask for, where the tables do not hold it."""
+    async def prepare(self, operation: str, arguments: Sequence[Arguments]) -> None:
+        """Store what these calls will ask for, if the tables do not hold it."""
 
     async def close(self) -> None:
-        """Leave nothing open."""
-
-
-class StartsEmpty(Peer):
-    """A cache that holds nothing of what it is asked for, until it is prepared."""
-
-    async def prepare(self, operation: str, arguments: Sequence[tuple[Any, ...]]) -> None:
-        made = {"embedding_get": vectors()[0], "response_get": ANSWER}.get(operation)
-        if made is not None:
-            store = getattr(self, operation.replace("_get", "_set"))
-            for (key,) in arguments:
-                await store(key, made)
+        """Close every connection."""

@@ -1,4 +1,4 @@
-"""Digitwin itself, as its documentation has it; unscoped, and bound to one person."""
+"""Digitwin as its documentation shows it: unscoped, and bound to one person."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from benchmarks.operations import ENDPOINT, LIMIT, WINDOW
 from benchmarks.peers.base import POOL, Peer
 
 
-class Digitwin(Peer):
+class Handle(Peer):
     """One handle with its defaults, but for the cache's memory."""
-
-    name, title, packages = "digitwin", "digitwin", ("digitwin", "tortoise-orm", "asyncpg")
 
     async def open(self) -> None:
         self.db = await digitwin.connect(
@@ -21,11 +19,17 @@ class Digitwin(Peer):
             pool_min=POOL,
             pool_max=POOL,
             migrate="skip",
-            cache_memory_entries=0,  # what is measured is the PostgreSQL level
+            cache_memory_entries=0,  # the PostgreSQL level is what is measured
         )
 
     async def close(self) -> None:
         await self.db.close()
+
+
+class Digitwin(Handle):
+    """Unscoped."""
+
+    name, title, packages = "digitwin", "digitwin", ("digitwin", "tortoise-orm", "asyncpg")
 
     async def user_by_email(self, user_id: UUID, email: str) -> Any:
         return await self.db.users.get_by_email(email)
@@ -52,22 +56,10 @@ class Digitwin(Peer):
         return await self.db.limits.consume(subject, ENDPOINT, limit=LIMIT, window=WINDOW)
 
 
-class Scoped(Peer):
-    """The same for one person, as a request would: the scope is made anew for each call."""
+class Scoped(Handle):
+    """For one person, as in a request: each call makes its scope."""
 
-    name, title, packages = "scoped", "digitwin, for_user", ()
-
-    async def open(self) -> None:
-        self.db = await digitwin.connect(
-            self.place.url,
-            pool_min=POOL,
-            pool_max=POOL,
-            migrate="skip",
-            cache_memory_entries=0,  # what is measured is the PostgreSQL level
-        )
-
-    async def close(self) -> None:
-        await self.db.close()
+    name, title = "scoped", "digitwin, for_user"
 
     async def user_by_email(self, user_id: UUID, email: str) -> Any:
         return await self.db.for_user(user_id).users.get_by_email(email)

@@ -1,20 +1,19 @@
 """Psycopg 3, compiled and pooled, with data classes for models: as it comes, and tuned.
 
 It sends what digitwin sends, prepared by its own rule. As it comes, a connection of the pool
-begins a transaction and commits it, which are two round trips more.
+begins a transaction and commits it, which is two more round trips.
 """
 
 from __future__ import annotations
 
 from dataclasses import make_dataclass
+from functools import partialmethod
 from typing import Any
-from uuid import UUID
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from benchmarks.packing import unpack
-from benchmarks.peers import statements
+from benchmarks.filling import unpack
 from benchmarks.peers.base import POOL, Peer
 from digitwin.models import ConversationSession, ConversationTurn, User
 
@@ -46,49 +45,39 @@ class Psycopg(Peer):
     async def close(self) -> None:
         await self._pool.close()
 
-    async def user_by_email(self, user_id: UUID, email: str) -> Any:
-        return self._user(*await self._row("user_by_email", email))
+    async def user_by_email(self, *arguments: Any) -> Any:
+        return self._user(*(await self._rows("user_by_email", *arguments))[0])
 
-    async def session_with_turns(self, user_id: UUID, session_id: UUID) -> Any:
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(
-                statements.sql("session_with_turns"),
-                statements.session_key(session_id),
-                binary=self.binary,
-            )
-            first, *rows = await cursor.fetchall()
+    async def session_with_turns(self, *arguments: Any) -> Any:
+        first, *rows = await self._rows("session_with_turns", *arguments)
         turns = [self._turn(*row[self._columns :]) for row in rows]
         return self._session(*first[: self._columns], turns)
 
-    async def add_turn(self, user_id: UUID, session_id: UUID, turn: Any) -> Any:
-        return self._turn(*await self._row("add_turn", *statements.turn_row(session_id, turn)))
+    async def add_turn(self, *arguments: Any) -> Any:
+        return self._turn(*(await self._rows("add_turn", *arguments))[0])
 
     async def embedding_get(self, key: str) -> Any:
-        (packed,) = await self._row("embedding_get", *statements.CACHE, key)
+        ((packed,),) = await self._rows("embedding_get", key)
         return unpack(packed)
 
-    async def embedding_set(self, key: str, vector: list[float]) -> Any:
-        await self._done("embedding_set", *statements.embedding_row(key, vector))
-
     async def response_get(self, key: str) -> Any:
-        (response,) = await self._row("response_get", *statements.CACHE, key)
+        ((response,),) = await self._rows("response_get", key)
         return response
 
-    async def response_set(self, key: str, response: Any) -> Any:
-        await self._done("response_set", *statements.response_row(key, response))
-
     async def consume(self, subject: str) -> Any:
-        _tokens, allowed, *_rest = await self._row("consume", *statements.bucket(subject))
+        ((_tokens, allowed, *_rest),) = await self._rows("consume", subject)
         return allowed
 
-    async def _row(self, operation: str, *values: Any) -> Any:
+    async def _rows(self, operation: str, *arguments: Any) -> list[Any]:
+        statement = self.place.statements[operation]
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(statements.sql(operation), values, binary=self.binary)
-            return await cursor.fetchone()
+            cursor = await connection.execute(
+                statement.sql, statement.bind(arguments), binary=self.binary
+            )
+            return await cursor.fetchall() if cursor.description else []
 
-    async def _done(self, operation: str, *values: Any) -> None:
-        async with self._pool.connection() as connection:
-            await connection.execute(statements.sql(operation), values)
+    embedding_set = partialmethod(_rows, "embedding_set")
+    response_set = partialmethod(_rows, "response_set")
 
 
 class PsycopgTuned(Psycopg):

@@ -6,40 +6,116 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import DateTime, ForeignKey, ForeignKeyConstraint, Text, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, selectinload
 
-from benchmarks.operations import ENDPOINT, WINDOW
-from benchmarks.packing import pack, unpack
 from benchmarks.peers.base import POOL, Peer
-from benchmarks.peers.refilling import end_of_life, refilled
-from benchmarks.peers.sqlalchemy_models import (
-    CachedEmbedding,
-    CachedResponse,
-    CacheEntry,
-    ConversationSession,
-    ConversationTurn,
-    RateLimit,
-    User,
-    UserEmail,
-)
-from digitwin.kernel.primitives.ids import NOBODY
-from digitwin.kernel.primitives.jsonb import dumps
-
-ADDRESSED: Any = select(User).join(UserEmail, UserEmail.user_id == User.id)
+from digitwin import uuid7
 
 
-class OverSqlalchemy(Peer):
-    """What both peers on SQLAlchemy share: its engine, and sessions."""
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {  # noqa: RUF012
+        datetime: DateTime(timezone=True),
+        str: Text,
+        dict[str, Any]: JSONB,
+        list[Any]: JSONB,
+    }
+
+
+class User(Base):
+    __tablename__ = "users"
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    email: Mapped[str]
+    name: Mapped[str]
+    personality_traits: Mapped[list[Any]] = mapped_column(default=list)
+    settings: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    subscription_tier: Mapped[str] = mapped_column(default="free")
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+    deleted_at: Mapped[datetime | None]
+    deletion_id: Mapped[UUID | None]
+
+
+class UserEmail(Base):
+    __tablename__ = "user_emails"
+    address: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+
+
+class ConversationSession(Base):
+    __tablename__ = "conversation_sessions"
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    participant_id: Mapped[UUID | None]
+    voice_model_id: Mapped[UUID | None]
+    face_model_id: Mapped[UUID | None]
+    external_id: Mapped[str | None]
+    status: Mapped[str] = mapped_column(default="active")
+    end_reason: Mapped[str | None]
+    turn_count: Mapped[int] = mapped_column(default=0)
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]
+    # the attribute's own name belongs to SQLAlchemy
+    session_metadata: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+    deleted_at: Mapped[datetime | None]
+    deletion_id: Mapped[UUID | None]
+    turns: Mapped[list[ConversationTurn]] = relationship(order_by="ConversationTurn.position")
+
+
+class ConversationTurn(Base):
+    __tablename__ = "conversation_turns"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["user_id", "session_id"],
+            ["conversation_sessions.user_id", "conversation_sessions.id"],
+        ),
+    )
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(default=uuid7)
+    user_text: Mapped[str | None]
+    twin_text: Mapped[str | None]
+    heard_text: Mapped[str | None]
+    status: Mapped[str] = mapped_column(default="completed")
+    asr_ms: Mapped[int | None]
+    retrieval_ms: Mapped[int | None]
+    llm_first_token_ms: Mapped[int | None]
+    llm_ms: Mapped[int | None]
+    tts_ms: Mapped[int | None]
+    render_ms: Mapped[int | None]
+    first_audio_ms: Mapped[int | None]
+    total_ms: Mapped[int | None]
+    input_tokens: Mapped[int | None]
+    output_tokens: Mapped[int | None]
+    idempotency_key: Mapped[str | None]
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+
+
+_ADDRESSED: Any = select(User).join(UserEmail, UserEmail.user_id == User.id)
+
+
+class SqlalchemyOrm(Peer):
+    """Mapped objects."""
+
+    name, title, packages = "sqlalchemy", "SQLAlchemy 2", ("sqlalchemy",)
 
     async def open(self) -> None:
-        arguments = self.place.asyncpg_arguments()
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=lambda: asyncpg.connect(**arguments),
+            async_creator=self.place.connect,
             pool_size=POOL,
             max_overflow=0,
         )
@@ -48,22 +124,16 @@ class OverSqlalchemy(Peer):
     async def close(self) -> None:
         await self._engine.dispose()
 
-
-class SqlalchemyOrm(OverSqlalchemy):
-    """Mapped objects; the cache's upserts are its Core's, which takes one statement."""
-
-    name, title, packages = "sqlalchemy", "SQLAlchemy 2", ("sqlalchemy",)
-
     async def user_by_email(self, user_id: UUID, email: str) -> Any:
         async with self._session() as session:
-            found = ADDRESSED.where(UserEmail.address == email, User.deleted_at.is_(None))
+            found = _ADDRESSED.where(UserEmail.address == email, User.deleted_at.is_(None))
             return (await session.scalars(found)).one()
 
     async def session_with_turns(self, user_id: UUID, session_id: UUID) -> Any:
         async with self._session() as session:
             found = (
                 select(ConversationSession)
-                .where(ConversationSession.id == session_id, alive())
+                .where(ConversationSession.id == session_id, _visible())
                 .options(selectinload(ConversationSession.turns))
             )
             return (await session.scalars(found)).one()
@@ -72,85 +142,25 @@ class SqlalchemyOrm(OverSqlalchemy):
         async with self._session.begin() as session:
             found = select(ConversationSession).where(
                 ConversationSession.id == session_id,
-                alive(),
+                _visible(),
                 ConversationSession.status == "active",
             )
             conversation = (await session.scalars(found.with_for_update())).one()
             conversation.turn_count += 1
             conversation.version += 1
-            added = new_turn(conversation, turn)
+            added = ConversationTurn(
+                user_id=conversation.user_id,
+                session_id=conversation.id,
+                position=conversation.turn_count,
+                user_text=turn["user_text"],
+                twin_text=turn["twin_text"],
+                **turn["timings"],
+                **turn["usage"],
+            )
             session.add(added)
         return added
 
-    async def embedding_get(self, key: str) -> Any:
-        return unpack(await self._value(CachedEmbedding, key))
 
-    async def embedding_set(self, key: str, vector: list[float]) -> Any:
-        packed = pack(vector)
-        await self._store(CachedEmbedding, key=key, value=packed, size_bytes=len(packed))
-
-    async def response_get(self, key: str) -> Any:
-        return await self._value(CachedResponse, key)
-
-    async def response_set(self, key: str, response: Any) -> Any:
-        size = len(dumps(response).encode())
-        await self._store(CachedResponse, key=key, value=response, size_bytes=size, hit_count=0)
-
-    async def consume(self, subject: str) -> Any:
-        async with self._session.begin() as session:
-            key = (subject, ENDPOINT, WINDOW * 1000)
-            bucket = await session.get_one(RateLimit, key, with_for_update=True)
-            return take(bucket)
-
-    async def _value(self, model: Any, key: str) -> Any:
-        async with self._session() as session:
-            found = select(model.value).where(*entry(model, key))
-            return (await session.scalars(found)).one()
-
-    async def _store(self, model: type[CacheEntry], **values: Any) -> None:
-        row = insert(model).values(
-            user_id=NOBODY, audience="owner", tags=[], expires_at=end_of_life(), **values
-        )
-        anew = {name: row.excluded[name] for name in (*_ANEW, *values) if name != "key"}
-        async with self._session.begin() as session:
-            await session.execute(
-                row.on_conflict_do_update(index_elements=["user_id", "audience", "key"], set_=anew)
-            )
-
-
-_ANEW = ("tags", "created_at", "expires_at")
-
-
-def alive() -> Any:
-    """Sessions that are not hidden."""
+def _visible() -> Any:
+    """Sessions that are not deleted."""
     return ConversationSession.deleted_at.is_(None)
-
-
-def entry(model: Any, key: str) -> tuple[Any, ...]:
-    """The conditions for one living cache entry."""
-    return (
-        model.user_id == NOBODY,
-        model.audience == "owner",
-        model.key == key,
-        model.expires_at > datetime.now(UTC),
-    )
-
-
-def new_turn(conversation: ConversationSession, turn: Any) -> ConversationTurn:
-    """The next one, with the place that the session's counter gives it."""
-    return ConversationTurn(
-        user_id=conversation.user_id,
-        session_id=conversation.id,
-        position=conversation.turn_count,
-        user_text=turn["user_text"],
-        twin_text=turn["twin_text"],
-        **turn["timings"],
-        **turn["usage"],
-    )
-
-
-def take(bucket: RateLimit) -> bool:
-    """One token, if it is there."""
-    held, bucket.updated_at = refilled(bucket.tokens, bucket.updated_at)
-    bucket.tokens = held - 1 if held >= 1 else held
-    return held >= 1

@@ -9,8 +9,8 @@ import typer
 from digitwin.cli import output
 
 if TYPE_CHECKING:
-    from digitwin.demo.performance import Performance
-    from digitwin.demo.stage import Scene
+    from digitwin.demo.scenario import Outcome
+    from digitwin.demo.scene import Scene
 
 
 def demo() -> None:
@@ -21,12 +21,12 @@ def demo() -> None:
     """
     if output.current().url is not None:
         raise output.CommandError("The demo runs on the embedded server: leave --url out")
-    performance = output.run(_performed)
+    outcome = output.run(_run_demo)
     if output.current().json:
-        output.show(performance.as_dict())
+        output.show(outcome.as_dict())
     else:
-        _tell_the_end(performance)
-    if not performance.ok:
+        _print_end(outcome)
+    if not outcome.ok:
         raise typer.Exit(1)
 
 
@@ -34,28 +34,28 @@ def register(app: typer.Typer, db: typer.Typer) -> None:
     app.command("demo")(demo)
 
 
-async def _performed() -> Performance:
+async def _run_demo() -> Outcome:
     from rich.console import Console
 
-    from digitwin.demo.performance import perform
-    from digitwin.demo.telling import tell_scene
+    from digitwin.demo.output import print_scene
+    from digitwin.demo.scenario import run
 
     console = Console(highlight=False, quiet=output.current().json)
 
-    def tell(number: int, scene: Scene) -> None:
-        tell_scene(console, number, scene)
+    def show(number: int, scene: Scene) -> None:
+        print_scene(console, number, scene)
 
-    return await perform(tell)
+    return await run(show)
 
 
-def _tell_the_end(performance: Performance) -> None:
+def _print_end(outcome: Outcome) -> None:
     from rich.console import Console
 
-    from digitwin.demo.telling import tell_failure, tell_next, tell_share
+    from digitwin.demo.output import print_failure, print_next, print_share
 
     console = Console(highlight=False)
-    if performance.share is None:
-        tell_failure(console, performance.scenes)
+    if outcome.share is None:
+        print_failure(console, outcome.scenes)
         return
-    tell_share(console, performance.share)
-    tell_next(console)
+    print_share(console, outcome.share)
+    print_next(console)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from statistics import median, quantiles
+
+from digitwin.timing import Stopwatch, summarize, timed
 
 BUDGET = 200.0
 """Milliseconds from the end of a question to the first sound of the answer."""
@@ -41,23 +41,19 @@ Reply = dict[tuple[str, str], Callable[[], Awaitable[object]]]
 async def measure(reply: Reply) -> Share:
     """Play the reply again and again, one call after the other as a service would."""
     for _ in range(WARM_UP):
-        await _play(reply)
-    rounds = [await _play(reply) for _ in range(ROUNDS)]
-    parts = tuple(
-        Part(name, purpose, *_summary(list(times)))
-        for (name, purpose), times in zip(reply, zip(*rounds, strict=True), strict=True)
-    )
-    return Share(parts, *_summary([sum(times) for times in rounds]))
+        await _play(reply, Stopwatch())
+    watch = Stopwatch()
+    whole = summarize([await _play(reply, watch) for _ in range(ROUNDS)])
+    times = watch.times()
+    parts = (Part(name, why, times[name].p50, times[name].p95) for name, why in reply)
+    return Share(tuple(parts), whole.p50, whole.p95)
 
 
-async def _play(reply: Reply) -> list[float]:
-    times = []
-    for call in reply.values():
-        started = time.perf_counter()
-        await call()
-        times.append((time.perf_counter() - started) * 1000)
-    return times
-
-
-def _summary(times: list[float]) -> tuple[float, float]:
-    return median(times), quantiles(times, n=20)[-1]
+async def _play(reply: Reply, watch: Stopwatch) -> float:
+    """Return the seconds that all its calls took together."""
+    total = 0.0
+    for (name, _), call in reply.items():
+        _, seconds = await timed(call())
+        watch.add(name, seconds)
+        total += seconds
+    return total

@@ -1,4 +1,4 @@
-"""The demo as a person enjoys reading it."""
+"""Prints the demo for a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from digitwin.demo.reply import Share
-from digitwin.demo.stage import Scene, Tick
+from digitwin.demo.scene import Scene, Tick
 
 BAR = 10
 """Characters of a call's full bar: at 80 columns the words beside it keep to their line."""
@@ -25,7 +25,7 @@ NEXT = (
 )
 
 
-def tell_scene(console: Console, number: int, scene: Scene) -> None:
+def print_scene(console: Console, number: int, scene: Scene) -> None:
     """Print a step with its ticks, their times, and what it stored."""
     console.print(Text.assemble((f"\n{number:>2} ", "bold cyan"), (scene.title, "bold")))
     grid = Table.grid(expand=True, padding=(0, 1))
@@ -41,7 +41,7 @@ def tell_scene(console: Console, number: int, scene: Scene) -> None:
     console.print(grid)
 
 
-def tell_share(console: Console, share: Share) -> None:
+def print_share(console: Console, share: Share) -> None:
     """Print what the database took of a reply, call by call and against the budget."""
     table = Table(expand=True, box=None, header_style="dim", padding=(0, 1))
     for heading in ("call", "for"):
@@ -60,8 +60,8 @@ def tell_share(console: Console, share: Share) -> None:
     console.print(Panel(Group(table, Text(), _budget(share)), title=title, border_style="cyan"))
 
 
-def tell_next(console: Console) -> None:
-    """Say what to try now."""
+def print_next(console: Console) -> None:
+    """Print what to try next."""
     grid = Table.grid(padding=(0, 2))
     for command, purpose in NEXT:
         grid.add_row(Text(f"  {command}", "bold"), Text(purpose, "dim"))
@@ -96,6 +96,6 @@ def _ms(milliseconds: float) -> str:
     return f"{milliseconds:.1f} ms"
 
 
-def tell_failure(console: Console, scenes: Sequence[Scene]) -> None:
-    """Name the step that ended the demo."""
+def print_failure(console: Console, scenes: Sequence[Scene]) -> None:
+    """Print which scene ended the demo."""
     console.print(Text(f"\nThe demo ended at: {scenes[-1].title}", "bold red"))

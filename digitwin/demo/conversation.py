@@ -1,12 +1,12 @@
-"""The guest talks to the twin: budget, cache, knowledge, turns."""
+"""Scenes of the guest's conversation with the twin: budget, cache, knowledge, turns."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from digitwin.conversations.fields import Timings
-from digitwin.demo.cast import ANSWER, ENDPOINT, HEARD, PRIVATE, QUESTION, Cast
-from digitwin.demo.stage import Scene
+from digitwin.demo.people import ANSWER, ENDPOINT, HEARD, PRIVATE, QUESTION, People
+from digitwin.demo.scene import Scene
 
 EMBEDDING: Final = [0.25, -0.5, 0.125, 1.0] * 384
 """As long as a usual one, and of numbers that 32 bits hold exactly."""
@@ -17,23 +17,23 @@ TIMINGS: Final = Timings(
 )
 
 
-async def budget(cast: Cast, scene: Scene) -> None:
+async def budget(people: People, scene: Scene) -> None:
     """The guest may speak, and has one request less."""
-    limits = cast.db.limits
-    await limits.reset(cast.subject, ENDPOINT)
+    limits = people.db.limits
+    await limits.reset(people.subject, ENDPOINT)
     decision = await scene.call(
-        "limits.consume", limits.consume(cast.subject, ENDPOINT, limit=60, window=60)
+        "limits.consume", limits.consume(people.subject, ENDPOINT, limit=60, window=60)
     )
     scene.tick(
-        f"{cast.guest.name} may speak: {decision.remaining} of 60 requests a minute are left",
+        f"{people.guest.name} may speak: {decision.remaining} of 60 requests a minute are left",
         decision.allowed and decision.remaining == 59,
     )
     scene.store("rate_limits: one row for this budget, however many requests it sees")
 
 
-async def cached(cast: Cast, scene: Scene) -> None:
+async def cached(people: People, scene: Scene) -> None:
     """What was computed once is not computed again."""
-    embeddings, owner = cast.db.cache.embeddings, cast.owner.id
+    embeddings, owner = people.db.cache.embeddings, people.owner.id
     computed: list[str] = []
 
     async def compute() -> list[float]:
@@ -52,11 +52,11 @@ async def cached(cast: Cast, scene: Scene) -> None:
     scene.store(f"embedding_cache: {4 * len(EMBEDDING):,} bytes for an hour, for visitors of hers")
 
 
-async def knowledge(cast: Cast, scene: Scene) -> None:
+async def knowledge(people: People, scene: Scene) -> None:
     """The guest finds what is for visitors, and nothing else."""
 
     async def titles(query: str, audience: str) -> list[str]:
-        search = cast.db.documents.search(query, user_id=cast.owner.id, audience=audience)  # type: ignore[arg-type]
+        search = people.db.documents.search(query, user_id=people.owner.id, audience=audience)  # type: ignore[arg-type]
         hits = await scene.call("documents.search", search)
         return [hit.document.title for hit in hits]
 
@@ -65,13 +65,13 @@ async def knowledge(cast: Cast, scene: Scene) -> None:
     private = first(await titles(PRIVATE, "owner"))
     scene.tick(f"To its owner the twin tells of “{private}”", private.startswith("Note to myself"))
     shown = await titles(PRIVATE, "visitor")
-    scene.tick(f"{cast.guest.name} asks for the same and is not shown it", private not in shown)
-    await cast.db.audit.record(
+    scene.tick(f"{people.guest.name} asks for the same and is not shown it", private not in shown)
+    await people.db.audit.record(
         "document.search",
         "document",
-        user_id=cast.owner.id,
+        user_id=people.owner.id,
         result="denied",
-        metadata={"participant": cast.guest.ref},
+        metadata={"participant": people.guest.ref},
     )
 
 
@@ -80,13 +80,13 @@ def first(titles: list[str]) -> str:
     return titles[0] if titles else "nothing"
 
 
-async def turns(cast: Cast, scene: Scene) -> None:
+async def turns(people: People, scene: Scene) -> None:
     """An exchange is stored once, with the time each stage took."""
-    sessions, owner = cast.db.sessions, cast.owner.id
+    sessions, owner = people.db.sessions, people.owner.id
     turn = await scene.call(
         "sessions.add_turn",
         sessions.add_turn(
-            cast.session.id,
+            people.session.id,
             user_id=owner,
             user_text=QUESTION,
             twin_text=ANSWER,
@@ -99,7 +99,7 @@ async def turns(cast: Cast, scene: Scene) -> None:
     again = await scene.call(
         "sessions.add_turn",
         sessions.add_turn(
-            cast.session.id,
+            people.session.id,
             user_id=owner,
             user_text=QUESTION,
             twin_text=ANSWER,
@@ -110,13 +110,13 @@ async def turns(cast: Cast, scene: Scene) -> None:
     scene.store(f"conversation_turns: position {turn.position}, first sound after 390 ms")
 
 
-async def barge_in(cast: Cast, scene: Scene) -> None:
+async def barge_in(people: People, scene: Scene) -> None:
     """What was said and what was heard are two things."""
-    sessions, owner = cast.db.sessions, cast.owner.id
+    sessions, owner = people.db.sessions, people.owner.id
     turn = await scene.call(
         "sessions.add_turn",
         sessions.add_turn(
-            cast.session.id,
+            people.session.id,
             user_id=owner,
             user_text="And what is there at nine?",
             twin_text=ANSWER,
@@ -124,9 +124,11 @@ async def barge_in(cast: Cast, scene: Scene) -> None:
             interrupted=True,
         ),
     )
-    scene.tick(f"{cast.guest.name} breaks in on turn {turn.position}", turn.status == "interrupted")
+    scene.tick(
+        f"{people.guest.name} breaks in on turn {turn.position}", turn.status == "interrupted"
+    )
     session = await scene.call(
-        "sessions.with_turns", sessions.with_turns(cast.session.id, user_id=owner)
+        "sessions.with_turns", sessions.with_turns(people.session.id, user_id=owner)
     )
     last = list(session.turns)[-1]
     scene.tick(
@@ -134,4 +136,4 @@ async def barge_in(cast: Cast, scene: Scene) -> None:
         (last.twin_text, last.heard_text) == (ANSWER, HEARD),
     )
     scene.store("conversation_turns: heard_text beside twin_text, status interrupted")
-    await sessions.end(cast.session.id, user_id=owner)
+    await sessions.end(people.session.id, user_id=owner)

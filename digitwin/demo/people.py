@@ -19,16 +19,16 @@ GUEST: Final = Participant(kind="guest", ref="web-81f3", name="Sam")
 
 
 @dataclass(slots=True)
-class Cast:
-    """The people of one performance.
+class People:
+    """The people of one run.
 
-    What the guest's talk leaves is a session as any talk leaves one. What only serves the show
-    belongs to an understudy, who is deleted for good at the end.
+    The guest's conversation stays in the database, as any conversation does. What only the demo
+    needs belongs to ``scratch_user``, who is hard-deleted at the end.
     """
 
     db: Database
     owner: User
-    understudy: User
+    scratch_user: User
     session: ConversationSession
     guest: Participant = GUEST
 

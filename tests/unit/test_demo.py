@@ -8,9 +8,9 @@ import io
 import pytest
 from rich.console import Console
 
+from digitwin.demo.output import print_scene, print_share
 from digitwin.demo.reply import Part, Share, measure
-from digitwin.demo.stage import ClaimFailedError, Scene
-from digitwin.demo.telling import tell_scene, tell_share
+from digitwin.demo.scene import ClaimFailedError, Scene
 
 
 async def nothing() -> int:
@@ -64,7 +64,7 @@ def test_a_scene_shows_its_ticks_and_what_failed() -> None:
     scene = Scene("A scene", stored=["a row"], failure="it does not snow")
     scene.tick("it rains", True)
     console = told()
-    tell_scene(console, 3, scene)
+    print_scene(console, 3, scene)
     for part in ("3", "A scene", "✓", "it rains", "a row", "✗", "it does not snow"):
         assert part in text(console)
 
@@ -72,7 +72,7 @@ def test_a_scene_shows_its_ticks_and_what_failed() -> None:
 @pytest.mark.parametrize("width", [60, 100, 200])
 def test_the_share_is_told_against_its_budget(width: int) -> None:
     console = told(width)
-    tell_share(console, Share((Part("add_turn", "remember", 3.0, 4.0),), 5.0, 6.0))
+    print_share(console, Share((Part("add_turn", "remember", 3.0, 4.0),), 5.0, 6.0))
     assert "add_turn" in text(console)
     assert "2.5%" in text(console)
     assert "195 ms" in text(console)
@@ -81,7 +81,7 @@ def test_the_share_is_told_against_its_budget(width: int) -> None:
 def test_on_eighty_columns_every_call_of_the_share_keeps_to_its_line() -> None:
     console = told(80)
     longest = Part("sessions.add_turn", "the question as a vector", 99.9, 99.9)
-    tell_share(console, Share((longest,), 99.9, 99.9))
+    print_share(console, Share((longest,), 99.9, 99.9))
     lines = text(console).splitlines()
     assert any("the question as a vector" in line and "99.9 ms" in line for line in lines)
     assert any("are left to hear, think and speak" in line for line in lines)

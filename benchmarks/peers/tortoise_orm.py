@@ -1,15 +1,22 @@
-"""The same tables as plain Tortoise models: what one would write without digitwin."""
+"""Tortoise as its documentation shows it: the same tables, its own models, pool, transactions.
+
+One of its limits is worked around in its favour: the turns are asked for by their owner too. Its
+prefetch does not do that, and would read a whole index.
+"""
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 from uuid import UUID
 
-from tortoise import fields
-from tortoise.contrib.postgres.fields import ArrayField
+from psycopg.conninfo import conninfo_to_dict
+from tortoise import Tortoise, fields
 from tortoise.models import Model
+from tortoise.transactions import in_transaction
 
-from digitwin.kernel.primitives.ids import NOBODY, uuid7
+from benchmarks.peers.base import POOL, Peer, Place
+from digitwin import uuid7
 
 
 class User(Model):
@@ -96,41 +103,71 @@ class ConversationTurn(Model):
         table = "conversation_turns"
 
 
-class CacheEntry(Model):
-    user_id = fields.UUIDField(default=NOBODY)
-    audience = fields.CharField(max_length=8, default="owner")
-    key = fields.CharField(max_length=512, primary_key=True)
-    tags = ArrayField(element_type="text", default=list)
-    size_bytes = fields.IntField()
-    created_at = fields.DatetimeField(auto_now_add=True)
-    expires_at = fields.DatetimeField()
+class PlainTortoise(Peer):
+    """The mapper that digitwin is built on, alone."""
 
-    class Meta:
-        abstract = True
+    name, title, packages = "tortoise", "Tortoise", ("tortoise-orm",)
+
+    async def open(self) -> None:
+        await Tortoise.init(
+            config={
+                "connections": {
+                    "default": {
+                        "engine": "tortoise.backends.asyncpg",
+                        "credentials": _credentials(self.place),
+                    }
+                },
+                "apps": {"rival": {"models": ["benchmarks.peers.tortoise_orm"]}},
+            }
+        )
+
+    async def close(self) -> None:
+        await Tortoise.close_connections()
+
+    async def user_by_email(self, user_id: UUID, email: str) -> Any:
+        found = await UserEmail.get(address=email, user__deleted_at=None).select_related("user")
+        return found.user
+
+    async def session_with_turns(self, user_id: UUID, session_id: UUID) -> Any:
+        session = await ConversationSession.get(id=session_id, deleted_at=None)
+        turns = session.turns
+        rows = ConversationTurn.filter(user_id=session.user_id, session_id=session_id)
+        turns._set_result_for_query(await rows.order_by("position"))
+        return session
+
+    async def add_turn(self, user_id: UUID, session_id: UUID, turn: Any) -> Any:
+        async with in_transaction() as connection:
+            session = await (
+                ConversationSession.select_for_update()
+                .using_db(connection)
+                .get(id=session_id, deleted_at=None, status="active")
+            )
+            session.turn_count += 1
+            session.version += 1
+            await session.save(connection, ["turn_count", "version", "updated_at"])
+            return await ConversationTurn.create(
+                connection,
+                user_id=session.user_id,
+                session_id=session_id,
+                position=session.turn_count,
+                user_text=turn["user_text"],
+                twin_text=turn["twin_text"],
+                **turn["timings"],
+                **turn["usage"],
+            )
 
 
-class CachedEmbedding(CacheEntry):
-    value = fields.BinaryField()
-
-    class Meta:
-        table = "embedding_cache"
-
-
-class CachedResponse(CacheEntry):
-    value: fields.Field[Any] = fields.JSONField()
-    hit_count = fields.BigIntField(default=0)
-
-    class Meta:
-        table = "llm_response_cache"
-
-
-class RateLimit(Model):
-    subject = fields.CharField(max_length=200, primary_key=True)
-    endpoint = fields.CharField(max_length=200)
-    window_ms = fields.BigIntField()
-    max_tokens = fields.FloatField()
-    tokens = fields.FloatField()
-    updated_at = fields.DatetimeField()
-
-    class Meta:
-        table = "rate_limits"
+def _credentials(place: Place) -> dict[str, Any]:
+    """The parts of the URL, since Tortoise's own URLs know no socket."""
+    parts = conninfo_to_dict(place.url)
+    root = parts.get("sslrootcert")
+    return {
+        "host": parts["host"],
+        "port": parts.get("port", 5432),
+        "user": parts["user"],
+        "database": parts["dbname"],
+        "ssl": ssl.create_default_context(cafile=str(root)) if root else None,
+        "server_settings": place.settings,
+        "minsize": POOL,
+        "maxsize": POOL,
+    }

@@ -1,4 +1,4 @@
-"""What goes wrong elsewhere: crowds, deletions, spent budgets, trails that can be changed."""
+"""Scenes of the hard cases: concurrent writers, deletion and restore, an empty budget, audit."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TypeVar
 from uuid import UUID
 
 from digitwin.database import Database
-from digitwin.demo.cast import ENDPOINT, Cast
-from digitwin.demo.stage import Scene
+from digitwin.demo.people import ENDPOINT, People
+from digitwin.demo.scene import Scene
 from digitwin.errors import RateLimitedError
 
 T = TypeVar("T")
@@ -18,9 +18,9 @@ WRITERS = 50
 BURST = 3
 
 
-async def crowd(cast: Cast, scene: Scene) -> None:
+async def crowd(people: People, scene: Scene) -> None:
     """Fifty writers at once; no position is missing, none is taken twice."""
-    sessions, owner = cast.db.sessions, cast.understudy.id
+    sessions, owner = people.db.sessions, people.scratch_user.id
     session = await sessions.start(owner)
 
     async def write(n: int) -> int:
@@ -41,27 +41,27 @@ async def crowd(cast: Cast, scene: Scene) -> None:
     scene.store(f"conversation_turns: {WRITERS} rows, for the length of this demo")
 
 
-async def deletion(cast: Cast, scene: Scene) -> None:
+async def deletion(people: People, scene: Scene) -> None:
     """A deletion hides a person and all that is theirs; a restore shows the same rows again."""
-    db, owner = cast.db, cast.owner
+    db, owner = people.db, people.owner
     before = await _belongings(db, owner.id)
-    await _on_record(cast, scene, "user.delete", db.users.delete)
+    await _on_record(people, scene, "user.delete", db.users.delete)
     try:
         unseen = await db.users.find(owner.id) is None and not await _belongings(db, owner.id)
         scene.tick(f"{owner.name} is deleted, {len(before)} rows of hers are out of sight", unseen)
     finally:
-        await _on_record(cast, scene, "user.restore", db.users.restore)
+        await _on_record(people, scene, "user.restore", db.users.restore)
     same = await _belongings(db, owner.id) == before
     scene.tick(f"Restored: {owner.name} and the same {len(before)} rows, by their ids", same)
     scene.store("users: deletion_id marked all it took, and is cleared again")
 
 
 async def _on_record(
-    cast: Cast, scene: Scene, action: str, change: Callable[[UUID], Awaitable[object]]
+    people: People, scene: Scene, action: str, change: Callable[[UUID], Awaitable[object]]
 ) -> None:
     """A change, whose audit record names the owner as who made it."""
-    with cast.db.acting_as(actor_id=cast.owner.id):
-        await scene.call(action.replace("user", "users"), change(cast.owner.id))
+    with people.db.acting_as(actor_id=people.owner.id):
+        await scene.call(action.replace("user", "users"), change(people.owner.id))
 
 
 async def _belongings(db: Database, owner: UUID) -> frozenset[UUID]:
@@ -74,9 +74,9 @@ async def _belongings(db: Database, owner: UUID) -> frozenset[UUID]:
     return frozenset(row.id for page in pages for row in page.items)
 
 
-async def spent(cast: Cast, scene: Scene) -> None:
+async def spent(people: People, scene: Scene) -> None:
     """A budget ends, and says when there is more."""
-    limits, subject = cast.db.limits, f"{cast.subject}:burst"
+    limits, subject = people.db.limits, f"{people.subject}:burst"
     await limits.reset(subject, ENDPOINT)
 
     async def ask() -> bool:
@@ -95,11 +95,11 @@ async def spent(cast: Cast, scene: Scene) -> None:
     await limits.reset(subject, ENDPOINT)
 
 
-async def trail(cast: Cast, scene: Scene) -> None:
+async def trail(people: People, scene: Scene) -> None:
     """What happened is on record, and stays there."""
-    audit = cast.db.audit
-    since = cast.session.started_at
-    page = await scene.call("audit.list", audit.list(user_id=cast.owner.id, since=since))
+    audit = people.db.audit
+    since = people.session.started_at
+    page = await scene.call("audit.list", audit.list(user_id=people.owner.id, since=since))
     told = [record.action for record in reversed(page.items) if record.action != "session.start"]
     scene.tick(
         f"On record, in this order: {', '.join(told)}",

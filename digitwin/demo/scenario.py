@@ -1,4 +1,4 @@
-"""The demo from its first scene to its last, on the embedded server."""
+"""Runs the demo from its first scene to its last, on the embedded server."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from typing import Any
 
 from digitwin.connecting import connect
 from digitwin.database import Database
-from digitwin.demo import talk, trials
-from digitwin.demo.cast import ANSWER, ENDPOINT, GUEST, QUESTION, Cast
+from digitwin.demo import conversation, edge_cases
+from digitwin.demo.people import ANSWER, ENDPOINT, GUEST, QUESTION, People
 from digitwin.demo.reply import BUDGET, Reply, Share, measure
-from digitwin.demo.stage import ClaimFailedError, Scene
+from digitwin.demo.scene import ClaimFailedError, Scene
 from digitwin.errors import DigiTwinError
 from digitwin.seeding import ADA, BEN, Seeded, seed
 
-Act = Callable[[Cast, Scene], Awaitable[None]]
-Tell = Callable[[int, Scene], None]
+Action = Callable[[People, Scene], Awaitable[None]]
+Show = Callable[[int, Scene], None]
 
-UNDERSTUDY = "understudy@demo.example"
+SCRATCH_EMAIL = "scratch@demo.example"
 
-SCENES: tuple[tuple[str, Act], ...] = (
-    ("A budget, spent", talk.budget),
-    ("A cache, missed and then hit", talk.cached),
-    ("Knowledge, and what a guest is not shown", talk.knowledge),
-    ("A turn, with its timings", talk.turns),
-    ("A barge-in", talk.barge_in),
-    (f"{trials.WRITERS} writers on one session", trials.crowd),
-    ("A person deleted and restored", trials.deletion),
-    ("A budget, empty", trials.spent),
-    ("The audit trail", trials.trail),
+SCENES: tuple[tuple[str, Action], ...] = (
+    ("A budget, spent", conversation.budget),
+    ("A cache, missed and then hit", conversation.cached),
+    ("Knowledge, and what a guest is not shown", conversation.knowledge),
+    ("A turn, with its timings", conversation.turns),
+    ("A barge-in", conversation.barge_in),
+    (f"{edge_cases.WRITERS} writers on one session", edge_cases.crowd),
+    ("A person deleted and restored", edge_cases.deletion),
+    ("A budget, empty", edge_cases.spent),
+    ("The audit trail", edge_cases.trail),
 )
 
 
 @dataclass(slots=True)
-class Performance:
-    """What was shown, and how it ended."""
+class Outcome:
+    """What the demo showed, and whether every claim held."""
 
     scenes: list[Scene] = field(default_factory=list)
     share: Share | None = None
@@ -47,7 +47,7 @@ class Performance:
         return self.share is not None and all(scene.failure is None for scene in self.scenes)
 
     def as_dict(self) -> dict[str, Any]:
-        """The performance for ``--json``."""
+        """Return what ``--json`` prints."""
         return {
             "ok": self.ok,
             "steps": [scene.as_dict() for scene in self.scenes],
@@ -55,17 +55,18 @@ class Performance:
         }
 
 
-class _CurtainError(Exception):
-    """A scene failed, and says itself why."""
+class _SceneFailedError(Exception):
+    """Ends the demo; the scene holds the reason."""
 
 
-async def perform(tell: Tell, **overrides: Any) -> Performance:
-    """Play scene after scene until one fails; ``tell`` hears of each as it ends.
+async def run(show: Show, **overrides: Any) -> Outcome:
+    """Play scene after scene until one fails.
 
     Args:
+        show: called with the number and the scene after each.
         overrides: fields of ``Settings``; without them, the embedded server and its usual folder.
     """
-    shown = Performance()
+    shown = Outcome()
 
     @asynccontextmanager
     async def playing(title: str) -> AsyncIterator[Scene]:
@@ -75,21 +76,21 @@ async def perform(tell: Tell, **overrides: Any) -> Performance:
             yield scene
         except (ClaimFailedError, DigiTwinError) as error:
             scene.failure = str(error)
-            raise _CurtainError from None
+            raise _SceneFailedError from None
         finally:
-            tell(len(shown.scenes), scene)
+            show(len(shown.scenes), scene)
 
-    with suppress(_CurtainError):
+    with suppress(_SceneFailedError):
         async with AsyncExitStack() as stack:
             async with playing("A database of its own") as scene:
                 db = await _open(stack, scene, {"embedded": "always", **overrides})
             async with playing("Two people and their twins") as scene:
-                cast = await _enter(stack, scene, db)
-            for title, act in SCENES:
+                people = await _enter(stack, scene, db)
+            for title, action in SCENES:
                 async with playing(title) as scene:
-                    await act(cast, scene)
+                    await action(people, scene)
             async with playing("A reply, again and again") as scene:
-                shown.share = await _reply(cast, scene)
+                shown.share = await _reply(people, scene)
     return shown
 
 
@@ -105,7 +106,7 @@ async def _open(stack: AsyncExitStack, scene: Scene, settings: dict[str, Any]) -
     return db
 
 
-async def _enter(stack: AsyncExitStack, scene: Scene, db: Database) -> Cast:
+async def _enter(stack: AsyncExitStack, scene: Scene, db: Database) -> People:
     made = await scene.call("seed", seed(db))
     owner, other = await db.users.get(ADA), await db.users.get(BEN)
     names = [f"{user.name} ({user.subscription_tier})" for user in (owner, other)]
@@ -115,51 +116,51 @@ async def _enter(stack: AsyncExitStack, scene: Scene, db: Database) -> Cast:
     scene.tick("Seeded once more, nothing is there twice", again == Seeded())
     added = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in asdict(made).items() if n)
     scene.store(added or "nothing new: they were here before")
-    await _dismiss_understudy(db)
-    stack.push_async_callback(_dismiss_understudy, db)
-    understudy = await db.users.create(email=UNDERSTUDY, name="Understudy")
+    await _remove_scratch_user(db)
+    stack.push_async_callback(_remove_scratch_user, db)
+    scratch_user = await db.users.create(email=SCRATCH_EMAIL, name="Scratch user")
     session = await db.sessions.start(owner.id, participant=GUEST)
-    return Cast(db, owner, understudy, session)
+    return People(db, owner, scratch_user, session)
 
 
-async def _dismiss_understudy(db: Database) -> None:
-    left = await db.users.find_by_email(UNDERSTUDY)
+async def _remove_scratch_user(db: Database) -> None:
+    left = await db.users.find_by_email(SCRATCH_EMAIL)
     if left is not None:
         await db.users.hard_delete(left.id)
 
 
-async def _reply(cast: Cast, scene: Scene) -> Share:
-    """One reply after the other, as a service makes them; the understudy keeps the turns."""
-    db, owner, understudy = cast.db, cast.owner.id, cast.understudy.id
-    session = await db.sessions.start(understudy)
+async def _reply(people: People, scene: Scene) -> Share:
+    """Measure one reply after the other, as a service makes them, for the scratch user."""
+    db, owner, user = people.db, people.owner.id, people.scratch_user.id
+    session = await db.sessions.start(user)
     key = "demo:answer"
-    await db.cache.embeddings.set(key, talk.EMBEDDING, user_id=understudy)
-    await db.cache.responses.set(key, ANSWER, user_id=understudy)
+    await db.cache.embeddings.set(key, conversation.EMBEDDING, user_id=user)
+    await db.cache.responses.set(key, ANSWER, user_id=user)
     reply: Reply = {
         ("limits.consume", "may they speak?"): lambda: db.limits.consume(
-            str(understudy), ENDPOINT, limit=100_000, window=60
+            str(user), ENDPOINT, limit=100_000, window=60
         ),
         ("embeddings.get", "the question as a vector"): lambda: db.cache.embeddings.get(
-            key, user_id=understudy
+            key, user_id=user
         ),
         ("documents.search", "what the twin knows"): lambda: db.documents.search(
             QUESTION, user_id=owner, audience="visitor"
         ),
         ("responses.get", "an answer given before"): lambda: db.cache.responses.get(
-            key, user_id=understudy
+            key, user_id=user
         ),
         ("sessions.add_turn", "what was said, how fast"): lambda: db.sessions.add_turn(
             session.id,
-            user_id=understudy,
+            user_id=user,
             user_text=QUESTION,
             twin_text=ANSWER,
-            timings=talk.TIMINGS,
+            timings=conversation.TIMINGS,
         ),
         ("audit.record", "who asked"): lambda: db.audit.record(
-            "conversation.turn", "conversation_session", resource_id=session.id, user_id=understudy
+            "conversation.turn", "conversation_session", resource_id=session.id, user_id=user
         ),
     }
     share = await measure(reply)
-    await db.limits.reset(str(understudy), ENDPOINT)
+    await db.limits.reset(str(user), ENDPOINT)
     scene.tick(f"The calls of a reply fit into its {BUDGET:g} ms", share.median < BUDGET)
     return share

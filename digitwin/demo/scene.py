@@ -1,11 +1,12 @@
-"""What a demo consists of: scenes, whose every tick was checked before it is shown."""
+"""A scene of the demo: the calls it makes, the claims it has checked, what it stored."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
+
+from digitwin.timing import timed
 
 T = TypeVar("T")
 
@@ -47,9 +48,8 @@ class Scene:
 
     async def call(self, name: str, work: Awaitable[T]) -> T:
         """Await a call and remember how long it took."""
-        started = time.perf_counter()
-        result = await work
-        self._calls.append(Call(name, (time.perf_counter() - started) * 1000))
+        result, seconds = await timed(work)
+        self._calls.append(Call(name, seconds * 1000))
         return result
 
     def tick(self, claim: str, holds: bool) -> None:
