@@ -1,9 +1,12 @@
-"""The whole schema, as of the first release.
+"""The schema of the first release.
 
-No schema name is written here: everything lands where `search_path` points. Every table of
+No schema name is written here: everything is created where `search_path` points. Every table of
 a person's data leads its key with `user_id`, and every unique index and foreign key between
-such tables contains it, so that the same schema can be distributed by it (Citus).
-A constraint's name says which field an error speaks of: `ck_<table>__<field>`.
+such tables contains it, so that the schema can be distributed by it (Citus).
+A constraint's name tells the error translation which field is wrong: `ck_<table>__<field>`.
+
+The ORM knows the columns alone. What it cannot express is here: CHECKs, foreign keys with
+`user_id`, partial and covering indexes, partitions, triggers, free space in pages.
 """
 
 from tortoise import BaseDBAsyncClient
@@ -15,8 +18,8 @@ async def upgrade(db: BaseDBAsyncClient) -> str:
     return """
 SET LOCAL lock_timeout = '5s';
 
--- Which schema this is: how many migrations, and the oldest release that can work with it.
--- First of all: here a second one that migrates meets the first
+-- How many migrations made this schema, and the oldest release that can work with it.
+-- First of all: a second process that migrates waits here for the first
 CREATE TABLE digitwin_schema (
     singleton boolean PRIMARY KEY DEFAULT true CONSTRAINT ck_digitwin_schema__singleton CHECK (singleton),
     version integer NOT NULL,
@@ -25,7 +28,7 @@ CREATE TABLE digitwin_schema (
 );
 INSERT INTO digitwin_schema (version, oldest_reader) VALUES (1, 1);
 
--- Aerich's own book, with the index that makes a migration applied twice fail as a whole
+-- Aerich's own table. The unique index makes a migration that is applied twice fail as a whole
 CREATE TABLE IF NOT EXISTS aerich (
     id serial PRIMARY KEY,
     version varchar(255) NOT NULL,
@@ -34,7 +37,7 @@ CREATE TABLE IF NOT EXISTS aerich (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS uq_aerich__version ON aerich (app, version);
 
--- A guard and nothing more: deletions go through the repositories, the trail is never changed
+-- Guards: a trigger refuses deletions outside the repositories, and any change of the audit trail
 CREATE FUNCTION digitwin_guard() RETURNS trigger LANGUAGE plpgsql AS $guard$
 BEGIN
     IF TG_OP = 'UPDATE' OR current_setting('digitwin.allow_hard_delete', true) IS DISTINCT FROM 'on' THEN
@@ -47,8 +50,19 @@ BEGIN
 END
 $guard$;
 
+-- An address may go with its owner's deletion, without the permission that a hard delete needs
+CREATE FUNCTION digitwin_guard_email() RETURNS trigger LANGUAGE plpgsql AS $guard$
+BEGIN
+    IF current_setting('digitwin.allow_hard_delete', true) IS DISTINCT FROM 'on'
+        AND EXISTS (SELECT 1 FROM users WHERE id = OLD.user_id AND deleted_at IS NULL) THEN
+        RAISE EXCEPTION '% on % is refused: what is kept here is changed through digitwin', TG_OP, TG_TABLE_NAME;
+    END IF;
+    RETURN OLD;
+END
+$guard$;
 
--- Users -----------------------------------------------------------------------------------
+
+-- Users and deletions ----------------------------------------------------------------------
 
 CREATE TABLE users (
     id uuid PRIMARY KEY,
@@ -75,23 +89,61 @@ CREATE INDEX ix_users__subscription_tier ON users (subscription_tier, id);
 CREATE TRIGGER users_guard BEFORE DELETE ON users
     FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
 
--- The addresses of the living. No foreign key: its key is the address, wherever the user is
+-- The addresses of users who are not deleted: unique among them alone. No foreign key: the key
+-- is the address, wherever a distributed schema keeps the user
 CREATE TABLE user_emails (
     address varchar(320) CONSTRAINT uq_user_emails__email PRIMARY KEY,
     user_id uuid NOT NULL CONSTRAINT uq_user_emails__user_id UNIQUE,
     CONSTRAINT ck_user_emails__email CHECK (address LIKE '_%@_%')
 );
+CREATE TRIGGER user_emails_guard BEFORE DELETE ON user_emails
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard_email();
+
+-- Each deletion is an event: a restore takes it back, and after `deletion_retention` it is final
+CREATE TABLE deletions (
+    user_id uuid NOT NULL,
+    id uuid NOT NULL,
+    resource varchar(16) NOT NULL,
+    resource_id uuid NOT NULL,
+    reason varchar(500),
+    actor_id uuid,
+    deleted_at timestamptz NOT NULL DEFAULT now(),
+    restored_at timestamptz,
+    final_at timestamptz,
+    PRIMARY KEY (user_id, id),
+    CONSTRAINT fk_deletions__user_id FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
+    CONSTRAINT ck_deletions__resource CHECK (resource IN ('user', 'voice_model', 'face_model', 'document')),
+    CONSTRAINT ck_deletions__final_at CHECK (restored_at IS NULL OR final_at IS NULL)
+);
+CREATE INDEX ix_deletions__id ON deletions (id);
+-- The oldest deletions that may become final
+CREATE INDEX ix_deletions__deleted_at ON deletions (deleted_at, id) WHERE restored_at IS NULL AND final_at IS NULL;
+CREATE TRIGGER deletions_guard BEFORE DELETE ON deletions
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
+
+-- A person's data key, wrapped by a master key. A backup may leave these rows out, so no foreign key
+CREATE TABLE user_keys (
+    user_id uuid PRIMARY KEY,
+    key_id varchar(200) NOT NULL,
+    wrapped bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT ck_user_keys__key_id CHECK (key_id <> ''),
+    CONSTRAINT ck_user_keys__wrapped CHECK (octet_length(wrapped) BETWEEN 1 AND 8192)
+);
 
 
--- Voice and face models -------------------------------------------------------------------
+-- Voice and face models, and the consents that they need -----------------------------------
+
+-- artifact_uri and checksum are stored encrypted: text that begins with the format's prefix
 
 CREATE TABLE voice_models (
     user_id uuid NOT NULL,
     id uuid NOT NULL,
     name varchar(200) NOT NULL,
     provider varchar(100),
-    artifact_uri varchar(2048),
-    checksum varchar(128),
+    artifact_uri text,
+    checksum text,
     status varchar(16) NOT NULL DEFAULT 'pending',
     quality_score double precision,
     is_active boolean NOT NULL DEFAULT false,
@@ -104,6 +156,8 @@ CREATE TABLE voice_models (
     PRIMARY KEY (user_id, id),
     CONSTRAINT fk_voice_models__user_id FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
     CONSTRAINT ck_voice_models__name CHECK (name <> ''),
+    CONSTRAINT ck_voice_models__artifact_uri CHECK (starts_with(artifact_uri, 'dt1:')),
+    CONSTRAINT ck_voice_models__checksum CHECK (starts_with(checksum, 'dt1:')),
     CONSTRAINT ck_voice_models__status CHECK (status IN ('pending', 'training', 'ready', 'failed')),
     CONSTRAINT ck_voice_models__quality_score CHECK (quality_score BETWEEN 0 AND 1),
     CONSTRAINT ck_voice_models__is_active CHECK (NOT is_active OR status = 'ready'),
@@ -124,8 +178,8 @@ CREATE TABLE face_models (
     id uuid NOT NULL,
     name varchar(200) NOT NULL,
     provider varchar(100),
-    artifact_uri varchar(2048),
-    checksum varchar(128),
+    artifact_uri text,
+    checksum text,
     status varchar(16) NOT NULL DEFAULT 'pending',
     quality_score double precision,
     is_active boolean NOT NULL DEFAULT false,
@@ -138,6 +192,8 @@ CREATE TABLE face_models (
     PRIMARY KEY (user_id, id),
     CONSTRAINT fk_face_models__user_id FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
     CONSTRAINT ck_face_models__name CHECK (name <> ''),
+    CONSTRAINT ck_face_models__artifact_uri CHECK (starts_with(artifact_uri, 'dt1:')),
+    CONSTRAINT ck_face_models__checksum CHECK (starts_with(checksum, 'dt1:')),
     CONSTRAINT ck_face_models__status CHECK (status IN ('pending', 'training', 'ready', 'failed')),
     CONSTRAINT ck_face_models__quality_score CHECK (quality_score BETWEEN 0 AND 1),
     CONSTRAINT ck_face_models__is_active CHECK (NOT is_active OR status = 'ready'),
@@ -153,8 +209,30 @@ CREATE INDEX ix_face_models__status ON face_models (status, id);
 CREATE TRIGGER face_models_guard BEFORE DELETE ON face_models
     FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
 
+CREATE TABLE consents (
+    user_id uuid NOT NULL,
+    id uuid NOT NULL,
+    purpose varchar(16) NOT NULL,
+    evidence jsonb NOT NULL,
+    granted_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz,
+    withdrawn_at timestamptz,
+    PRIMARY KEY (user_id, id),
+    CONSTRAINT fk_consents__user_id FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
+    CONSTRAINT ck_consents__purpose CHECK (purpose IN ('voice', 'face', 'recording')),
+    CONSTRAINT ck_consents__evidence CHECK (jsonb_typeof(evidence) IN ('object', 'string')),
+    CONSTRAINT ck_consents__expires CHECK (expires_at > granted_at),
+    CONSTRAINT ck_consents__withdrawn_at CHECK (withdrawn_at >= granted_at)
+);
+CREATE UNIQUE INDEX uq_consents__purpose ON consents (user_id, purpose) WHERE withdrawn_at IS NULL;
+CREATE INDEX ix_consents__id ON consents (id);
+CREATE INDEX ix_consents__purpose ON consents (purpose, id);
+CREATE INDEX ix_consents__expires_at ON consents (expires_at) WHERE withdrawn_at IS NULL AND expires_at IS NOT NULL;
+CREATE TRIGGER consents_guard BEFORE DELETE ON consents
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
 
--- Sessions and turns ----------------------------------------------------------------------
+
+-- Sessions and turns -----------------------------------------------------------------------
 
 CREATE TABLE participants (
     user_id uuid NOT NULL,
@@ -171,9 +249,13 @@ CREATE TABLE participants (
     CONSTRAINT ck_participants__traits CHECK (jsonb_typeof(traits) = 'array')
 );
 CREATE UNIQUE INDEX uq_participants__ref ON participants (user_id, kind, ref) WHERE ref IS NOT NULL;
+-- A participant may talk to the twins of many users: export and erasure find them by ref
+CREATE INDEX ix_participants__ref ON participants (ref, kind) WHERE ref IS NOT NULL;
 CREATE INDEX ix_participants__id ON participants (id);
+CREATE TRIGGER participants_guard BEFORE DELETE ON participants
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
 
--- Every turn updates its session: room in each page keeps those updates out of the indexes
+-- Every turn updates its session: free space in each page keeps those updates out of the indexes
 CREATE TABLE conversation_sessions (
     user_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -223,7 +305,7 @@ CREATE INDEX ix_conversation_sessions__user_started_at ON conversation_sessions 
 CREATE TRIGGER conversation_sessions_guard BEFORE DELETE ON conversation_sessions
     FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
 
--- A session is one range of the key. octet_length() needs no long text unpacked
+-- A session is one range of the key. octet_length() does not decompress a long text
 CREATE TABLE conversation_turns (
     user_id uuid NOT NULL,
     session_id uuid NOT NULL,
@@ -276,7 +358,7 @@ CREATE TRIGGER conversation_turns_guard BEFORE DELETE ON conversation_turns
     FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
 
 
--- Documents -------------------------------------------------------------------------------
+-- Documents --------------------------------------------------------------------------------
 
 CREATE TABLE knowledge_documents (
     user_id uuid NOT NULL,
@@ -318,12 +400,12 @@ CREATE TABLE knowledge_documents (
 );
 CREATE INDEX ix_knowledge_documents__search_vector ON knowledge_documents USING gin (search_vector);
 CREATE INDEX ix_knowledge_documents__id ON knowledge_documents (id);
--- The oldest that waits for a worker
+-- The queue: the oldest document that waits for a worker
 CREATE INDEX ix_knowledge_documents__claim ON knowledge_documents (created_at, id)
     WHERE status IN ('pending', 'processing') AND deleted_at IS NULL;
 CREATE INDEX ix_knowledge_documents__user_status ON knowledge_documents (user_id, status) WHERE deleted_at IS NULL;
 CREATE INDEX ix_knowledge_documents__content_hash ON knowledge_documents (user_id, content_hash);
--- A URI may be longer than a btree's entry may be
+-- Hash indexes: a URI or title may be longer than an entry of a btree
 CREATE INDEX ix_knowledge_documents__source_uri ON knowledge_documents USING hash (source_uri)
     WHERE source_uri IS NOT NULL;
 CREATE INDEX ix_knowledge_documents__title ON knowledge_documents USING hash (title);
@@ -331,8 +413,11 @@ CREATE TRIGGER knowledge_documents_guard BEFORE DELETE ON knowledge_documents
     FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
 
 
--- Cache: no foreign keys, an open deletion must not block it ------------------------------
--- json, not jsonb: nobody looks inside, and 1e300 comes back as the number that it was
+-- Cache ------------------------------------------------------------------------------------
+
+-- No foreign keys: an open deletion of a user must not block the cache.
+-- Values are json, not jsonb: nothing looks inside, and 1e300 comes back as the number it was.
+-- The index on created_at finds the oldest entries, and sums their sizes from the index alone
 
 CREATE TABLE embedding_cache (
     user_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
@@ -343,11 +428,13 @@ CREATE TABLE embedding_cache (
     size_bytes integer NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL,
+    stale_until timestamptz,
     PRIMARY KEY (user_id, audience, key),
     CONSTRAINT ck_embedding_cache__audience CHECK (audience IN ('owner', 'visitor')),
     CONSTRAINT ck_embedding_cache__size_bytes CHECK (size_bytes >= 0)
 );
 CREATE INDEX ix_embedding_cache__expires_at ON embedding_cache (expires_at);
+CREATE INDEX ix_embedding_cache__created_at ON embedding_cache (created_at) INCLUDE (size_bytes);
 CREATE INDEX ix_embedding_cache__tags ON embedding_cache USING gin (tags);
 
 CREATE TABLE vector_search_cache (
@@ -359,11 +446,13 @@ CREATE TABLE vector_search_cache (
     size_bytes integer NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL,
+    stale_until timestamptz,
     PRIMARY KEY (user_id, audience, key),
     CONSTRAINT ck_vector_search_cache__audience CHECK (audience IN ('owner', 'visitor')),
     CONSTRAINT ck_vector_search_cache__size_bytes CHECK (size_bytes >= 0)
 );
 CREATE INDEX ix_vector_search_cache__expires_at ON vector_search_cache (expires_at);
+CREATE INDEX ix_vector_search_cache__created_at ON vector_search_cache (created_at) INCLUDE (size_bytes);
 CREATE INDEX ix_vector_search_cache__tags ON vector_search_cache USING gin (tags);
 
 CREATE TABLE llm_response_cache (
@@ -376,15 +465,17 @@ CREATE TABLE llm_response_cache (
     hit_count bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL,
+    stale_until timestamptz,
     PRIMARY KEY (user_id, audience, key),
     CONSTRAINT ck_llm_response_cache__audience CHECK (audience IN ('owner', 'visitor')),
     CONSTRAINT ck_llm_response_cache__size_bytes CHECK (size_bytes >= 0),
     CONSTRAINT ck_llm_response_cache__hit_count CHECK (hit_count >= 0)
 );
 CREATE INDEX ix_llm_response_cache__expires_at ON llm_response_cache (expires_at);
+CREATE INDEX ix_llm_response_cache__created_at ON llm_response_cache (created_at) INCLUDE (size_bytes);
 CREATE INDEX ix_llm_response_cache__tags ON llm_response_cache USING gin (tags);
 
--- What was emptied when: a number from one sequence tells before from after
+-- What was invalidated when. The order comes from one sequence: clocks may go back
 CREATE SEQUENCE cache_epoch_seq AS bigint;
 CREATE TABLE cache_invalidations (
     store varchar(16) NOT NULL,
@@ -407,7 +498,7 @@ CREATE TABLE cache_usage (
 );
 
 
--- Limits ----------------------------------------------------------------------------------
+-- Limits -----------------------------------------------------------------------------------
 
 -- No further index, and half of each page free: a decision then never touches an index
 CREATE TABLE rate_limits (
@@ -438,8 +529,9 @@ CREATE INDEX ix_rate_limit_usage__bucket ON rate_limit_usage (bucket);
 CREATE INDEX ix_rate_limit_usage__subject ON rate_limit_usage (subject, bucket);
 
 
--- The audit trail, by the month of the time in its ids ------------------------------------
+-- Audit trail ------------------------------------------------------------------------------
 
+-- Partitioned by month: an id is a version 7 UUID, which begins with 48 bits of milliseconds
 CREATE TABLE audit_logs (
     user_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     id uuid NOT NULL,
@@ -471,7 +563,7 @@ CREATE TRIGGER audit_logs_guard_truncate BEFORE TRUNCATE ON audit_logs
 
 CREATE TABLE audit_logs_default PARTITION OF audit_logs DEFAULT;
 
--- This month and the next three; a version 7 UUID begins with 48 bits of milliseconds
+-- This month and the next three; maintenance makes those that follow
 DO $months$
 DECLARE
     month timestamp;
@@ -488,6 +580,146 @@ BEGIN
     END LOOP;
 END
 $months$;
+
+-- A seal covers a batch of records and the seal before it
+CREATE TABLE audit_seals (
+    number bigint PRIMARY KEY,
+    created_at timestamptz NOT NULL,
+    horizon timestamptz,
+    newest timestamptz,
+    running text NOT NULL,
+    records integer NOT NULL,
+    root bytea NOT NULL,
+    previous bytea NOT NULL,
+    head bytea NOT NULL,
+    key_id varchar(200),
+    algorithm varchar(32) NOT NULL,
+    signature bytea,
+    CONSTRAINT ck_audit_seals__number CHECK (number >= 1),
+    CONSTRAINT ck_audit_seals__records CHECK (records >= 0),
+    CONSTRAINT ck_audit_seals__head CHECK (octet_length(root) = 32 AND octet_length(previous) = 32 AND octet_length(head) = 32),
+    CONSTRAINT ck_audit_seals__signature CHECK ((signature IS NULL) = (key_id IS NULL))
+);
+CREATE TRIGGER audit_seals_guard BEFORE UPDATE OR DELETE ON audit_seals
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
+CREATE TRIGGER audit_seals_guard_truncate BEFORE TRUNCATE ON audit_seals
+    FOR EACH STATEMENT EXECUTE FUNCTION digitwin_guard();
+
+-- What a seal holds of one record: six commitments and six salts, side by side
+CREATE TABLE audit_leaves (
+    seal bigint NOT NULL,
+    place integer NOT NULL,
+    record_id uuid NOT NULL CONSTRAINT uq_audit_leaves__record_id UNIQUE,
+    created_at timestamptz NOT NULL,
+    content bytea NOT NULL,
+    leaf bytea NOT NULL,
+    commitments bytea NOT NULL,
+    salts bytea NOT NULL,
+    PRIMARY KEY (seal, place),
+    CONSTRAINT ck_audit_leaves__place CHECK (place >= 1),
+    CONSTRAINT ck_audit_leaves__leaf CHECK (octet_length(content) = 32 AND octet_length(leaf) = 32),
+    CONSTRAINT ck_audit_leaves__salts CHECK (octet_length(commitments) = 192 AND octet_length(salts) = 96)
+);
+
+-- A leaf never changes, except that an erasure zeroes salts
+CREATE FUNCTION digitwin_leaf_guard() RETURNS trigger LANGUAGE plpgsql AS $guard$
+BEGIN
+    IF current_setting('digitwin.allow_hard_delete', true) IS DISTINCT FROM 'on'
+        OR (OLD.seal, OLD.place, OLD.record_id, OLD.created_at, OLD.content, OLD.leaf, OLD.commitments)
+           IS DISTINCT FROM (NEW.seal, NEW.place, NEW.record_id, NEW.created_at, NEW.content, NEW.leaf, NEW.commitments)
+        OR EXISTS (
+            SELECT FROM generate_series(1, 81, 16) AS at
+            WHERE substr(NEW.salts, at, 16) NOT IN (substr(OLD.salts, at, 16), decode(repeat('00', 16), 'hex'))
+        )
+    THEN
+        RAISE EXCEPTION '% on % is refused: what is kept here is changed through digitwin', TG_OP, TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END
+$guard$;
+CREATE TRIGGER audit_leaves_guard BEFORE DELETE ON audit_leaves
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
+CREATE TRIGGER audit_leaves_guard_truncate BEFORE TRUNCATE ON audit_leaves
+    FOR EACH STATEMENT EXECUTE FUNCTION digitwin_guard();
+CREATE TRIGGER audit_leaves_guard_update BEFORE UPDATE ON audit_leaves
+    FOR EACH ROW EXECUTE FUNCTION digitwin_leaf_guard();
+
+-- What retention removed: records older than a time, and seals up to a number
+CREATE TABLE audit_checkpoints (
+    number bigint PRIMARY KEY,
+    created_at timestamptz NOT NULL,
+    removed_before timestamptz NOT NULL,
+    seal bigint NOT NULL,
+    seal_head bytea NOT NULL,
+    records bigint NOT NULL,
+    head bytea NOT NULL,
+    key_id varchar(200),
+    algorithm varchar(32) NOT NULL,
+    signature bytea,
+    CONSTRAINT ck_audit_checkpoints__number CHECK (number >= 1),
+    CONSTRAINT ck_audit_checkpoints__seal CHECK (seal >= 0 AND records >= 0),
+    CONSTRAINT ck_audit_checkpoints__head CHECK (octet_length(seal_head) = 32 AND octet_length(head) = 32),
+    CONSTRAINT ck_audit_checkpoints__signature CHECK ((signature IS NULL) = (key_id IS NULL))
+);
+CREATE TRIGGER audit_checkpoints_guard BEFORE UPDATE OR DELETE ON audit_checkpoints
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
+CREATE TRIGGER audit_checkpoints_guard_truncate BEFORE TRUNCATE ON audit_checkpoints
+    FOR EACH STATEMENT EXECUTE FUNCTION digitwin_guard();
+
+
+-- Erasures ---------------------------------------------------------------------------------
+
+-- Who was erased, as a hash
+CREATE TABLE erasures (
+    id uuid PRIMARY KEY,
+    subject varchar(16) NOT NULL,
+    subject_hash varchar(64) NOT NULL,
+    reason varchar(500) NOT NULL,
+    counts jsonb NOT NULL DEFAULT '{}',
+    begun_at timestamptz NOT NULL DEFAULT now(),
+    completed_at timestamptz,
+    CONSTRAINT ck_erasures__subject CHECK (subject IN ('user', 'participant')),
+    CONSTRAINT ck_erasures__subject_hash CHECK (subject_hash ~ '^[0-9a-f]{64}$'),
+    CONSTRAINT ck_erasures__counts CHECK (jsonb_typeof(counts) = 'object'),
+    CONSTRAINT ck_erasures__completed_at CHECK (completed_at >= begun_at)
+);
+CREATE UNIQUE INDEX uq_erasures__subject_hash ON erasures (subject_hash) WHERE completed_at IS NULL;
+CREATE INDEX ix_erasures__subject_hash ON erasures (subject_hash);
+CREATE INDEX ix_erasures__begun_at ON erasures (begun_at);
+CREATE TRIGGER erasures_guard BEFORE DELETE ON erasures
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
+
+-- Artifacts that are still to be deleted elsewhere. The address is encrypted with the service's own
+-- key, because the person's is destroyed. A claimed row is due again when its claim expires
+CREATE TABLE artifact_deletions (
+    id uuid PRIMARY KEY,
+    erasure_id uuid,
+    kind varchar(16) NOT NULL,
+    address text NOT NULL,
+    attempts integer NOT NULL DEFAULT 0,
+    due_at timestamptz NOT NULL DEFAULT now(),
+    error varchar(200),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT ck_artifact_deletions__kind CHECK (kind IN ('voice', 'face')),
+    CONSTRAINT ck_artifact_deletions__address CHECK (starts_with(address, 'dt1:')),
+    CONSTRAINT ck_artifact_deletions__attempts CHECK (attempts >= 0)
+);
+CREATE INDEX ix_artifact_deletions__due_at ON artifact_deletions (due_at);
+CREATE INDEX ix_artifact_deletions__erasure_id ON artifact_deletions (erasure_id) WHERE erasure_id IS NOT NULL;
+CREATE TRIGGER artifact_deletions_guard BEFORE DELETE ON artifact_deletions
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
+
+-- VOLATILE, so that it sees what was committed while it waited: the statement around it does not
+CREATE FUNCTION digitwin_is_erased(person uuid, lock bigint) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $erased$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(lock);
+    RETURN EXISTS (
+        SELECT 1 FROM erasures
+        WHERE subject_hash = encode(sha256(convert_to(person::text, 'UTF8')), 'hex')
+            AND completed_at IS NOT NULL
+    );
+END
+$erased$;
 """
 
 
@@ -495,100 +727,137 @@ async def downgrade(db: BaseDBAsyncClient) -> str:
     return """
 SET LOCAL lock_timeout = '5s';
 
-DROP TABLE audit_logs;
+DROP FUNCTION digitwin_is_erased(uuid, bigint);
+DROP TABLE artifact_deletions, erasures;
+DROP TABLE audit_checkpoints, audit_leaves, audit_seals, audit_logs;
+DROP FUNCTION digitwin_leaf_guard();
 DROP TABLE rate_limit_usage, rate_limits;
 DROP TABLE cache_usage, cache_invalidations;
 DROP SEQUENCE cache_epoch_seq;
 DROP TABLE llm_response_cache, vector_search_cache, embedding_cache;
 DROP TABLE knowledge_documents, conversation_turns, conversation_sessions, participants;
-DROP TABLE face_models, voice_models, user_emails, users;
+DROP TABLE consents, face_models, voice_models;
+DROP TABLE user_keys, deletions, user_emails, users;
+DROP FUNCTION digitwin_guard_email();
 DROP FUNCTION digitwin_guard();
 DROP TABLE digitwin_schema;
--- aerich stays: other applications may keep their book in it, and Aerich takes out its own line
+-- aerich stays: other applications may use it, and Aerich removes our row itself
 """
 
 
 MODELS_STATE = (
-    "eJztXXtz2zYS/yoY/dN0xpez5WfTm5uxE6X11bFzttz0kQ4FkZCIE0WoBGjF18t3PwCkKD"
-    "5AmrQpmqKRmSQ2gYWg34KLfWHxV8/CU8yW2H196luYXZBp7w34q+fCOeI/KFp3QA8uFvE2"
-    "8YjBsSMJoOhnOGRKZc8xZR40GW+ZQIci/shC1PTwgmHiiv43ZI7GxLoHFrYA5b8wG7vT78"
-    "Fo5FPkGdgajQCmYGmTOcAMmMQ1kefSHd6Bj0vCHrxZDoDZa/GxFjH55/JxNvIJn93P7tBG"
-    "wIL8W0OKgIcmfCgK0B3y7sHtx3enw8EOgK4F3g0uBsMBYARAxwFjnwHGCf3FDKGFnKnv4j"
-    "99ZDAy5dNCHp/v73/wx9i10BdEV78uZsYEI8dKsAZbYgD53GD3C/ns9vb83XvZU6AwNkzi"
-    "+HN33Xtxz2ziRt19H1uvBY1omyIXeZAhK8Ys13eckLOrR8GM+QPm+SiaqrV+YKEJ9B3B8t"
-    "4/Jr5rCk6DaB3NOLbIeY0t+lp8+vE/w5nGqAzj8mpo3AyGhtHLLBgxoxSHw0eccWKxYZcJ"
-    "3P76Goy7xkc+7YkPePvj6fWr/aNvJSKEsqknGyV6va+SkLM2IJU8WIMeLpkqyMdI6oR/9W"
-    "CN//oNi6DcDf/8TfHP6k8bGbAGHMr1k8X7rQ09Nd5rihTcfHKbAnoFygZg7M3hF8NB7pTZ"
-    "/Ne93d0CXH8+vZbQ8l4SW8JlbyCWL8OmftCWxJijT3zPRFVQjtNonKvhrBQgD0OtFiLl0A"
-    "5lczvB7pcCu18Adj8L9mrvriKq4zRPkNUtA7seQcxbxKyqrduQojkB0aO+aSJKN7WppaTE"
-    "URkhcZQvI47SqxYvDGhZXvgNyiKdpOqegDg4LIHzwWEuzqIpibNUyiDHpNKKTlJ1D2e+Z5"
-    "Xc9gr3vYws5jYXFCp1Fut/3VxdqrGO06SQtrDJwP+AgynbmBxZmy5jHzsMu/S1+NjnMFcE"
-    "RmLkOaV/OnGwX304/SXNh7cXV2dpaS4GOEuxxPSQgMyAihfgHW9heI7UjElSplkTkr5e/d"
-    "CoJnhJlq++3QwThucfBjfD0w8fE5wQlr5o6cun96mnr9KSPxoEfDof/gjEr+C3q8tBmmFR"
-    "v+FvPTEn6DNiuGQppHwMjdXj1aOvwlcwmcUMV/FgDM3ZEnqWkWkhfZLXN9s078/TT6DLZa"
-    "EVoimxW1n5b6Fpo3P3DjqYL4SACwqnUrbbTrF3yRQEBo5RlHQzfbKRCyCgXL/jrRAskEeJ"
-    "+w0FC+gxQCYAsx1APN7C4BRgV3iClpACB1IG0JyPg6ysa6mWUYU7aTRCC2LagSfK8uDSBR"
-    "OPzKW3iCL+VrgmAqNR8PVlV4M/Ho2e6kOS/1fYAFf961HoHvYgNbbzHe71S2x8vFfuvifb"
-    "ip1Hcp1UgTsi6KKFXbvuPOPfqwq6q/4dBPekBLYnudCepJGVEicL7RmenrtMDW5EkkIXux"
-    "vT2TaJ7lRM4m/f9fv7+8f93f2jk8OD4+PDk90T3lfOONt0XMCDs/Mfzi+HSfzFA62jaR2t"
-    "UR3tlkK5tPOUs6C9lFbmR10f1MZ+xIzK+NgcUxE445pSqEUJJYm4CNjE97L6VgW6JyhFY9"
-    "+cocqv3JpqE6/bs6pK2/7KaZ3s2XQym7+x1RSHFUVzesNup5SGQDRWw3xNo1Evj3q7dnJr"
-    "MB8jywqgydvOY50e2NPRqqMhd/dy+/opuEMihLYDIJW+i/E9C7ZpsXFPHALZfp/Pn4/t0e"
-    "z2Xp38Cbv8DN1XMhaD7trx8RjHh86aaTprxrew8BlWWeFxmgYDtmTJB20mXFuzV4TBqWKf"
-    "PfU8eK9GeEWQQrfpOJb4vOeIYw0Hvwx//yMFIsX/RYaU81koc/WVJFGXPEz9vYPjg5P9o4"
-    "NIW4meFCkp2nf05MW5HYZszCf7ZYH5cI9gcJKyVQzW/oo0m++g4yu28TPsQi9nm4lIUqyN"
-    "BGZ32HkWZjtEnOS79dn55en1r1FuRMTOi6vLH84U2RFnvw4Hp+0z564RXXAcipyz6z47xc"
-    "ac48wNL+xbxZ77ZEMGIHCgO/X5bMGcWMgB0KVL5CErOOJgkyW30BhyucUGg/A2190tAKec"
-    "gaqQeR1DartP233a7tN2n7b7tN2n7T5t970gg0DbfS+CzTl2X36+fJ7V10Cy/POwdCNp8T"
-    "ZmHFNfdSzkgaD1mkzHULc2hnqDoGfavQKTO+yxU2xwB3FMg8rOj7C4A0Iw4UtKmXau7qSt"
-    "Ym0Va6tYW8XaKtZWsbaKtVX8gswlbRW/CDZrq7gxq7g9lhlx75BH5WnfG0Rp/mliRcedB0"
-    "6uxEi4tSZpSp4ovnIRiJODJWa2OOkrpgLOmTjJa2PLQrzFxg6SOaxSvZNnfJGDmOpIcX3D"
-    "6tJybbRK8s1CwXJlqbNcxS9G0ZzWt6dVPq3ytUEX8BfWIxmcpNQMbimD0RfGJTp0KpbLS5"
-    "F1r0rTRsrlUQaZX6no2JqiQf+YKO55h5pxkNV/GhK5lsE3F1qtoGmSqnvr+eigBM5HB7k4"
-    "i6aUL9L33LwwXq42lSTqTBCvNoWKv+/e4/bbJKXeb9u633LwHsPeOF0NzG2ZrOoSh3Udxl"
-    "a41uIsCT02j3jtkpT6xWvziyd5JXyM1TxrKTJdkjr57kygiQx5gKQirhlCjWwSWVG/Ept4"
-    "AV1WEdospcZWUXp6a9J/Wg/nHcGPlAJZSr1UFXG/5MrNAvyeeAhP3Z9QkOdzzucB1YlTUa"
-    "TmNhxoOxfs+mlsAh5cRoG0+PvKv36gqEnoT2/enr4b9PJkbS3ghqHPj8lht3L5Pox0drtJ"
-    "AM7nAS5vLy56eSKjFsR/FuN9WA3XUaSz0rIE0mtFqxag38Pu45zRTXNgzk/HSPpBVaXgQr"
-    "L3P10jJ6q7ngd6PK1iyAfsiOAW6+Nrc5krErkH01ZW+JbOWYk4XC5hBX0xbehO0RuwFGcI"
-    "RI21mAQFFOLwCH7ULD4+Op6vTlepY1CdrPIMDi2drNKW2IpOVum4A1Anq3SdwdqrU6sDkl"
-    "Csvvg1d4OJk+hDMIpNRq43hr4oRNCQPy1YpCuiLuSePHAkqzjAlygmtuqejvqlclG4tlcZ"
-    "9QSRRr066jYS9ltV2JNUGvfquG9JGqFJ5gsZPd+U1bXpTEJIPWNe5ZDomuBRe2PLlnXdW6"
-    "OH+OehO+hUAzVNpqHNQitqT06wR5nByAy51QBWE2uY1TBXhlbDmQcnY7QanGsCDadKvvLv"
-    "UXHHStBoULOgBoJRFCoh1ZDNEmp4FSKAsKr6QJxEQ5qFFLsLP9zKq8CaJtPQZqElPnsUth"
-    "k6Da5i3VpoviAMuea9UbFSmoK0C36FJk4kBnlMFZ3qSSrtVy/O6KPrMhlPTs7JKb+xnTA/"
-    "nKeTXGjqNL/nKpmyzpNSZpwk0qiKUk3WuUglc0xOgQQNWUCQBvfzigiC6q6/gp46G2RTfk"
-    "mdDbIF6obOBul6soDOBuk2g/WpzhfDZX2qs+bUH/l/Bs58C3vVv7nw8Xbb1QuP3GFLdZIr"
-    "H+M4TffcF3ulYN4rgHkvC7PIgOemDTN8D1eBOk3XPbj7uwdlao+LbgXr+iBTgdy0kTmj/r"
-    "wK2nGa7iG91y8DNO+Vv7D7GZi3JMVngVxLINUM0LUn+PzpQweze4OaxFNsh+8dAnNM6wxl"
-    "CvSJIN2+lV0A8Lur27OLAfh4PXh7fnMeFmmJNEXZKB7xBzhw0F0PTi/SLn5qrGvLpY7LEe"
-    "Ig6OZ4kOJ06Qt3OeGm1nf0pOELd6+uLhLq+dl5Oivw9sPZgC/2b5OQZ70cuhhR64oR6UMM"
-    "unxCC0IrD5ZPKHP2OV7NPSXPH338uXxYq52bZ9MHoH9yydJB1hS9I6Y/R/JjFfGobLed4r"
-    "jUbEVgWCFF+fgU+sKCa8WDmvpgDu+BGE8Zosrt/Nn97A7FSWYxJWBDCogs3C/EIpjzV3oH"
-    "jEbh9W/BZXCj0Y6o2G/a4GMgNW7+fQFEHrrPEAUTj8wBw8xBn11xVJpzivGv9QZgWfHfJU"
-    "CCDmwkhqYkmJVLmM0nCxBfoYCrdRafhgeWHhZDYqZjaTqWpmNpOpbWaSe8jqV1nME6lvZi"
-    "uKxjaTXH0qRGWcVVGxF0MJp2WCrMc1gQ5jnMhnlCRT2Lcf4p4xhJJ1Bu+oxxiF+AWoW1na"
-    "ZrMBghDMm/LxwY2LFbGtGkxPdMVDWemaTqXoxtY9HMcLXakNqPWeUruk6ImE1fGHOHKR5j"
-    "ETarAnWSqpu3hNcf2dTx4yZQRp5HKqX4RARdFNFl86gKE6myKT6MofmCVSrDESPRV0ylnX"
-    "VL4s2qJaatKTq5bOvP/nMQpFwbcxlWlGQudqekSLU/pc3+FJ1dobMr2qrN6+yKLc2u2Gy2"
-    "wDUH+wLPcU6WwLp5pzg7QDDNcETP0lkBY9+cIfYG2GQJ+AzvQVAPQUTfbRF2hwyMRut4kY"
-    "jlj+9lKXMhL8d8XwSmQ8yZKomg1rGfEM2n/vg/yFR4KgsMrzVJPZbXwxH9bdSu8oP53IZc"
-    "EKxyDxde9xvRdNB5sxGtlosAi+tHqmI9Z3iaa40lyLpUM/i7fn9//7i/u390cnhwfHx4sh"
-    "uZZtmmIhvt7PwHYaYlOKFI5eUMzqs8U5CpniR7ZJp62ziw4Tz1R8CsIa4GMXQcskQKPb3w"
-    "IECMqsFjAKv9c2tPAej0nQ46IjJm2rObFLcUyp2xyK4I+pQ2Lgw/6v+ghfEj1/3JhCFXpg"
-    "mHajVYQgpCsSHvR7KQi5E0CESvlR4IcEBlE19RR6fWkbV10UItV1sXz21dBBZ81f1pTdWq"
-    "vUm7ytOu8nx9r8B0zFf3tjeO17DVGGxK1WBf02jUy6PeGn1McTexUidT32FcpJfFbpws6f"
-    "W9IXM0JtY9WNoEMOjMKGBE6kMyveYbKo98fS89sZRPEMz4IpHalIcm4lBW1MBpsopZ/cPr"
-    "k1zPEAl8wkkuHe+rNZddvB9VNN1V/w5qufWni3GZUwXbsLvOuSllPzRa0ezlwSs+TZWEl5"
-    "/osqZoR5qL+LzOpLnoE7cdt5e1y76DDK5gIuoaK6UTsBqosSLT1ZRG9CqRrchsFgZHSXv5"
-    "k01knRFuvtKwHkrW6s3rpG3X7bJddRWSnq5CordMrRNpBusqJC+My7oKSc2eWzSHqtNmBU"
-    "kKK4IO+m73+2VcYLxXrgtMtuk7Exq9M4Ert8QN6mpXdzeqqbXrsXbXI0WMf6lpJebEadrB"
-    "kk4deqT+OJqnwXC1091K4gZrQEw8hDbFiE1E9LbQide2zSTXi5e4eT15L+ZTUEvcxdlFrB"
-    "IVmp+ClLJKdBcRuyO4tuX1sxirc+tr8x71gbRAct3qg5WB8pBv3ZCmTEkPuygozo1Vvpty"
-    "mSyuxBUpYA6+4xi9kT/P0D3/ixYUIGjaIjHsGxqkk4GAZ1mHfE1jPsF/H356lX0/RtK5kw"
-    "E12n869azJUhPPlTMbE+FKeZQU8UUCKb2xVLnPW9KWu9Bb1VXH/3T8T8f/dPyvq4EDHf/r"
-    "OIN1/O/FcFnH//SN3jWqEvpG72c4IKNv9G52VesbvRta2PpG720KyOkbvfWN3mWRjp5sbS"
-    "0vXXO6dekXOhCga043G6BdTUDf6N3F2Pgp8rBp95SBqLBtpzgIBde9Hgo/5YNRczgpN6ih"
-    "FIOKeEa4ONobgq4lnvGIcFHB5Vm58aJO+HkOD8sYxIeH+fawaEs5IPhrVQHhsHsH0d2Iey"
-    "f3Js985TX/Js8GdNfnUZZq01KfNb/i6/8B9Ua2SA=="
+    "eJztXflz2ziW/ldQ+qXTVZpsfCWeZGur7MTd7W3n2NjpniNTEkRCElYUoSZAK57e/O+LBx"
+    "7ibVKWZIp+UzXphMQDqQ8g8L534c+ezSdcLbn7/MxTfEwt9Y45THHh9l6TP3sunTP9l4pW"
+    "fdKji0WyDVxSdOQYQRq2H9ihgDQSI6k8fVW3GFNHMn3JZtLy+CJ8cu+M3ApuMSI83UL/N+"
+    "qHqCmFPxiRzLuFFlwSqbjjECWIeQh7Q7iShNq2x6Q09xl1mP0cnmwLSz+au5NtPsR3+R8+"
+    "GygxYboTTz/qn//Sl7lrs29MRv9czAZjzhw7BTS3oQNzfaDuFubaly+X734yLeEHjAaWcP"
+    "y5u2q9uFNT4cbNfZ/bz0EG7k2YyzyqmJ2A2vUdJxyf6FLwxvqC8nwWv6q9umCzMfUdGLDe"
+    "f45914JxIuZJ8Mfxf4Wvlmg2GHz4eDO4vrgZDHq58YVXyIxGeMnSU0TPDe4qAOrP70G/K0"
+    "DM1R484O0vZ5+fHb380UAgpJp45qaBq/fdCFJFA1ED+gplDYn0PTZohnZa6gGoh5jGoEdN"
+    "VqivvooIzwixlmG8wnSm3z6P5tsp9YrRjNpncNQvts68fWQIe3P6beAwd6Km+p8HLysg/e"
+    "3ss0H1IEBV6HUwWCo/hHcOza00uOE6k8f3hn1TxfgmRDoBcQWkNxd/u4Ge51L+4SShfPb+"
+    "7G8G5fldeOfq44efo+YJ6N9efTzPQq4Umy9UAeaXbhnkCZEM5vpXbAvzF9ua0xN4g78cHh"
+    "y/Oj49enl8qpuYt4yvvKoYk8sPNxlAbb0lUpWH853GQ/E5K8Z0JZVB1A7Fnkd/2emc/iCW"
+    "z37c0my+fH9xfXP2/lNqSr87u7mAO4ep6RxdfZZdTOJOyO+XN78Q+Cf5x8cPF9mFPG5384"
+    "8evBP1lRi4YjnQy0cCjehydCk1sMzzhNdk6Y8F1lqYWrZ7ppf+wxcvaqz9ulXp4m/upb8c"
+    "y2MAxxpfT1oSv6AWfUFAAcazhHoKF0bUmi2pZw9yd8ShKGubvzU/nGevUJdOzPAAmga7mN"
+    "L5Nldvp8yaLQRsU8W8L9Oofw/tg+YDK25fk/X9DrxrSSXx2FzcMps4dDnW73vXJ1KsWJlG"
+    "XoV87JZ5XP9S+VpftIRnSyIcm3nQ1s3xvc12/9UdDsOOBiM2Fh4bDvuEunbIHPVPJP4CGO"
+    "NwCP8aDsmSqymhQCOnjHvEYfSWyYdSRtefj1jB+nvOJ6WaykpmM3rK/bRxmytwoKj89fDw"
+    "6OjV4Yujl6cnx69enZy+iDWW/K0q1eX88mfQXlKrQaTOlHPKTi7S21fd92GpTu7F6S++6V"
+    "DnpXG4Wz3csHA3W1ojid0RwI4srWnQB1NGC+xJ59yl3l058rFYBv7RnWJyDwegCkuwWSQ/"
+    "I00hzi8/nH3+e7HZI2qf/ETO/35zcZZBP9R0ms36hBBO/LUnfvM5j9P9odN9xu4K/QAVlu"
+    "tYAu0XtewX1JkIT1OfeROUU0KdsGCnkT46rAH00WEpznArs23yiUuVX6SVVm6bSbE115GW"
+    "zekdLSPtMuFcMTrulRtvzO1+HbNNYJZoYLGhxtpBpsIBA8mYCJeF9pLXRD+HSSUThhHqKG"
+    "ksIcJXZDnl1pS4IGFRl4wYmfhMyiJv/XYf9QADTPD8hs7klBB68Jt68JGXPYJ6unCoVbC5"
+    "lEIet+8S5hvzh6LBcJ01Y+8sSPqnKeYWjHGVTpYQQmbXRCVLIu+EGk992CMJxHxdzC0xn3"
+    "M1Z25R4Ez1jE8J4gisOwJG6W3IACMRRL0J6i2jf2LSq2B/+m6/FvkTk5rU71rM2UjYd5p3"
+    "2UTqf6ipHpQ3ZDj0JfM0sxkOIS56ORVzwhXRY2Qxz9X0bDjU/Yqwhb5tOuAqz/g2/oSv7l"
+    "f3RhNDoBUjKoE6jnVXkrBb5t2RL59AYwj447uLq4ubC/Deg79+5AehAf5ixtjiSQV5x/No"
+    "prFlznNuS8MYX+0ZYwynTBPkEyKbhL/O6th7Ef7vLwV/RP9r4wAkrL5WlCBS2+QbS3TQ3n"
+    "tQy7J+UGFZP8hb1jX6wveKSHk5ykkZxLkZzg09RRkxdBfVcxeFe3eTpTopg5k5uckLb9Vs"
+    "3oYSu1sgetK3rDBhZR9TdPhiUJqlU450Wqp7C8TxSQ2cj09KcYZbaZyNUqaZUJFJrRzntF"
+    "T3cNZ7Vs1tr3Lfy63FmnNRUKnzWP/39ccPxVgnZbLGaW4p8n/E4XJrHoAEdRn53FHclc/h"
+    "sY9BVwCjlLUhl5iWzUHLrObQQTYxrZN+A8wGaZMt6Rp8peXGpOvQlXq/NclkQdQzJ52REV"
+    "XWFJz6Ua7Fcioki9z6hHqMjIQPvv3Q5hJYaqJrcdoFCaKri/L9N/2IryYLZCo8/m+h//Ja"
+    "90cV2KTgI7LDVmCbgl4sMWeScJdQ4ujbXtAT5KPoNYp5IEDH+joMo3xu0kt819XvDh3Dkz"
+    "WCrgxIsgzSVZZMdy8WzO2HvyT6XfBL4ooF8GDMMtkjlztmmTzBLSAVCBysKE3HOCG2gQFu"
+    "mcLbpfF12ZLJxp/wSgpHt82jG27b+eEtr9aREOmETXbX1TpKk1aeWsbKxsLTPCEaBi1FEh"
+    "hFkJ3DdWM3Fh675cJvGL6RlELs18Uec692jznmXmHuFeZeYe7VPgffvaXWlF26t9Thmn2V"
+    "Fk7NN+tXG1AtEBjwhETtlCwGJkaphKfvUrJgnhTuD5IsqKfA9slVH0qeUqLoBMyRPCiK41"
+    "CpCNSv48XZVxvoNTCXsoWwpkHonu3RpUvGnpiHplU9hV2LkeEw+Pmm6UBfHg4fbMCk80Zh"
+    "MlH7zSx/j2u6TC1+Jwd1Vj/dqnT5M/fuyc9ShdVRyuGOBTq43Ww+2ACLrcbgntbA9rQU2t"
+    "MssmbFaebmiEW6ZEfYcWphJ/0a6NRuk472RVIztcuUs+B+La3Mj5veq439YsrEuzaZcwmZ"
+    "BlpTCrUoUJIgGX0qfC+vbzWQe4BSNPKtGWv8ya2ktvG5PaqqtO+fHOpkj6aTTXlx3l254h"
+    "BJdKZW+I6VhmBpbIb5SgZRr496u3Zy+2I+YrYdQFO2nSca3bOns6jhwOzu9fb1M3LLIOeg"
+    "T6g0tgtjrgsMIZKMHUHV0SEJIqBk4dEzDcUfsMvP2F1DGzsaPtY1fGCa4a7TDH2bg82wkX"
+    "8jIbPDDBexdINwyL2ziig6KdhnzzyPljg2IoEMursO/IfnPUbgPwSt/PNfOR/Rv9kg9urU"
+    "DFNJC3XJwoSFlNB2VC+ejn1bcN3dGgOclmzVAKO9IjvMUlGHDXxX8YLSftXjnBHF8Ng2j/"
+    "MtdfyGcRKxCMZa9fc2SML+zORC41BlhF+16VeTdseZD7ywbRPeHlaRdag78fXbkrmwmUOo"
+    "KyGVyg7SvaZiqZm4Ym6YZKUpuuZoNqETPYClhWkf2CXye+T3yO+R3yO/R36P/B75/RMiBM"
+    "jvn8QwI79/GuNcwu/LCwaVsfsdVAt6nCHdSl2gKZy4K/ziUvOVQSgrMYyJ2NuYiGtGPWva"
+    "qzCthC361YaVIC4BKvfoxmtYVgJBMoaSOVWH+KQbofUDrR9o/UDrB1o/0PqB1g+0fjwhuo"
+    "TWjycxzGj9eBrjjNaPnVk/2sPAIQrBVb1i8h3e7N+TWRg0q1nk4aPLCNV4MDgxLUgODCoy"
+    "QL1XyA5c+J6GjL2BOgxcEhdOOCLWlLoTCEkQrnNHmJ4ZBRR9c10H5R7g/F1T50HvU9GBTS"
+    "yuDxHfNdUjlkGVCZctzZOUEDOTEGFOEsVjl/bw2KVwsjThrwkRTDyskXjIbrldbCMo33SS"
+    "MrjvPMDqPvGoux49S0u2SntHetZKeoZa+9ZGOamkNB3nrCyOdJtHer9cGI8zqPfoeznelU"
+    "Y3D+1PwmN84v7KAnv6pX4PWqZ8hGrvl7Cj/QR1dTXxAnqJiFlJck7pn28zh6lALT67fnv2"
+    "7qL3/RG5rOZz0lQcvGZSllc0LGjYv5fjxiIDGcg0ILxJcUMcodogvAq5NEx0ym2t1GoSyR"
+    "1maKNxSZk6gwbfErK7mW6RmO4XMYUhLzyfttRZlZDYnafqYEugopsKeVAzvWlhrznAaUkc"
+    "4JYOMPum9IpOnYYV2TNiWJa9Vll2rQCronMeqoqxRRI7jOmBw+Zu2bY29q0bRl17oDcX2e"
+    "wU+rRU9+bzy+MaOL88LsUZbmXip3zPLQs9LtWm0kKdCTzemEKlv3dvvf02LYn7bVv3W/CR"
+    "rmNWTsihqbHNI4yHZ7fOXRdabNb47NKS+OG1+cMzYwU2xmaWtYzYA0xs+zO2DXIRxtRiA1"
+    "PcpCGuOUFENnPun1bYuMUX1FUNoc1LIrZpbNHft1E4bwVfcxXIS+JURV/qTnypJWvtRsAN"
+    "XZ+f0t3u5fS9H+n8dpMCXL8H+fDl6qpXtmRsBPHfoL/3UXcdRTq/WtZAeqVobQTon2j3cc"
+    "7ppiUwl4djpO2gRcdRhGI//fqZOfHZj2WgJ8MqbnSHHVm4YX58313kikHu3rCVCN/aMSvx"
+    "CNcLWGHfgrSI12QJdQ/gnIfECkok5WF5yPg2PD4uHVkcrvLQTiErIx3YAiEvENcSRuRgOA"
+    "uGs2xr1cFwFvS+tMJEiOEsXR9gtPts1EQpJFfNNpikCJb2KNhkzHxT7FvBEnSjr1ZM0kio"
+    "C9Ep9xSaqXYBpkrhR82zfsFMtIrW9hqjnhJC1JujPmXA8JrCnpZC3JvjvieBhpaYL4x/fV"
+    "usa9uxhlR6g3mT0lcrgbX2xpZN601vjR7Tz2O31GkGalYMoc1DCyenjLkn1UCJGXObAVws"
+    "jDAXw9wYWoSzDE6lZDM4VwIIZ9H6qn9Hwx0rJYOg5kENFkYovyqaIZsXRHgLlgChmuoDSR"
+    "GENA8pdxd+uJU3gTUrhtDmoRW+WgvbnByCWzBvbTZfCMVc627QsP57gWgX7Aq7yFkM3MMN"
+    "jeppKbSrV8f8yVUhjQeH75QU6NhPmO+P5ElPtHYVVbnwqPQ91iuMSIlu9qsDUVjQrGb4yV"
+    "lUtHM5FabQJohDfc6ZK5YuGd0RSqZUTgl1hMveEFcoEhvh4lonECUCx5UKb5YPRtnOIzDw"
+    "ZFsm0O0Enkh/9L/MKrDqV1iYVyJY4LOGbTnEawAf0xo4x3IdBHvzyezNCwY8sFhAuwE+qa"
+    "VJnlRokid5TdKk/ReQovK02JUEJsVW+wjXSIodsYm/TuHLpBzGQbU0DirWuNaJZczIYtZz"
+    "20Y6RyUfi+G8C3One4UUJ757D8eJMrBrk5xIgGj6QV3CbpmrXhtCEubrmyj4fniwgAmKv0"
+    "tEx4+YpV8VDjngqojgbLL74DQEPd7C9yw2HJJnEMrVJ4lMnz5ZpaP0iX4XH85g+NF0uBLV"
+    "DFdLU48FD9HM66sbvs6b8BKc3ACsa0Is6nmcSS1upLhrIv2Hw0Su+3D4POhdCc986rqdpH"
+    "eSKOiLq68ukDtFZ/o3wnTp69ZjDiW/TNOwlaZ3BJ4IZ0FoqEaa8JnEApdx4HHBeQ/w7LHw"
+    "zOEOGhV9Y65xOSOAxA/6FvS6Ah0eKYMEB0M0dQszAjL4bU+KLponwR/He8YPMQ53o3G40S"
+    "LQjKCsZDpIUTZPuBMrbZN5mxHDufvY1LplyuYOmDU1hzc3m7ZJGSzJ0Np6UUiPt0GPE2pv"
+    "0xHOiCI5bvM4R4Sl6SAn5XCE2zbCrTF/rEplFNo/UpU0qgwgK/5f2wRihpPZxnQQHNcI/K"
+    "nImlHR8qnQ6K54XTHdv4fp/qjmYbo/DnDriBrqeFjY9/HHtoGRw/w3B2e5VS5q30Fb8lYC"
+    "pxeegOOWC4p5VhyCnZDpnu3zoBbMBxUwHxTYPj3FNbVRA9/jeajLiwxk5boA967LDFhTZs"
+    "2kP2+Ce1IGMe9saYcFc22AbTcLy8Z9gX/41OHqbiAt4RXskj85gpbM75xkBvQxiHZqmr/7"
+    "+OX86oJ8+nzx9vL6MoxUjBVIcxMu6Qs8SMz4fHF2lU3tkoPVqWNprM+FcBh1SwxLSbkM0i"
+    "MtuK35HV/ZLdTnHz9epVaU88vskvHl/fmFnuw/piHPGz/wmJrWReRi0AwW1m9BSt0DDinP"
+    "pTRutDB2/XTGdm6euy6N/asrlg6zJ+xdGFPaK3RT5Zv1q91Vs0hgEAWr1ndbaV4QxI4Gp6"
+    "2TOb0zmYOFnqvSxhBVewM1ruGVIN3QxJYGyyKZ608aolUlo541HdwyiHQZDiFel1tT8ilY"
+    "Na7/58rkJfqKSTL2xJworhz21YWwWz1SygT9BpmKriAGdDJl0LUUwVu5Qk31y0J4qke0Wm"
+    "fr1/DI0uPQZRhajC42dLGhiw1dbF21zaOLreMDjC62JzPK6GLbsIvNaJRNTLWxQAedbFvK"
+    "KTeKeiMHxEqkEyjv3OkT4Beg1mBuZ+V26IwAIvkfC4cGPHZPHZ1hllGhm7PC+ZOS6oLDLe"
+    "u6Pz6t5bs/Pq1w3sPN4lnetPpKVq4TS8y2q6/ccslHHNxmTaBOS+1wORFLN7AA76NnE/3H"
+    "u0CZeZ5oFPkTC3Rxia4bXlUZX5WP/FGKzRdFFYXKj19IiOzOWPdiWzBv2FgH1fiaxautJD"
+    "o5bTcfFOgwKrU25ipecFhvtTklI4r2lDbbUzC6AqMr2qrNY3TFnkZXbDda4LMG+4rPeUmU"
+    "wOp2vzo6AAZt4EDL2lEBI9+aMfWaTMWS6De8I0EdfPC+T8HtThUZDlf+IvDlj+5MiShYL0"
+    "d6XySWI6zCasUb7fsB3vw2VMy936O/j9pVuTNfc8iF4EXm4QoilpDpoPFmK1qtXgJsrR8V"
+    "HdJyzielbCwl1qWzYv96eHh09OrwxdHL05PjV69OTl/E1Cx/q4qjnV/+DDQtNRIFobx6gM"
+    "tOHKmIVE+LrRmm3rYR2HKc+howI8TNIKaOI5asQE+vTARISO0wDSDaP/c2CwDDdzpoiGhN"
+    "fZyYM3yR1OyMVbwiaFObXAz8uP29DOMXrfuLsWKuCRMO1WpzeEm4bJhauzZzOTOEAFpFei"
+    "AUz4V/T4VfUF5noz0ju2ihlovs4rHZRcDgm+5PK6lW7U1oKs+aysv1vQrqWK7u7a8fb8es"
+    "MdiUmsG+kkHU66PeGn0sTKD7BLUvLL6gZRlhBe3u0csWq6Y1rb7XYs5Gwr4z5yoo6swkUS"
+    "I4IgDCa36QJuXrjbHESjhPYaYnidGmPDaGpKz4hpbJK2ab7R7yzS5NKtiU2/ojCM+xM1lg"
+    "pj+4Fca7Y9rXHqZ9oXNwo4Hv8DE1UYuj9h1UibdxTsG4CbZhcwzQqUU2dloV7enBC09rdg"
+    "bgSqIdMTHwvM7ExGB6bsfJNdr3OzjADfgkFmSpHa21g4IsJratkHFHUW9VHBsIR01y/ftU"
+    "mKIkmpvKsHhKniKXNULuul/cFUuW9LBkCW6ZqBPhAGPJkic2yliyZMOWWzanRalpFRENkU"
+    "AHbbdHh3VMYLpVqQnM3MNzF3Z67oI5NTwowt3c3FgsjabHjZseJVP6R00aDU5Sph1D0qkM"
+    "SemP4vccKN4sFbxQeIcFI8YeY9saiG149NYy4sF7ReV2H2jEk2wvM2xKLXfpteUxbZ17CV"
+    "nmCNKHoJY69rSLWKWqXj8EqcLK211E7FbwjU2v36Cvzs2v7TseLgxRK/U+XEQ87j4XxMAw"
+    "vpqOCCjSrjm9Vjr0mgynD0NYncNvNUavzd9n7E7/ny0kYdSaQrDdDzIMqQvGLO+32FCfD3"
+    "BzhE9voh4lRDqXbbFBmowRerss3/FYcciJJbxwPUov8VULUnZjaXJ0upGtd3Z6UVN0k6Kb"
+    "FN2k6Cbtqn8F3aQdH2B0kz6ZUUY3KR6evkFVAg9Pf4Q8Ijw8/fEWfTw8vRuYY/H7goUFD0"
+    "/f84ppeHg6Hp7+5INX0D+A5b1367eNXgAPT++iy/yMedya9gr9U+G9frVviq5a3eeVKgdj"
+    "w16mUl9H4TJY4OYIJ0d7PdMbcXOs4UWqOKes1I3UCfPPyUkd88/JSbn5B+5l7BL6s2qAcN"
+    "i8g+huxepTemhqufJafmjqDnTXx1GWNqalPmrYxff/B3Yi5OA="
 )

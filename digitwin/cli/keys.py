@@ -50,17 +50,6 @@ def rotate() -> None:
     )
 
 
-@keys.command("encrypt")
-def encrypt() -> None:
-    """Encrypt what was stored before sensitive fields were; needed once after an upgrade.
-
-    Safe beside the traffic and after it was broken off. The release before shows encrypted
-    values as they stand: run it when every instance is on the new one.
-    """
-    done = output.run(_encrypted)
-    output.show(done, f"{done['voices']:>9,}  voice models\n{done['faces']:>9,}  face models")
-
-
 def register(app: typer.Typer, db: typer.Typer) -> None:
     app.add_typer(keys, name="keys")
 
@@ -68,13 +57,3 @@ def register(app: typer.Typer, db: typer.Typer) -> None:
 async def _rotated() -> RotationReport:
     async with output.connect() as db:
         return await db.keys.rotate()
-
-
-async def _encrypted() -> dict[str, int]:
-    async with output.connect() as db:
-        required = db.settings.scope == "required"
-        all_people = db.for_service(reason="digitwin keys encrypt") if required else db
-        return {
-            "voices": await all_people.voices.encrypt_existing(),
-            "faces": await all_people.faces.encrypt_existing(),
-        }

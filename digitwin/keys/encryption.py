@@ -17,9 +17,8 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from digitwin.kernel.repository.ports import SEALED
-
-PREFIX: Final = SEALED
+PREFIX: Final = "dt1:"
+"""The number is the format's. The schema's CHECKs require it, too."""
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
@@ -55,7 +54,7 @@ def decrypt(key: AESGCM, sealed: bytes, place: bytes) -> bytes:
 
 
 def is_sealed(value: str) -> bool:
-    """Whether it has the form of a sealed value; what was written before sealing has not."""
+    """Whether it has the form of a sealed value; says nothing about its key or place."""
     return value.startswith(PREFIX)
 
 
@@ -68,8 +67,10 @@ def unseal(key: AESGCM, sealed: str, place: bytes) -> str:
     """The text again.
 
     Raises:
-        BrokenSeal: as :func:`decrypt`.
+        BrokenSeal: as :func:`decrypt`, or the text is not sealed at all.
     """
+    if not is_sealed(sealed):
+        raise BrokenSeal
     try:
         raw = base64.b64decode(sealed[len(PREFIX) :], validate=True)
     except (binascii.Error, ValueError):

@@ -137,19 +137,19 @@ class KeyRing:
         }
 
     async def open(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
-        """Sealed values as they were given; those that never were sealed are left out.
+        """Sealed values as they were given; plain text in a sealed column is refused.
 
         Raises:
             KeyUnavailableError: the person has no key any more, or it cannot be had.
-            InvalidStateError: a value was changed in the database, or moved there from
-                another row or person, or its key was destroyed and another made since.
+            InvalidStateError: a value is not sealed, was changed in the database, or moved
+                there from another row or person, or its key was destroyed and another made since.
         """
-        sealed = {column: value for column, value in values.items() if encryption.is_sealed(value)}
-        if not sealed:
-            return {}
+        for column, value in values.items():
+            if not encryption.is_sealed(value):  # whether there is a key or not
+                raise _broken(row, column)
         key = self._remembered(row.user_id) or (await self._known([row.user_id]))[row.user_id]
         place = encryption.row_place(row.user_id, row.row_id)
-        return {column: _opened(key, row, column, value, place) for column, value in sealed.items()}
+        return {column: _opened(key, row, column, value, place) for column, value in values.items()}
 
     async def foresee(self, user_ids: Iterable[UUID]) -> None:
         """Fetch these people's keys in one go, before many rows of theirs are opened."""
@@ -166,10 +166,6 @@ class KeyRing:
         if self._remembered(user_id) is not None:
             return True
         return bool(await self._known([user_id], all_of_them=False))
-
-    def is_sealed(self, value: str) -> bool:
-        """Whether a stored value is sealed; one from before sealing is not."""
-        return encryption.is_sealed(value)
 
     async def _key(self, user_id: UUID) -> AESGCM:
         """The person's key, made now if need be; two processes at once end with one."""
@@ -249,9 +245,13 @@ def _opened(key: AESGCM, row: Sensitive, column: str, sealed: str, place: bytes)
     try:
         return encryption.unseal(key, sealed, encryption.column_place(row.table, column) + place)
     except encryption.BrokenSeal:
-        raise InvalidStateError(
-            f"{column} does not open: it was changed outside digitwin or moved here from another"
-            " row, or its key was destroyed",
-            field=column,
-            id=str(row.row_id),
-        ) from None
+        raise _broken(row, column) from None
+
+
+def _broken(row: Sensitive, column: str) -> InvalidStateError:
+    return InvalidStateError(
+        f"{column} does not open: it was changed outside digitwin or moved here from another"
+        " row, or its key was destroyed",
+        field=column,
+        id=str(row.row_id),
+    )

@@ -103,14 +103,13 @@ class Artifacts:
         return queued
 
     async def _address(self, row: Any, user_id: UUID) -> str | None:
-        values = {"artifact_uri": row["artifact_uri"]}
         place = Sensitive(row["table_name"], user_id, row["id"])
         try:
-            values |= await self._keys.open(place, values)
+            opened = await self._keys.open(place, {"artifact_uri": row["artifact_uri"]})
         except (KeyUnavailableError, InvalidStateError) as error:
             log.warning("Where a %s is kept can no longer be read: %s", row["table_name"], error)
             return None
-        return str(values["artifact_uri"])
+        return opened["artifact_uri"]
 
     async def _put(self, on: Statements, row: Any, address: str, erasure: UUID | None) -> None:
         id = uuid5(row["id"], address)

@@ -95,12 +95,11 @@ async def needles_of(on: Statements, person: UUID, sealer: Sealer) -> list[Needl
 async def _artifacts(on: Statements, person: UUID, sealer: Sealer) -> Any:
     for row in await on.fetch(QUERIES["artifacts"], person=person, deletion_id=None):
         place = Sensitive(row["table_name"], person, row["id"])
-        values = {"artifact_uri": row["artifact_uri"]}
         try:
-            values |= await sealer.open(place, values)
+            opened = await sealer.open(place, {"artifact_uri": row["artifact_uri"]})
         except (KeyUnavailableError, InvalidStateError):
             continue
-        yield Needle("artifact", values["artifact_uri"])
+        yield Needle("artifact", opened["artifact_uri"])
 
 
 async def scan(on: Statements, needles: Iterable[Needle]) -> Scan:

@@ -1,134 +1,190 @@
-"""A filled database of the release before takes the next migration, and is served all the while."""
+"""A filled database of each earlier version takes the migrations that follow.
+
+A migration that exists for a test alone stands for the next one, so that the newest version is
+an earlier one here, and this package the release before.
+"""
 
 from __future__ import annotations
 
-from uuid import uuid4
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
 
+import digitwin
+from digitwin.database import Database
+from digitwin.errors import DigiTwinError
 from digitwin.kernel.connection.dsn import Target
 from digitwin.kernel.migrations import files, upgrade
+from digitwin.keys import master_keys
 from digitwin.settings import Settings
+from tests.migrations.filling import Columns, columns_of, fill, rows_of
 
-FIRST, *LATER = files.all_migrations()
+NAMES = [migration.name for migration in files.all_migrations()]
+NEWEST = len(NAMES)
+STATE = files.all_migrations()[-1].module.MODELS_STATE
+NEXT = f"{NEWEST}_20991231235959_next.py"
 
-ADA, BOB = uuid4(), uuid4()
-VOICE, SESSION, GONE = uuid4(), uuid4(), uuid4()
+AddNext = Callable[..., None]
+
+SOURCE = '''RUN_IN_TRANSACTION = True
+
+async def upgrade(db):
+    return """{up}; UPDATE digitwin_schema SET version = {version} + 1"""
+
+async def downgrade(db):
+    return """{down}; UPDATE digitwin_schema SET version = {version}"""
+
+MODELS_STATE = {state!r}
+'''
 
 
 @pytest.fixture
-async def filled(connection: asyncpg.Connection) -> asyncpg.Connection:
-    """As the first release left it: people with all that is theirs, some of it deleted."""
-    await connection.execute(await FIRST.upgrade())
-    await connection.execute(
-        "INSERT INTO aerich (version, app, content) VALUES ($1, 'digitwin', '{}')", FIRST.name
-    )
-    for user, address in ((ADA, "ada@example.com"), (BOB, "bob@example.com")):
-        await connection.execute(
-            "INSERT INTO users (id, email, name) VALUES ($1, $2, 'Somebody')", user, address
-        )
-        await connection.execute("INSERT INTO user_emails VALUES ($1, $2)", address, user)
-    await connection.execute(
-        "INSERT INTO voice_models (user_id, id, name, status, is_active, artifact_uri, checksum)"
-        " VALUES ($1, $2, 'Warm', 'ready', true, 's3://voices/ada', 'sha256:1')",
-        ADA,
-        VOICE,
-    )
-    await connection.execute(
-        "INSERT INTO conversation_sessions (user_id, id, voice_model_id, turn_count)"
-        " VALUES ($1, $2, $3, 1)",
-        ADA,
-        SESSION,
-        VOICE,
-    )
-    await connection.execute(
-        "INSERT INTO conversation_turns (user_id, session_id, position, id, user_text)"
-        " VALUES ($1, $2, 1, $3, 'Hello')",
-        ADA,
-        SESSION,
-        uuid4(),
-    )
-    await connection.execute(
-        "INSERT INTO knowledge_documents (user_id, id, title, content, content_hash,"
-        " deleted_at, deletion_id) VALUES ($1, $2, 'Hours', 'From nine', 'x', now(), $3)",
-        BOB,
-        GONE,
-        uuid4(),
-    )
-    await connection.execute(
-        "INSERT INTO audit_logs (user_id, id, action, resource) VALUES ($1, $2, 'x', 'y')",
-        ADA,
-        uuid4(),
-    )
-    return connection
+def add_next(tmp_path: Path) -> Iterator[AddNext]:
+    """Add a migration to those of the package, for this test alone."""
+
+    def forget() -> None:
+        files.all_migrations.cache_clear()
+        files.tables.cache_clear()
+
+    with pytest.MonkeyPatch.context() as patch:
+
+        def add(up: str, down: str = "SELECT 1") -> None:
+            shutil.copytree(files.location(), tmp_path / "migrations")
+            source = SOURCE.format(up=up, down=down, version=NEWEST, state=STATE)
+            (tmp_path / "migrations" / "digitwin" / NEXT).write_text(source)
+            patch.setattr(files, "location", lambda: tmp_path / "migrations")
+            forget()
+
+        yield add
+    forget()
 
 
-async def test_everything_is_still_there(
-    filled: asyncpg.Connection, target: Target, auto: Settings
+def to_all(columns: Columns, change: str) -> str:
+    """The same change of every table."""
+    return "; ".join(f"ALTER TABLE {table} {change}" for table in columns)
+
+
+@pytest.fixture(params=range(1, NEWEST + 1))
+async def filled(request: pytest.FixtureRequest, connection: asyncpg.Connection) -> int:
+    """The version of the filled database."""
+    version: int = request.param
+    await fill(connection, version)
+    return version
+
+
+async def test_every_table_has_rows(filled: int, connection: asyncpg.Connection) -> None:
+    """A migration that adds a table adds rows of it to ``filling.ROWS``."""
+    rows = await rows_of(connection, await columns_of(connection))
+    assert [table for table, held in rows.items() if not held] == []
+
+
+async def test_every_row_is_kept_on_the_way_up_and_back(
+    filled: int,
+    connection: asyncpg.Connection,
+    add_next: AddNext,
+    target: Target,
+    auto: Settings,
 ) -> None:
-    counted = (
-        "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM voice_models),"
-        " (SELECT count(*) FROM conversation_turns), (SELECT count(*) FROM knowledge_documents),"
-        " (SELECT count(*) FROM audit_logs)"
+    columns = await columns_of(connection)
+    before = await rows_of(connection, columns)
+    add = to_all(columns, "ADD COLUMN later text NOT NULL DEFAULT 'x'")
+    add_next(add, to_all(columns, "DROP COLUMN later"))
+    assert await upgrade.upgrade(target, auto) == [*NAMES[filled:], NEXT]
+    assert await rows_of(connection, columns) == before
+    later = await columns_of(connection)
+    assert all("later" in later[table] for table in columns)
+    assert await upgrade.downgrade(target, auto) == [NEXT]
+    assert await rows_of(connection, columns) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE users SET name = upper(name)",
+        "DELETE FROM cache_usage",
+        "ALTER TABLE deletions DROP COLUMN deleted_at",
+    ],
+)
+async def test_a_loss_is_noticed(
+    connection: asyncpg.Connection, add_next: AddNext, target: Target, auto: Settings, change: str
+) -> None:
+    """Without this the comparison above could be one that never fails."""
+    await fill(connection, NEWEST)
+    columns = await columns_of(connection)
+    before = await rows_of(connection, columns)
+    add_next(change)
+    await upgrade.upgrade(target, auto)
+    try:
+        after = await rows_of(connection, columns)
+    except asyncpg.UndefinedColumnError:
+        return
+    assert after != before
+
+
+async def test_a_migration_that_the_rows_do_not_allow_changes_nothing(
+    connection: asyncpg.Connection, add_next: AddNext, target: Target, auto: Settings
+) -> None:
+    """On an empty database it would pass."""
+    await fill(connection, NEWEST)
+    columns = await columns_of(connection)
+    before = await rows_of(connection, columns)
+    add_next("CREATE TABLE later (id int); ALTER TABLE users ADD COLUMN later text NOT NULL")
+    with pytest.raises(DigiTwinError):
+        await upgrade.upgrade(target, auto)
+    assert await columns_of(connection) == columns
+    assert await rows_of(connection, columns) == before
+    assert (await upgrade.look(target, auto)).applied == tuple(NAMES)
+
+
+async def live(db: Database, name: str) -> None:
+    """A person's time with the service, through every domain, to their erasure."""
+    user = await db.users.create(email=f"{name}@example.com", name=name)
+    await db.consents.grant(user.id, purpose="voice", evidence="form")
+    voice = await db.voices.create(
+        user_id=user.id, name="Warm", status="ready", artifact_uri=f"s3://voices/{name}"
     )
-    before = await filled.fetchrow(counted)
-    assert await upgrade.upgrade(target, auto) == [migration.name for migration in LATER]
-    assert await filled.fetchrow(counted) == before
-    row = await filled.fetchrow("SELECT artifact_uri, is_active FROM voice_models")
-    assert row is not None
-    assert tuple(row) == ("s3://voices/ada", True)
+    await db.voices.activate(voice.id)
+    guest = digitwin.Participant("guest", name, name)
+    session = await db.sessions.start(user.id, participant=guest, voice_model_id=voice.id)
+    await db.sessions.add_turn(session.id, user_text="Hello", twin_text="Good morning")
+    document = await db.documents.create(user_id=user.id, title="Hours", content="From nine")
+    assert (await db.documents.search("hours", user_id=user.id))[0].document.id == document.id
+    await db.documents.delete(document.id)
+    await db.cache.embeddings.set("k", [0.5], user_id=user.id)
+    assert await db.cache.embeddings.get("k", user_id=user.id) == [0.5]
+    assert await db.limits.consume(user.id, "/chat", limit=9, window=60)
+    await db.users.delete(user.id)
+    await db.users.restore(user.id)
+    assert (await db.voices.get(voice.id)).artifact_uri == f"s3://voices/{name}"
+    assert (await db.sessions.with_turns(session.id)).turns[0].user_text == "Hello"
+    assert [chunk async for chunk in db.privacy.export(user.id)]
+    assert (await db.privacy.erase(user.id, reason="asked")).completed_at
 
 
 async def test_the_release_before_works_on(
-    filled: asyncpg.Connection, target: Target, auto: Settings
+    connection: asyncpg.Connection, add_next: AddNext, target: Target, url: str, tmp_path: Path
 ) -> None:
-    """What it sent, word for word, before the schema grew."""
-    await upgrade.upgrade(target, auto)
-    user, voice = uuid4(), uuid4()
-    await filled.execute(
-        "WITH taken AS (INSERT INTO user_emails (address, user_id) VALUES ($1, $2::uuid))"
-        " INSERT INTO users (id, email, name, personality_traits, settings, subscription_tier)"
-        " VALUES ($2::uuid, $1, 'Cleo', '[]', '{}', 'free')",
-        "cleo@example.com",
-        user,
-    )
-    await filled.execute(
-        "INSERT INTO voice_models (id, user_id, name, artifact_uri)"
-        " SELECT $1, id, 'Clear', 's3://voices/cleo' FROM users"
-        " WHERE id = $2 AND deleted_at IS NULL FOR SHARE",
-        voice,
-        user,
-    )
-    await filled.execute(
-        "UPDATE voice_models SET deleted_at = now(), deletion_id = $1, version = version + 1,"
-        " updated_at = now() WHERE user_id = $2 AND id = $3 AND deleted_at IS NULL",
-        uuid4(),
-        user,
-        voice,
-    )
-    await filled.execute(
-        "INSERT INTO audit_logs (user_id, id, action, resource, metadata)"
-        " VALUES ($1, $2, 'x', 'y', '{}'::jsonb)",
-        user,
-        uuid4(),
-    )
-    assert await filled.fetchval("SELECT oldest_reader FROM digitwin_schema") == 1
+    """One that is at work while every table grows, and one that starts on the grown schema."""
+    await upgrade.upgrade(target, Settings())
+    given = {"home": tmp_path, "migrate": "check", "master_key": master_keys.generate()}
+    add = to_all(await columns_of(connection), "ADD COLUMN later text NOT NULL DEFAULT 'x'")
+    async with digitwin.connect(url, **given) as at_work:
+        await live(at_work, "ada")
+        await grow(connection, add)
+        await live(at_work, "bob")
+    async with digitwin.connect(url, **given) as started:
+        assert (await started.health()).schema_version == NEWEST + 1
+        await live(started, "cleo")
 
 
-async def test_what_was_deleted_before_is_an_event(
-    filled: asyncpg.Connection, target: Target, auto: Settings
-) -> None:
-    """A person's own deletion, and one of a single document before it."""
-    deletion, document = uuid4(), await filled.fetchrow("SELECT * FROM knowledge_documents")
-    for table, whose in (("users", "id"), ("voice_models", "user_id")):
-        await filled.execute(
-            f"UPDATE {table} SET deleted_at = now(), deletion_id = $1 WHERE {whose} = $2",
-            *(deletion, ADA),
+async def grow(connection: asyncpg.Connection, up: str) -> None:
+    """As the release to come migrates it, of which this package knows nothing."""
+    async with connection.transaction():
+        await connection.execute(up)
+        await connection.execute("UPDATE digitwin_schema SET version = version + 1")
+        await connection.execute(
+            "INSERT INTO aerich (version, app, content) VALUES ($1, 'digitwin', '{}')", NEXT
         )
-    await upgrade.upgrade(target, auto)
-    events = await filled.fetch("SELECT user_id, id, resource, resource_id FROM deletions")
-    assert {tuple(event) for event in events} == {
-        (ADA, deletion, "user", ADA),
-        (BOB, document["deletion_id"], "document", GONE),
-    }

@@ -156,6 +156,8 @@ async def test_no_session_with_another_persons_voice(db: asyncpg.Connection, ada
         ("UPDATE users SET settings = '[]'", "settings"),
         ("UPDATE users SET deleted_at = now()", "deleted_at"),
         ("UPDATE voice_models SET is_active = true", "is_active"),
+        ("UPDATE voice_models SET artifact_uri = 's3://voices/ada'", "artifact_uri"),
+        ("UPDATE face_models SET checksum = 'sha256:1'", "checksum"),
         ("UPDATE face_models SET quality_score = 1.1", "quality_score"),
         ("UPDATE face_models SET quality_score = 'NaN'", "quality_score"),
         ("UPDATE conversation_sessions SET status = 'ended'", "ended_at"),

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
-from functools import cache
 from typing import Any, ClassVar, Protocol, cast
 from uuid import UUID
 
-from digitwin.kernel.execution.core import Core, operation
-from digitwin.kernel.primitives.ids import NOBODY
+from digitwin.kernel.execution.core import Core
 from digitwin.kernel.repository.entities import M, SoftDeleteRepository, no_owner
 from digitwin.kernel.repository.paging import Page
-from digitwin.kernel.repository.ports import SEALED, Sealer, Sensitive
+from digitwin.kernel.repository.ports import Sealer, Sensitive
 from digitwin.kernel.sql import crud
 
 OPENED = "_opened"
@@ -24,27 +22,6 @@ OPENED = "_opened"
 
 BATCH = 500
 """Rows of a stream that are opened together: as many as its cursor fetches."""
-
-
-@cache
-def unsealed(model: type[Any], of_one: bool) -> str:
-    """A page of rows with a value from before, in the order of their ids; of $3 alone, or all."""
-    mine = " AND user_id = $3" if of_one else ""
-    names = ", ".join(f'"{name}"' for name in model.sensitive)
-    plain = " OR ".join(f"NOT starts_with(\"{name}\", '{SEALED}')" for name in model.sensitive)
-    return (
-        f'SELECT user_id, id, {names} FROM "{model._meta.db_table}"'
-        f" WHERE id > $1 AND ({plain}){mine} ORDER BY id LIMIT $2"
-    )
-
-
-@cache
-def reseal(model: type[Any]) -> str:
-    """The sealed values in place of the plain ones, where those still stand."""
-    names, many = model.sensitive, len(model.sensitive)
-    sets = ", ".join(f'"{name}" = ${3 + many + n}' for n, name in enumerate(names))
-    same = " AND ".join(f'"{name}" IS NOT DISTINCT FROM ${3 + n}' for n, name in enumerate(names))
-    return f'UPDATE "{model._meta.db_table}" SET {sets} WHERE user_id = $1 AND id = $2 AND {same}'
 
 
 class SensitiveModel(Protocol):
@@ -58,42 +35,12 @@ class SensitiveRepository(SoftDeleteRepository[M]):
 
     Raises, where a row holds sealed values (all methods that give models back):
         KeyUnavailableError: the person's key was destroyed, or cannot be had.
-        InvalidStateError: a value was changed in the database, or moved there.
+        InvalidStateError: a value was changed in the database, moved there, or is not sealed.
     """
 
     def __init__(self, core: Core, sealer: Sealer, *, scope: UUID | None = None) -> None:
         super().__init__(core, scope=scope)
         self._sealer = sealer
-
-    @operation
-    async def encrypt_existing(self, *, batch: int = BATCH) -> int:
-        """Seal what was written before this table's fields were; how many rows it was.
-
-        Deleted rows too, in small steps beside the traffic; it may be broken off and begun
-        again. A row keeps its version: nothing about it has changed.
-        """
-        done, after = 0, NOBODY
-        mine = [] if self._scope is None else [self._scope]
-        sql = unsealed(self.model, bool(mine))
-        while rows := await self._core.db.fetch(sql, after, batch, *mine):
-            for row in rows:
-                done += await self._encrypt(row)
-            after = rows[-1]["id"]
-        return done
-
-    async def _encrypt(self, row: Any) -> bool:
-        given = {
-            name: row[name]
-            for name in self._sensitive()
-            if row[name] is not None and not self._sealer.is_sealed(row[name])
-        }
-        sealed = await self._sealer.seal(self._place(row["user_id"], row["id"]), given)
-        values = [row[name] for name in self._sensitive()]
-        stored = [sealed.get(name, row[name]) for name in self._sensitive()]
-        tag = await self._core.db.execute(
-            reseal(self.model), row["user_id"], row["id"], *values, *stored
-        )
-        return tag == "UPDATE 1"
 
     async def _find(
         self, id: object, user_id: object, *, include_deleted: bool = False
@@ -151,7 +98,7 @@ class SensitiveRepository(SoftDeleteRepository[M]):
             place = self._place(values["user_id"], values["id"])
             plain = await self._sealer.open(place, stored)
             values.update(plain)
-            values[OPENED] = stored | plain
+            values[OPENED] = plain
         return row
 
     async def _open_all(self, rows: list[M]) -> list[M]:

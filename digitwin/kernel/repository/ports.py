@@ -6,9 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-SEALED = "dt1:"
-"""How every sealed value begins; the number is its format's."""
-
 
 class CacheForgetter(Protocol):
     """Whoever keeps cached answers, and forgets them when what they rest on changes.
@@ -38,13 +35,10 @@ class Sealer(Protocol):
         """The values as they are stored."""
 
     async def open(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
-        """Stored values as they were given; those that never were sealed are left out."""
+        """Stored values as they were given; one that is not sealed is refused."""
 
     async def has_key(self, user_id: UUID) -> bool:
         """Whether this person has a key; sealing makes one where there is none."""
 
     async def foresee(self, user_ids: Iterable[UUID]) -> None:
         """Make ready for many rows of these people."""
-
-    def is_sealed(self, value: str) -> bool:
-        """Whether a stored value is sealed already."""

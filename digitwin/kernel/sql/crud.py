@@ -219,9 +219,7 @@ def show(model: type[Model], equal: tuple[str, ...]) -> Query:
         f" RETURNING {columns(model, 't.')}",
         also=", noted AS (UPDATE deletions AS d SET restored_at = now()"
         f' FROM done JOIN "{table}" AS was ON was.user_id = done.user_id AND was.id = done.id'
-        " WHERE d.user_id = was.user_id AND d.id = was.deletion_id AND NOT EXISTS ("
-        f'SELECT 1 FROM "{table}" AS o WHERE o.user_id = was.user_id'
-        " AND o.deletion_id = was.deletion_id AND o.id <> was.id))",
+        " WHERE d.user_id = was.user_id AND d.id = was.deletion_id)",
     )
 
 

@@ -1,4 +1,4 @@
-"""``digitwin keys``: a master key made, changed, and what was plain encrypted."""
+"""``digitwin keys``: a master key is made and changed."""
 
 from __future__ import annotations
 
@@ -57,17 +57,6 @@ async def test_a_rotation_is_counted(
     monkeypatch.delenv("DIGITWIN_MASTER_KEYS_RETIRED")
     async with digitwin.connect(digitwin_url, migrate="skip") as db:
         assert (await db.voices.get(made.id)).checksum == "sha256:1"
-
-
-async def test_what_was_plain_is_encrypted_and_counted(digitwin_db: Database, cli: Cli) -> None:
-    ada = await digitwin_db.users.create(email="ada@example.com", name="Ada")
-    for _ in range(3):
-        await digitwin_db.faces.create(user_id=ada.id, name="A")
-    await digitwin_db._core.db.execute("UPDATE face_models SET checksum = 'sha256:1'")
-    said = json.loads((await cli("keys", "encrypt", "--json")).stdout)
-    assert said == {"voices": 0, "faces": 3}
-    assert [face.checksum async for face in digitwin_db.faces.stream()] == ["sha256:1"] * 3
-    assert "0  face models" in (await cli("keys", "encrypt")).stdout
 
 
 async def test_the_embedded_servers_key_is_found_by_its_address_too(tmp_path: Path) -> None:

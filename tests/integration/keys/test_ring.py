@@ -34,9 +34,13 @@ async def test_the_same_value_is_never_sealed_alike(ring: KeyRing) -> None:
     assert await ring.seal(row, VALUES) != await ring.seal(row, VALUES)
 
 
-async def test_values_from_before_are_left_as_they_are(ring: KeyRing, store: KeyStore) -> None:
-    assert await ring.open(place(), VALUES) == {}
-    assert not await every(store)
+@pytest.mark.parametrize("has_key", [True, False])
+async def test_plain_text_is_refused(ring: KeyRing, has_key: bool) -> None:
+    row = place()
+    sealed = await ring.seal(row, VALUES) if has_key else {}
+    with pytest.raises(InvalidStateError) as error:
+        await ring.open(row, sealed | {"checksum": VALUES["checksum"]})
+    assert error.value.details["field"] == "checksum"
 
 
 @pytest.mark.parametrize("moved", ["table", "user_id", "row_id", "column"])

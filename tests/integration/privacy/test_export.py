@@ -166,6 +166,16 @@ async def test_a_value_nobody_can_read_any_more_is_said_to_be_so(
     assert archive.json("manifest.json")["unreadable_values"] >= 1
 
 
+async def test_plain_text_in_an_encrypted_column_is_not_exported_as_genuine(
+    digitwin_db: Database, ada: Person, sql: asyncpg.Connection
+) -> None:
+    await sql.execute("ALTER TABLE voice_models DROP CONSTRAINT ck_voice_models__artifact_uri")
+    await sql.execute("UPDATE voice_models SET artifact_uri = 's3://evil'")
+    archive = await read(digitwin_db.privacy.export(ada.id))
+    assert archive.rows("data/voice_models.ndjson")[0]["artifact_uri"] is None
+    assert archive.json("manifest.json")["unreadable_values"] == 1
+
+
 async def test_a_participants_export_crosses_owners(
     digitwin_db: Database, ada: Person, bob: Person
 ) -> None:

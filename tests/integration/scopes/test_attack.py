@@ -213,7 +213,6 @@ def test_every_method_is_tried() -> None:
     filtered = {"list", "stream", "count", "exists"}
     assert {name for _, name in untried} - filtered - ABOUT_NOBODY <= {
         *("create", "start", "claim"),
-        "encrypt_existing",  # of the scope's person alone: tests/integration/keys
     }
 
 

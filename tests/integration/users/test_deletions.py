@@ -185,33 +185,3 @@ async def test_a_real_deletion_ends_the_event(digitwin_db: Database, ada: User) 
     await digitwin_db.voices.hard_delete(voice.id)
     (event,) = await events(digitwin_db, ada.id)
     assert event.final_at is not None
-
-
-async def test_what_a_release_before_deletes_is_an_event_too(
-    digitwin_db: Database, ada: User
-) -> None:
-    voice = await create_child(digitwin_db, "voices", ada.id)
-    hide = "UPDATE {} SET deleted_at = now(), deletion_id = $1"
-    deletion = uuid7()
-    await digitwin_db._core.db.execute(hide.format("users"), deletion)
-    await digitwin_db._core.db.execute(hide.format("voice_models"), deletion)
-    await digitwin_db._core.db.execute("DELETE FROM user_emails")
-    (event,) = await events(digitwin_db, ada.id)
-    assert (event.id, event.resource, event.resource_id) == (deletion, "user", ada.id)
-    await digitwin_db.users.restore(ada.id)
-    assert (await belongings(digitwin_db, ada.id)).voices == [voice.id]
-
-
-async def test_one_of_several_that_a_release_before_hid_at_once_comes_back_alone(
-    digitwin_db: Database, ada: User
-) -> None:
-    first, second = [await create_child(digitwin_db, "voices", ada.id) for _ in range(2)]
-    await digitwin_db._core.db.execute(
-        "UPDATE voice_models SET deleted_at = now(), deletion_id = $1", uuid7()
-    )
-    await digitwin_db.voices.restore(first.id)
-    (event,) = await events(digitwin_db, ada.id)
-    assert event.restored_at is None
-    await digitwin_db.voices.restore(second.id)
-    (event,) = await events(digitwin_db, ada.id)
-    assert event.restored_at is not None

@@ -45,8 +45,17 @@ def test_another_place_breaks_the_seal(key: AESGCM, text: str) -> None:
 
 @pytest.mark.parametrize("said", ["", "!", "AAAA", "ä", "A" * 37])
 def test_what_is_no_seal_is_broken(said: str) -> None:
-    with pytest.raises(encryption.BrokenSeal):
-        encryption.unseal(AESGCM(bytes(32)), encryption.PREFIX + said, b"")
+    for text in (said, encryption.PREFIX + said):
+        with pytest.raises(encryption.BrokenSeal):
+            encryption.unseal(AESGCM(bytes(32)), text, b"")
+
+
+@given(key=keys, text=texts)
+def test_the_prefix_is_part_of_a_seal(key: AESGCM, text: str) -> None:
+    bare = encryption.seal(key, text, b"here").removeprefix(encryption.PREFIX)
+    for cut in (bare, "dt2:" + bare):
+        with pytest.raises(encryption.BrokenSeal):
+            encryption.unseal(key, cut, b"here")
 
 
 def test_places_differ_in_each_part() -> None:
