@@ -40,6 +40,7 @@ from digitwin.errors import (
     UnsupportedServerError as UnsupportedServerError,
 )
 from digitwin.health import Health as Health, PoolHealth as PoolHealth
+from digitwin.kernel.execution.maintenance import MaintenanceReport as MaintenanceReport
 from digitwin.kernel.primitives.ids import uuid7 as uuid7
 from digitwin.kernel.repository.paging import Page as Page
 from digitwin.keys.keyring import KeyRing as KeyRing, RotationReport as RotationReport
@@ -59,7 +60,6 @@ from digitwin.limits.decision import (
     JointDecision as JointDecision,
 )
 from digitwin.limits.reservation import Reservation as Reservation
-from digitwin.maintenance import MaintenanceReport as MaintenanceReport
 from digitwin.policies import Policy as Policy
 from digitwin.privacy.artifacts import Artifact as Artifact, ArtifactDeleter as ArtifactDeleter
 from digitwin.privacy.erasure_replay import ReplayReport as ReplayReport

@@ -16,11 +16,11 @@ from uuid import UUID
 
 from typing_extensions import Unpack
 
-from digitwin import maintenance
-from digitwin.audit import sealing
+from digitwin.audit import maintenance as audit_maintenance, sealing
 from digitwin.audit.repository import AuditLogRepository
+from digitwin.cache import maintenance as cache_maintenance
 from digitwin.cache.repository import CacheRepository
-from digitwin.consents.expiry import deactivate_expired
+from digitwin.consents import maintenance as consents_maintenance
 from digitwin.consents.repository import ConsentRepository
 from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.errors import DigiTwinError
@@ -29,22 +29,32 @@ from digitwin.kernel.connection import dsn
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.execution import opening
 from digitwin.kernel.execution.core import Core, operation
+from digitwin.kernel.execution.maintenance import (
+    MaintenanceReport,
+    MaintenanceStep,
+    Progress,
+    log_progress,
+    maintain,
+)
 from digitwin.kernel.migrations import upgrade
 from digitwin.kernel.orm import active_handle
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.sql.actor import ActingAs, Who
-from digitwin.keys import master_keys
+from digitwin.keys import maintenance as keys_maintenance, master_keys
 from digitwin.keys.keyring import KeyRing
 from digitwin.knowledge.repository import KnowledgeDocumentRepository
 from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
+from digitwin.limits import maintenance as limits_maintenance
 from digitwin.limits.repository import RateLimitRepository
-from digitwin.maintenance import Caretaker, MaintenanceReport, Progress
+from digitwin.maintenance import Caretaker
+from digitwin.privacy import maintenance as privacy_maintenance
 from digitwin.privacy.repository import Privacy
 from digitwin.scopes import ALLOWED, Personal, ServiceScope, UserScope
 from digitwin.servers import embedded
 from digitwin.settings import Settings
+from digitwin.users import maintenance as users_maintenance
 from digitwin.users.repository import UserRepository
-from digitwin.users.retention import Finality
+from digitwin.users.retention import DeletionRetention
 from digitwin.wiring import Parts, embedded_home, key_store_of, sealing_of
 
 
@@ -187,28 +197,33 @@ class Database:
         return ServiceScope(self._core, self.cache, self.keys, self.audit, reason)
 
     @operation
-    async def maintain(self, *, progress: Progress = maintenance.log.debug) -> MaintenanceReport:
-        """Clear away what is past its time, in small batches beside the traffic.
+    async def maintain(self, *, progress: Progress = log_progress) -> MaintenanceReport:
+        """Run maintenance once, in small batches beside the traffic.
 
-        Expired cache rows and those beyond a store's bounds, limiter rows that say nothing
-        any more, audit rows past ``audit_retention``; deletions past ``deletion_retention``
-        become final; the audit trail's months to come are made ready, and what erasures have
-        left is seen to. Several instances may run it at once.
+        The report counts what each step did. Several instances may run it at once.
 
         Args:
-            progress: told each step as it begins.
+            progress: called as each step begins, with its number, the number of steps and what
+                it does.
+
+        Raises:
+            DigiTwinError: the first failure, after every step was tried.
         """
-        return await maintenance.maintain(
-            self._core,
-            cache=self.cache,
-            limits=self.limits,
-            audit=self.audit,
-            consents=partial(deactivate_expired, ALLOWED),
-            deletions=Finality(self._core, self.cache, self.privacy.before_final),
-            privacy=self.privacy,
-            keys=self.keys.forget_removed,
-            progress=progress,
-        )
+        return await maintain(self.maintenance_steps(), progress)
+
+    def maintenance_steps(self) -> list[MaintenanceStep]:
+        """The steps of :meth:`maintain`, as the domains declare them."""
+        settings = self._core.settings
+        deletions = DeletionRetention(self._core, self.cache, self.privacy.before_final)
+        return [
+            *cache_maintenance.steps(self.cache),
+            *limits_maintenance.steps(self.limits, settings.limiter_retention),
+            *audit_maintenance.steps(self.audit, settings.audit_retention),
+            *consents_maintenance.steps(self._core, ALLOWED),
+            *users_maintenance.steps(deletions, settings.deletion_retention),
+            *privacy_maintenance.steps(self.privacy),
+            *keys_maintenance.steps(self.keys),
+        ]
 
     async def health(self) -> Health:
         """A look at server, schema and pool, over a connection of its own; never raises."""

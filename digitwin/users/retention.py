@@ -32,8 +32,8 @@ async def nothing_elsewhere(user_id: UUID, deletion_id: UUID) -> None:
     """Nothing is kept elsewhere."""
 
 
-class Finality:
-    """Makes deletions final. See :meth:`make_final`."""
+class DeletionRetention:
+    """Makes deletions final after their retention."""
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ from digitwin.models import (
     VoiceModel,
 )
 from digitwin.privacy.erasure import IS_KNOWN
-from digitwin.users.retention import Finality
+from digitwin.users.retention import DeletionRetention
 
 RESOURCES = {"voices": "voice_model", "faces": "face_model", "documents": "document"}
 MODELS: dict[str, Any] = {
@@ -241,7 +241,7 @@ class Histories(RuleBasedStateMachine):
         self._erased.add(id)
 
     def make_final(self) -> None:
-        self._run(Finality(self._db._core, self._db.cache).make_final(0))
+        self._run(DeletionRetention(self._db._core, self._db.cache).make_final(0))
         for id, person in list(self._people.items()):
             if person.hidden is not None:
                 del self._people[id]

@@ -317,7 +317,7 @@ async def test_a_decision_after_the_erasure_leaves_a_row_until_upkeep(
     await digitwin_db.privacy.erase(ada.id, reason="x")
     await digitwin_db.limits.consume(ada.id, "/talk", limit=9, window=60)
     assert await tables_with(digitwin_db, ada.id) == ["rate_limits"]
-    assert (await digitwin_db.maintain()).stray_rows == 1
+    assert (await digitwin_db.maintain()).late_writes == 1
     assert await tables_with(digitwin_db, ada.id) == []
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+import re
+from pathlib import Path
 
 import pytest
 
 import digitwin
-from digitwin.consents.expiry import deactivate_expired
 from digitwin.database import Database
 from digitwin.errors import QueryTimeoutError
-from digitwin.kernel.execution.core import Core
-from digitwin.maintenance import STEPS, MaintenanceReport, maintain
-from digitwin.scopes import ALLOWED
-from digitwin.users.retention import Finality
+from digitwin.kernel.execution.maintenance import MaintenanceStep, maintain
 
 AGE = "now() - interval '400 days'"
 
@@ -86,53 +83,51 @@ async def test_an_open_transaction_is_not_joined(aged: Database) -> None:
     assert (await aged.maintain()).audit_records == 0
 
 
-class Trail:
-    """A trail of which the test says how it goes."""
+def step(name: str, count: int = 0, failure: Exception | None = None) -> MaintenanceStep:
+    """A step of which the test says how it goes."""
 
-    def __init__(self, failure: Exception | None = None) -> None:
-        self.failure = failure
-        self.purged: list[float] = []
+    async def run() -> int:
+        if failure:
+            raise failure
+        return count
 
-    async def prepare(self) -> int:
-        if self.failure:
-            raise self.failure
-        return 2
-
-    async def seal(self) -> int:
-        return 5
-
-    async def purge(self, older_than: object) -> int:
-        assert isinstance(older_than, float)
-        self.purged.append(older_than)
-        return 3
+    return MaintenanceStep(name, f"{name} done", run)
 
 
-async def once(core: Core, db: Database, trail: Trail, told: list[str]) -> MaintenanceReport:
-    return await maintain(
-        core,
-        cache=db.cache,
-        limits=db.limits,
-        audit=trail,
-        consents=partial(deactivate_expired, ALLOWED),
-        deletions=Finality(core, db.cache),
-        privacy=db.privacy,
-        keys=db.keys.forget_removed,
-        progress=told.append,
-    )
+async def test_every_step_is_announced_as_it_begins() -> None:
+    heard: list[tuple[int, int, str]] = []
+    report = await maintain([step("a", 2), step("b", 5)], lambda *said: heard.append(said))
+    assert heard == [(1, 2, "a done"), (2, 2, "b done")]
+    assert (report.a, report.b) == (2, 5)
+    with pytest.raises(AttributeError, match="'c'"):
+        _ = report.c
 
 
-async def test_every_step_is_told_as_it_begins(digitwin_db: Database) -> None:
-    told: list[str] = []
-    report = await once(digitwin_db._core, digitwin_db, Trail(), told)
-    assert len(told) == STEPS
-    assert (report.audit_partitions, report.audit_sealed, report.audit_records) == (2, 5, 3)
+async def test_a_failed_step_is_raised_after_the_others_were_done() -> None:
+    done: list[str] = []
 
+    async def run() -> int:
+        done.append("after")
+        return 1
 
-async def test_a_failed_step_is_raised_after_the_others_were_done(digitwin_db: Database) -> None:
-    trail = Trail(QueryTimeoutError("busy"))
+    failing = step("a", failure=QueryTimeoutError("busy"))
     with pytest.raises(QueryTimeoutError, match="busy"):
-        await once(digitwin_db._core, digitwin_db, trail, [])
-    assert trail.purged == [digitwin_db.settings.audit_retention]
+        await maintain([failing, MaintenanceStep("b", "b done", run)])
+    assert done == ["after"]
+
+
+async def test_the_report_has_a_count_for_each_step_of_each_domain(digitwin_db: Database) -> None:
+    steps = digitwin_db.maintenance_steps()
+    report = await digitwin_db.maintain()
+    assert list(report.counts) == [step.name for step in steps]
+    assert len({step.name for step in steps}) == len(steps)
+
+
+async def test_the_documents_list_every_step(digitwin_db: Database) -> None:
+    setup = (Path(__file__).parents[3] / "SETUP.md").read_text("utf-8")
+    listed = re.findall(r"^\| `(\w+)` \| (.*?) \|$", setup, re.MULTILINE)
+    steps = [(step.name, step.does) for step in digitwin_db.maintenance_steps()]
+    assert [row for row in listed if row[0] in dict(steps)] == steps
 
 
 async def test_the_handle_takes_care_of_itself(aged: Database, digitwin_url: str) -> None:

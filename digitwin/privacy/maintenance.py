@@ -1,0 +1,22 @@
+"""Maintenance after erasures."""
+
+from __future__ import annotations
+
+from digitwin.kernel.execution.maintenance import MaintenanceStep
+from digitwin.privacy.repository import Privacy
+
+
+def steps(privacy: Privacy) -> tuple[MaintenanceStep, ...]:
+    """The maintenance of this domain, in the order in which it runs."""
+    return (
+        MaintenanceStep(
+            "artifacts_deleted",
+            "voices and faces of the erased deleted where they are kept",
+            privacy.deliver,
+        ),
+        MaintenanceStep(
+            "late_writes",
+            "rows removed that were written for a person after their erasure",
+            privacy.sweep,
+        ),
+    )
