@@ -44,7 +44,7 @@ from digitwin.kernel.execution.maintenance import MaintenanceReport as Maintenan
 from digitwin.kernel.primitives.ids import uuid7 as uuid7
 from digitwin.kernel.repository.paging import Page as Page
 from digitwin.keys.keyring import KeyRing as KeyRing, RotationReport as RotationReport
-from digitwin.keys.protocols import (
+from digitwin.keys.ports import (
     KeyService as KeyService,
     KeyStore as KeyStore,
     StoredKey as StoredKey,

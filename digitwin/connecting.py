@@ -12,7 +12,7 @@ from digitwin.database import Database
 from digitwin.kernel.connection import dsn
 from digitwin.kernel.execution import opening
 from digitwin.kernel.orm import active_handle
-from digitwin.keys.protocols import KeyService, KeyStore
+from digitwin.keys.ports import KeyService, KeyStore
 from digitwin.privacy.artifacts import ArtifactDeleter
 from digitwin.privacy.ledger import Ledger
 from digitwin.servers import embedded

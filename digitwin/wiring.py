@@ -12,7 +12,7 @@ from digitwin.audit.signing import AuditSigner
 from digitwin.kernel.connection import dsn
 from digitwin.kernel.execution.core import Core
 from digitwin.keys.file_store import FileKeyStore
-from digitwin.keys.protocols import KeyService, KeyStore
+from digitwin.keys.ports import KeyService, KeyStore
 from digitwin.keys.table_store import TableKeyStore
 from digitwin.privacy.artifacts import ArtifactDeleter
 from digitwin.privacy.ledger import Ledger

@@ -6,7 +6,7 @@ import builtins
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import Any, Final, Unpack
 from uuid import UUID
 
 from digitwin.audit import chain, exporting, partitions, purging, sealing
@@ -26,9 +26,6 @@ from digitwin.kernel.repository.paging import Page, decode_cursor, encode_cursor
 from digitwin.kernel.sql import actor
 from digitwin.kernel.sql.columns import columns
 from digitwin.kernel.sql.queries import load
-
-if TYPE_CHECKING:
-    from digitwin.audit.protocols import AuditTrail
 
 RETENTION: Final = timedelta(days=90)
 MONTHS_AHEAD: Final = 3
@@ -252,9 +249,3 @@ class AuditLogRepository(Repository):
             values.append(after)
         conditions = " AND ".join(f"{term} ${n}" for n, term in enumerate(terms, 1))
         return f" WHERE {conditions}" if conditions else "", values
-
-
-if TYPE_CHECKING:
-
-    def _keeps_the_trail(repository: AuditLogRepository) -> AuditTrail:
-        return repository

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from digitwin.cache import fields, invalidation
@@ -20,10 +20,6 @@ from digitwin.kernel.connection.transactions import Transaction
 from digitwin.kernel.execution.core import Core, operation
 from digitwin.kernel.repository.entities import Repository
 from digitwin.kernel.sql.queries import load
-
-if TYPE_CHECKING:
-    from digitwin.cache.protocols import Cache
-    from digitwin.kernel.repository.ports import CacheForgetter
 
 _SQL = load(__package__)
 
@@ -140,12 +136,3 @@ class CacheRepository(Repository):
         assert frame is not None
         for target in targets:
             frame.at_end(partial(self._memory.forget, target))
-
-
-if TYPE_CHECKING:
-
-    def _is_what_is_promised(cache: CacheRepository) -> Cache:
-        return cache
-
-    def _forgets(cache: CacheRepository) -> CacheForgetter:
-        return cache

@@ -7,7 +7,6 @@ the deactivation it brings are one transaction, and take turns with activations.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from typing_extensions import Unpack
@@ -30,9 +29,6 @@ from digitwin.kernel.primitives.validation import dumps, validate
 from digitwin.kernel.repository.entities import EntityRepository, no_owner
 from digitwin.kernel.repository.paging import Page
 from digitwin.kernel.sql.audit_step import parameters
-
-if TYPE_CHECKING:
-    from digitwin.consents.protocols import Consents
 
 
 class ConsentRepository(EntityRepository[Consent]):
@@ -141,9 +137,3 @@ class ConsentRepository(EntityRepository[Consent]):
 
     def _sql(self, name: str, purpose: str) -> str:
         return statement(name, purpose, self._allowed.get(purpose))
-
-
-if TYPE_CHECKING:
-
-    def _keeps(repository: ConsentRepository) -> Consents:
-        return repository

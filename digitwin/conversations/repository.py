@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from typing_extensions import Unpack
 
@@ -32,9 +32,6 @@ from digitwin.kernel.primitives.validation import PERIOD, dumps, validate
 from digitwin.kernel.repository.entities import listed
 from digitwin.kernel.repository.paging import Page
 from digitwin.kernel.sql.audit_step import parameters
-
-if TYPE_CHECKING:
-    from digitwin.conversations.protocols import ConversationSessions
 
 _NAMED = {"user_id": "user", "voice_model_id": "voice model", "face_model_id": "face model"}
 
@@ -224,9 +221,3 @@ def _participant_of(row: tuple[Any, ...]) -> tuple[str, ...]:
     """An order in which nobody waits for somebody who waits for them: one for all callers."""
     owner, kind, ref = row[0], *row[7:9]
     return str(owner), kind or "", ref or ""
-
-
-if TYPE_CHECKING:
-
-    def _keeps(repository: ConversationSessionRepository) -> ConversationSessions:
-        return repository

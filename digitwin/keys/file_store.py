@@ -21,7 +21,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from digitwin.errors import ConfigurationError, KeyUnavailableError
-from digitwin.keys.protocols import StoredKey
+from digitwin.keys.ports import StoredKey
 
 T = TypeVar("T")
 SUFFIX = ".key"

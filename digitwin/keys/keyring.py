@@ -21,7 +21,7 @@ from digitwin.kernel.primitives.ids import NOBODY, parse_id
 from digitwin.kernel.repository.ports import Sensitive
 from digitwin.kernel.sql.queries import load
 from digitwin.keys import encryption
-from digitwin.keys.protocols import KeyService, KeyStore, StoredKey
+from digitwin.keys.ports import KeyService, KeyStore, StoredKey
 
 KEPT_SECONDS: Final = 60.0
 """How long a key is used from memory: the bound within which other processes, too, cannot

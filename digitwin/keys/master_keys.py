@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from digitwin.errors import ConfigurationError, KeyUnavailableError
 from digitwin.kernel.primitives import key_files
 from digitwin.keys import encryption
-from digitwin.keys.protocols import KeyService
+from digitwin.keys.ports import KeyService
 from digitwin.settings import Settings, master_key_bytes
 
 FINGERPRINT_BYTES = 8

@@ -14,7 +14,7 @@ from digitwin.errors import KeyUnavailableError
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.kernel.sql.queries import load
-from digitwin.keys.protocols import StoredKey
+from digitwin.keys.ports import StoredKey
 
 _SQL = load(__package__)
 _TRIES = 5

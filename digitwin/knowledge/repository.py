@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from typing_extensions import Unpack
@@ -31,9 +31,6 @@ from digitwin.knowledge.processing import DocumentProcessing
 from digitwin.knowledge.results import DocumentStatistics
 from digitwin.knowledge.search import DocumentSearch
 from digitwin.knowledge.statements import statement
-
-if TYPE_CHECKING:
-    from digitwin.knowledge.protocols import KnowledgeDocuments
 
 
 class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
@@ -236,9 +233,3 @@ def _settled(current: KnowledgeDocument, given: DocumentChanges) -> dict[str, An
     if status == "pending" != current.status:
         settled["attempts"] = 0
     return settled
-
-
-if TYPE_CHECKING:
-
-    def _keeps(repository: KnowledgeDocumentRepository) -> KnowledgeDocuments:
-        return repository

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 from typing_extensions import Unpack
@@ -33,9 +33,6 @@ from digitwin.likeness.fields import (
     NewModelRow,
 )
 from digitwin.likeness.models import FaceModel, VoiceModel
-
-if TYPE_CHECKING:
-    from digitwin.likeness.protocols import FaceModels, VoiceModels
 
 M = TypeVar("M", VoiceModel, FaceModel)
 
@@ -294,12 +291,3 @@ class FaceModelRepository(LikenessRepository[FaceModel]):
     """The faces a twin can show."""
 
     model, noun, purpose = FaceModel, "face model", "face"
-
-
-if TYPE_CHECKING:
-
-    def _keeps_voices(repository: VoiceModelRepository) -> VoiceModels:
-        return repository
-
-    def _keeps_faces(repository: FaceModelRepository) -> FaceModels:
-        return repository

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from digitwin.errors import RateLimitedError
@@ -21,9 +21,6 @@ from digitwin.limits.leases import Leases
 from digitwin.limits.policy_index import Rules
 from digitwin.limits.reservation import Reservation, Reserving
 from digitwin.limits.usage import Usage
-
-if TYPE_CHECKING:
-    from digitwin.limits.protocols import RateLimits
 
 T = TypeVar("T")
 
@@ -307,9 +304,3 @@ class RateLimitRepository(Repository):
     def _may_remember(self) -> bool:
         """Whether a call that asks no database is as good as one that would."""
         return not self._core.closing and asyncio.get_running_loop() is self._core.loop
-
-
-if TYPE_CHECKING:
-
-    def _is_what_is_promised(limits: RateLimitRepository) -> RateLimits:
-        return limits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -37,9 +37,6 @@ from digitwin.privacy.receipts import ErasureReceipt
 from digitwin.privacy.scan import needles_of, scan
 from digitwin.privacy.snapshot import snapshot
 from digitwin.privacy.subjects import Them, hash_of_participant
-
-if TYPE_CHECKING:
-    from digitwin.privacy.protocols import DataProtection
 
 _REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, line(500)])
 QUERIES = Queries(__package__)
@@ -280,9 +277,3 @@ class Privacy:
         async with snapshot(core) as on, aclosing(writing.stream(on)) as chunks:
             async for chunk in chunks:
                 yield chunk
-
-
-if TYPE_CHECKING:
-
-    def _is_what_is_promised(privacy: Privacy) -> DataProtection:
-        return privacy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from typing_extensions import Unpack
@@ -37,9 +37,6 @@ from digitwin.users.fields import (
     UserFilters,
 )
 from digitwin.users.models import Deletion, User
-
-if TYPE_CHECKING:
-    from digitwin.users.protocols import Users
 
 QUERIES = Queries(__package__, table="users")
 
@@ -335,9 +332,3 @@ def _update_with_email(names: tuple[str, ...], equal: tuple[str, ...]) -> Query:
     """The update of these columns, which moves the address too."""
     steps = crud.update_steps(User, names, equal)
     return QUERIES.get("update_with_email", update=steps)
-
-
-if TYPE_CHECKING:
-
-    def _keeps(repository: UserRepository) -> Users:
-        return repository

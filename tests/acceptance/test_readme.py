@@ -99,6 +99,12 @@ def test_the_fixture_does_what_the_example_shows(pytester: pytest.Pytester) -> N
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
+def test_the_example_of_a_fake_is_a_test_here() -> None:
+    """Run where it stands, and read by the type checker."""
+    written = ROOT / "tests" / "unit" / "protocols" / "test_example.py"
+    assert written.read_text("utf-8").endswith(example("from typing import Any"))
+
+
 def test_what_was_measured_is_what_the_benchmark_wrote() -> None:
     written = (ROOT / "benchmarks" / "results" / "latest.md").read_text("utf-8").splitlines()
     rows = [line for line in marked("measured").splitlines() if line.startswith("|")]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import digitwin
-from digitwin import models
+from digitwin import models, protocols
 
 
 def run(code: str) -> str:
@@ -28,7 +28,7 @@ def members(kind: type[Any]) -> list[tuple[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("module", [digitwin, models])
+@pytest.mark.parametrize("module", [digitwin, models, protocols])
 def test_the_list_of_names_is_sorted_and_has_no_name_twice(module: Any) -> None:
     assert module.__all__ == sorted(set(module.__all__))
 
@@ -40,9 +40,11 @@ def test_every_name_can_be_imported_and_is_explained(name: str) -> None:
     assert callable(offered)
 
 
-@pytest.mark.parametrize("name", models.__all__)
-def test_every_model_can_be_imported_and_is_explained(name: str) -> None:
-    assert vars(getattr(models, name))["__doc__"]
+@pytest.mark.parametrize(
+    ("module", "name"), [(m, name) for m in (models, protocols) for name in m.__all__]
+)
+def test_every_model_and_protocol_can_be_imported_and_is_explained(module: Any, name: str) -> None:
+    assert vars(getattr(module, name))["__doc__"]
 
 
 @pytest.mark.parametrize("name", [n for n in digitwin.__all__ if n[0].isupper()])
@@ -105,8 +107,9 @@ def test_a_name_is_loaded_at_its_first_use() -> None:
     assert run("import digitwin; print(digitwin.uuid7().version)") == "7"
 
 
-def test_the_models_can_be_imported_first() -> None:
-    assert run("from digitwin.models import User; print(User.__name__)") == "User"
+@pytest.mark.parametrize(("module", "name"), [("models", "User"), ("protocols", "Users")])
+def test_a_public_module_can_be_imported_first(module: str, name: str) -> None:
+    assert run(f"from digitwin.{module} import {name}; print({name}.__name__)") == name
 
 
 def test_nothing_is_logged_or_printed_by_importing_everything() -> None:

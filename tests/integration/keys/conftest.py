@@ -15,7 +15,7 @@ from digitwin.kernel.repository.ports import Sensitive
 from digitwin.keys.file_store import FileKeyStore
 from digitwin.keys.keyring import KeyRing
 from digitwin.keys.master_keys import LocalKeys
-from digitwin.keys.protocols import KeyStore, StoredKey
+from digitwin.keys.ports import KeyStore, StoredKey
 from digitwin.keys.table_store import TableKeyStore
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))

@@ -13,7 +13,7 @@ from digitwin.errors import InvalidInputError, InvalidStateError, KeyUnavailable
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.keys import keyring as ring_module
 from digitwin.keys.keyring import KeyRing
-from digitwin.keys.protocols import KeyStore, StoredKey
+from digitwin.keys.ports import KeyStore, StoredKey
 from tests.integration.keys.conftest import NEW, OLD, another, every, place
 
 VALUES = {"artifact_uri": "s3://voices/ada", "checksum": "sha256:1"}

@@ -9,7 +9,7 @@ import pytest
 from digitwin.database import Database
 from digitwin.errors import KeyUnavailableError
 from digitwin.keys.keyring import RotationReport
-from digitwin.keys.protocols import KeyStore
+from digitwin.keys.ports import KeyStore
 from tests.integration.keys.conftest import NEW, OLD, another, every, place
 
 VALUES = {"artifact_uri": "s3://voices/ada"}

@@ -15,7 +15,7 @@ import digitwin
 from digitwin.errors import ConfigurationError, KeyUnavailableError
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.keys.file_store import FileKeyStore
-from digitwin.keys.protocols import KeyStore, StoredKey
+from digitwin.keys.ports import KeyStore, StoredKey
 from tests.integration.keys.conftest import every, some_key
 
 

@@ -1,0 +1,255 @@
+"""The repositories of personal data: of the handle, of ``for_user`` and of ``for_service``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime
+from typing import Protocol, Unpack
+
+from digitwin.consents.fields import ConsentFilters, Evidence, Purpose
+from digitwin.conversations.fields import (
+    NewSession,
+    NewTurn,
+    SessionChanges,
+    SessionFields,
+    SessionFilters,
+    TurnChanges,
+)
+from digitwin.conversations.statistics import SessionStatistics
+from digitwin.kernel.repository.paging import Page
+from digitwin.knowledge.fields import (
+    Audience,
+    DocumentChanges,
+    DocumentFilters,
+    NewDocument,
+    NewDocumentRow,
+)
+from digitwin.knowledge.results import DocumentStatistics, SearchHit
+from digitwin.likeness.fields import ModelChanges, ModelFilters, NewModel, NewModelRow
+from digitwin.models import (
+    Consent,
+    ConversationSession,
+    ConversationTurn,
+    Deletion,
+    FaceModel,
+    KnowledgeDocument,
+    User,
+    VoiceModel,
+)
+from digitwin.protocols.entities import CreatesMany, Id, Reads, Seconds, SoftDeletes, T
+from digitwin.users.fields import NewUser, NewUserRow, UserChanges, UserFilters
+
+
+class UserLookup(Protocol):
+    """Looks users up by e-mail."""
+
+    async def get_by_email(self, email: str) -> User: ...
+    async def find_by_email(self, email: str) -> User | None: ...
+
+
+class Users(UserLookup, CreatesMany[User, NewUserRow], SoftDeletes[User], Protocol):
+    """``db.users``: see :class:`~digitwin.users.repository.UserRepository`."""
+
+    async def create(self, *, id: Id | None = None, **fields: Unpack[NewUser]) -> User: ...
+    async def list(
+        self,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        include_deleted: bool = False,
+        **filters: Unpack[UserFilters],
+    ) -> Page[User]: ...
+    def stream(
+        self, *, include_deleted: bool = False, **filters: Unpack[UserFilters]
+    ) -> AsyncGenerator[User, None]: ...
+    async def count(
+        self, *, include_deleted: bool = False, **filters: Unpack[UserFilters]
+    ) -> int: ...
+    async def exists(
+        self, *, include_deleted: bool = False, **filters: Unpack[UserFilters]
+    ) -> bool: ...
+    async def update(
+        self, id: Id, *, expected_version: int | None = None, **changes: Unpack[UserChanges]
+    ) -> User: ...
+    async def deletions(
+        self, user_id: Id | None = None, *, limit: int = 50, after: str | None = None
+    ) -> Page[Deletion]: ...
+
+
+class LikenessModels(CreatesMany[T, NewModelRow], SoftDeletes[T], Protocol[T]):
+    """See :class:`~digitwin.likeness.repository.LikenessRepository`."""
+
+    async def create(self, *, id: Id | None = None, **fields: Unpack[NewModel]) -> T: ...
+    async def list(
+        self,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        include_deleted: bool = False,
+        **filters: Unpack[ModelFilters],
+    ) -> Page[T]: ...
+    def stream(
+        self, *, include_deleted: bool = False, **filters: Unpack[ModelFilters]
+    ) -> AsyncGenerator[T, None]: ...
+    async def count(
+        self, *, include_deleted: bool = False, **filters: Unpack[ModelFilters]
+    ) -> int: ...
+    async def exists(
+        self, *, include_deleted: bool = False, **filters: Unpack[ModelFilters]
+    ) -> bool: ...
+    async def update(
+        self, id: Id, *, expected_version: int | None = None, **changes: Unpack[ModelChanges]
+    ) -> T: ...
+    async def activate(self, id: Id) -> T: ...
+    async def deactivate(self, id: Id) -> T: ...
+    async def active_for(self, user_id: Id | None = None) -> T | None: ...
+
+
+class VoiceModels(LikenessModels[VoiceModel], Protocol):
+    """``db.voices``."""
+
+
+class FaceModels(LikenessModels[FaceModel], Protocol):
+    """``db.faces``."""
+
+
+class Consents(Reads[Consent], Protocol):
+    """``db.consents``: see :class:`~digitwin.consents.repository.ConsentRepository`."""
+
+    async def grant(
+        self,
+        user_id: Id | None = None,
+        *,
+        purpose: Purpose,
+        evidence: Evidence,
+        expires: datetime | Seconds | None = None,
+    ) -> Consent: ...
+    async def withdraw(self, user_id: Id | None = None, *, purpose: Purpose) -> Consent: ...
+    async def in_force(self, user_id: Id | None = None, *, purpose: Purpose) -> Consent | None: ...
+    async def list(
+        self, *, limit: int = 50, after: str | None = None, **filters: Unpack[ConsentFilters]
+    ) -> Page[Consent]: ...
+
+
+class SessionTurns(Protocol):
+    """The turns of a session."""
+
+    async def add_turn(
+        self, session_id: Id, *, user_id: Id | None = None, **turn: Unpack[NewTurn]
+    ) -> ConversationTurn: ...
+    async def add_turns(
+        self, session_id: Id, new_turns: Sequence[NewTurn], *, user_id: Id | None = None
+    ) -> list[ConversationTurn]: ...
+    async def amend_turn(
+        self,
+        turn_id: Id,
+        *,
+        session_id: Id,
+        user_id: Id | None = None,
+        expected_version: int | None = None,
+        **changes: Unpack[TurnChanges],
+    ) -> ConversationTurn: ...
+    async def with_turns(
+        self, session_id: Id, *, user_id: Id | None = None, limit: int | None = None
+    ) -> ConversationSession: ...
+    async def turns(
+        self,
+        session_id: Id,
+        *,
+        user_id: Id | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> Page[ConversationTurn]: ...
+
+
+class ConversationSessions(
+    SessionTurns, CreatesMany[ConversationSession, NewSession], Reads[ConversationSession], Protocol
+):
+    """``db.sessions``.
+
+    See :class:`~digitwin.conversations.repository.ConversationSessionRepository`.
+    """
+
+    async def start(
+        self, user_id: Id | None = None, *, id: Id | None = None, **fields: Unpack[SessionFields]
+    ) -> ConversationSession: ...
+    async def create(
+        self, user_id: Id | None = None, *, id: Id | None = None, **fields: Unpack[SessionFields]
+    ) -> ConversationSession: ...
+    async def list(
+        self, *, limit: int = 50, after: str | None = None, **filters: Unpack[SessionFilters]
+    ) -> Page[ConversationSession]: ...
+    def stream(
+        self, **filters: Unpack[SessionFilters]
+    ) -> AsyncGenerator[ConversationSession, None]: ...
+    async def count(self, **filters: Unpack[SessionFilters]) -> int: ...
+    async def exists(self, **filters: Unpack[SessionFilters]) -> bool: ...
+    async def update(
+        self, id: Id, *, expected_version: int | None = None, **changes: Unpack[SessionChanges]
+    ) -> ConversationSession: ...
+    async def end(
+        self, session_id: Id, *, user_id: Id | None = None, reason: str = "completed"
+    ) -> ConversationSession: ...
+    async def statistics(
+        self,
+        *,
+        user_id: Id | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> SessionStatistics: ...
+
+
+class SearchableDocuments(Protocol):
+    """Full-text search over one person's documents."""
+
+    async def search(
+        self,
+        query: str,
+        *,
+        user_id: Id | None = None,
+        audience: Audience = "owner",
+        limit: int = 10,
+    ) -> list[SearchHit]: ...
+
+
+class DocumentQueue(Protocol):
+    """The queue of documents that wait for a worker."""
+
+    async def claim(self, *, worker: str, lease_seconds: Seconds) -> KnowledgeDocument | None: ...
+    async def complete(self, id: Id, *, worker: str) -> KnowledgeDocument: ...
+    async def fail(self, id: Id, error: str, *, worker: str) -> KnowledgeDocument: ...
+
+
+class KnowledgeDocuments(
+    SearchableDocuments,
+    DocumentQueue,
+    CreatesMany[KnowledgeDocument, NewDocumentRow],
+    SoftDeletes[KnowledgeDocument],
+    Protocol,
+):
+    """``db.documents``: see :class:`~digitwin.knowledge.repository.KnowledgeDocumentRepository`."""
+
+    async def create(
+        self, *, id: Id | None = None, **fields: Unpack[NewDocument]
+    ) -> KnowledgeDocument: ...
+    async def list(
+        self,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        include_deleted: bool = False,
+        **filters: Unpack[DocumentFilters],
+    ) -> Page[KnowledgeDocument]: ...
+    def stream(
+        self, *, include_deleted: bool = False, **filters: Unpack[DocumentFilters]
+    ) -> AsyncGenerator[KnowledgeDocument, None]: ...
+    async def count(
+        self, *, include_deleted: bool = False, **filters: Unpack[DocumentFilters]
+    ) -> int: ...
+    async def exists(
+        self, *, include_deleted: bool = False, **filters: Unpack[DocumentFilters]
+    ) -> bool: ...
+    async def update(
+        self, id: Id, *, expected_version: int | None = None, **changes: Unpack[DocumentChanges]
+    ) -> KnowledgeDocument: ...
+    async def statistics(self, user_id: Id | None = None) -> DocumentStatistics: ...
