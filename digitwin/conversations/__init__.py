@@ -1,1 +1,1 @@
-"""Who said what to whom, turn by turn."""
+"""Conversation sessions, their turns and participants."""

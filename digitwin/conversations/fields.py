@@ -1,4 +1,4 @@
-"""What sessions and turns are made of, as callers give it."""
+"""Input types of sessions and turns."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from digitwin.conversations.participant import Participant
 from digitwin.kernel.primitives.validation import STRICT, Count, Id, JsonObject, line, text
 
 MAX_TEXT = 100_000
-"""Characters of one text of a turn: two hours of speech; what is longer is a document."""
+"""Characters of one text of a turn: about two hours of speech."""
 
 Status = Literal["active", "ended"]
 ExternalId = Annotated[str, line(200)]
-Reason = Annotated[str, line(64)]
-Key = Annotated[str, line(200)]
-Said = Annotated[str, text(MAX_TEXT, min_length=1)]
-Heard = Annotated[str, text(MAX_TEXT, min_length=0)]
+EndReason = Annotated[str, line(64)]
+IdempotencyKey = Annotated[str, line(200)]
+TurnText = Annotated[str, text(MAX_TEXT, min_length=1)]
+HeardText = Annotated[str, text(MAX_TEXT, min_length=0)]
 
 
 @with_config(STRICT)
 class Timings(TypedDict, total=False):
-    """How long a turn's stages took, in whole milliseconds.
+    """Durations of a turn's stages, in whole milliseconds.
 
     ``first_audio_ms`` runs from the end of the participant's speech to the first sound.
     """
@@ -41,7 +41,7 @@ class Timings(TypedDict, total=False):
 
 @with_config(STRICT)
 class Usage(TypedDict, total=False):
-    """The tokens a turn took."""
+    """Token counts of a turn."""
 
     input_tokens: Count | None
     output_tokens: Count | None
@@ -53,35 +53,36 @@ TOKENS = tuple(Usage.__annotations__)
 
 @with_config(STRICT)
 class TurnChanges(TypedDict, total=False):
-    """Fields of ``amend_turn``; what is left out, or None, stays as it is.
+    """Fields of ``amend_turn``; None, or left out, keeps the stored value.
 
-    ``timings`` and ``usage`` are merged stage by stage with what is stored.
+    ``timings`` and ``usage`` are merged key by key with the stored ones.
     """
 
-    user_text: Said | None
-    twin_text: Said | None
-    heard_text: Heard | None
+    user_text: TurnText | None
+    twin_text: TurnText | None
+    heard_text: HeardText | None
     timings: Timings | None
     usage: Usage | None
     interrupted: bool | None
 
 
 class NewTurn(TurnChanges, total=False):
-    """One exchange: what the participant said and what the twin answered; one of them at least.
+    """One exchange: ``user_text``, ``twin_text`` or both.
 
-    ``heard_text`` is what was heard of ``twin_text`` before an ``interrupted`` turn broke off
-    (empty: nothing). With an ``idempotency_key`` the turn is stored once, however often sent.
+    ``user_text`` is what the participant said, ``heard_text`` the part of ``twin_text`` that was
+    heard before an interruption (empty: nothing). An ``idempotency_key`` makes retries store the
+    turn once.
     """
 
-    idempotency_key: Key | None
+    idempotency_key: IdempotencyKey | None
 
 
 @with_config(STRICT)
 class SessionFields(TypedDict, total=False):
-    """What a session starts with, besides its owner.
+    """Fields of ``start``.
 
-    ``external_id`` is the caller's own name for it, unique per owner. The voice and face
-    models are living ones of the owner.
+    ``external_id`` is the caller's own name for the session, unique per owner. The voice and
+    face models must belong to the owner and not be deleted.
     """
 
     external_id: ExternalId | None
@@ -92,7 +93,7 @@ class SessionFields(TypedDict, total=False):
 
 
 class NewSession(SessionFields, total=False):
-    """One row of ``create_many``: what ``start`` takes."""
+    """A row of ``create_many``: the arguments of ``start``."""
 
     user_id: UUID | str
     id: UUID | str
@@ -100,7 +101,7 @@ class NewSession(SessionFields, total=False):
 
 @with_config(STRICT)
 class SessionChanges(TypedDict, total=False):
-    """Fields of ``update``; a session's status is changed by ``end``."""
+    """Fields of ``update``; ``end`` changes the status."""
 
     external_id: ExternalId | None
     metadata: JsonObject
@@ -108,7 +109,7 @@ class SessionChanges(TypedDict, total=False):
 
 @with_config(STRICT)
 class SessionFilters(TypedDict, total=False):
-    """What ``list``, ``stream``, ``count`` and ``exists`` can ask for; None means "has none"."""
+    """Filters of ``list``, ``stream``, ``count`` and ``exists``; None matches NULL."""
 
     user_id: UUID | str
     external_id: ExternalId | None
@@ -124,4 +125,4 @@ SESSION_FILTERS = TypeAdapter(SessionFilters)
 TURN = TypeAdapter(NewTurn)
 TURNS = TypeAdapter(list[NewTurn])
 TURN_CHANGES = TypeAdapter(TurnChanges)
-REASON = TypeAdapter(Reason)
+REASON = TypeAdapter(EndReason)

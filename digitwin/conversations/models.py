@@ -1,4 +1,4 @@
-"""The tables of sessions, their turns, and who took part."""
+"""The models of sessions, turns and participants."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class SessionParticipant(Model):
-    """Somebody who talks to one owner's twin; the same kind and ref is the same one.
+    """A person or program that talks to the twin of one owner, identified by kind and ref.
 
-    It is hidden while that owner is deleted.
+    Hidden while the owner is deleted.
     """
 
     hidden_with: ClassVar[Shelter | None] = Shelter("users", "user", {"id": "user_id"})
@@ -39,7 +39,7 @@ class SessionParticipant(Model):
 
 
 class ConversationSession(Entity):
-    """One conversation with a twin. It is hidden while its owner is deleted."""
+    """One conversation with a twin; hidden while its owner is deleted."""
 
     resource: ClassVar[str] = "session"
 
@@ -98,9 +98,9 @@ class ConversationSession(Entity):
 
 
 class ConversationTurn(Entity):
-    """One exchange: what the participant said, and what the twin answered.
+    """One exchange: what the participant said and what the twin answered.
 
-    It is hidden with its session.
+    Hidden while its session is.
     """
 
     create_through: ClassVar[str] = "db.sessions.add_turn(session_id, …)"
@@ -141,14 +141,14 @@ class ConversationTurn(Entity):
 
     @property
     def timings(self) -> dict[str, int]:
-        """Milliseconds of the stages that were measured."""
-        return self._known(STAGES)
+        """Milliseconds by stage, of the stages that were measured."""
+        return self._not_null(STAGES)
 
     @property
     def usage(self) -> dict[str, int]:
-        """Tokens, as far as they were counted."""
-        return self._known(TOKENS)
+        """Token counts, of those that were counted."""
+        return self._not_null(TOKENS)
 
-    def _known(self, names: tuple[str, ...]) -> dict[str, int]:
+    def _not_null(self, names: tuple[str, ...]) -> dict[str, int]:
         values = self.__dict__
         return {name: values[name] for name in names if values.get(name) is not None}

@@ -1,4 +1,4 @@
-"""Who talks to the twin."""
+"""The participant of a session."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ class Participant:
     Args:
         kind: ``owner`` (the twin's own person), ``user`` (another person with an account),
             ``guest``, ``phone`` or ``service``.
-        ref: the caller's lasting name for them: an account's id, a number, a cookie. One
-            owner's participants of the same kind and ref are one; without a ref each
-            session gets a participant of its own.
-        name: what to call them. Given again for a known ref, it replaces the one kept.
-        traits: what is known of them, a line each. Given again, they replace those kept.
+        ref: the caller's stable identifier: an account id, a phone number, a cookie. The same
+            kind and ref is the same participant of an owner; without a ref each session gets a
+            participant of its own.
+        name: a display name; replaces the stored one of a known ref.
+        traits: facts about the participant, one line each; replace the stored ones of a known
+            ref.
 
     Raises:
-        InvalidInputError: names the field that does not fit.
+        InvalidInputError: names the invalid field.
     """
 
     kind: Kind

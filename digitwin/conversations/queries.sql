@@ -1,21 +1,30 @@
--- {session} and {turn} stand for the columns of a table, {owner} for the person whose session
--- it is: the first argument where it is known, else looked up by the session's id. {started} and
--- {ended} add the record of what `done` has changed to the audit trail; their parameters come last.
+-- name: owner
+-- The session's owner, found by its id in the same round trip; where the caller knows the owner,
+-- `{owner}` is `:user_id` instead. Each statement checks by itself that the session is not deleted.
+(SELECT user_id FROM conversation_sessions WHERE id = :session_id LIMIT 1)
+
+-- name: turn_fields
+-- What the caller gives of a new turn.
+id, user_text, twin_text, heard_text, status, asr_ms, retrieval_ms, llm_first_token_ms, llm_ms,
+tts_ms, render_ms, first_audio_ms, total_ms, input_tokens, output_tokens, idempotency_key
 
 -- name: start
--- The owner is locked against a deletion; nothing is stored, not even the participant, unless
--- every row the session names is there. A participant who comes again is found, never doubled.
+-- Locks the owner against a concurrent deletion. Stores nothing, not even the participant, unless
+-- every row that the session refers to exists. A returning participant is found, not duplicated.
 WITH owner AS (
-    SELECT id FROM users WHERE id = $1 AND deleted_at IS NULL FOR SHARE
+    SELECT id FROM users WHERE id = :user_id AND deleted_at IS NULL FOR SHARE
 ), checked AS (
     SELECT id FROM owner
-    WHERE ($4::uuid IS NULL OR EXISTS (
-            SELECT 1 FROM voice_models WHERE user_id = $1 AND id = $4 AND deleted_at IS NULL))
-      AND ($5::uuid IS NULL OR EXISTS (
-            SELECT 1 FROM face_models WHERE user_id = $1 AND id = $5 AND deleted_at IS NULL))
+    WHERE (:voice_model_id::uuid IS NULL OR EXISTS (
+            SELECT 1 FROM voice_models
+            WHERE user_id = :user_id AND id = :voice_model_id AND deleted_at IS NULL))
+      AND (:face_model_id::uuid IS NULL OR EXISTS (
+            SELECT 1 FROM face_models
+            WHERE user_id = :user_id AND id = :face_model_id AND deleted_at IS NULL))
 ), participant AS (
     INSERT INTO participants AS known (user_id, id, kind, ref, name, traits)
-    SELECT id, $7, $8::varchar, $9, $10, $11::jsonb FROM checked WHERE $8::varchar IS NOT NULL
+    SELECT id, :participant_id, :kind::varchar, :ref, :name, :traits::jsonb
+    FROM checked WHERE :kind::varchar IS NOT NULL
     ON CONFLICT (user_id, kind, ref) WHERE ref IS NOT NULL DO UPDATE
     SET name = coalesce(excluded.name, known.name),
         traits = CASE WHEN excluded.traits = '[]' THEN known.traits ELSE excluded.traits END,
@@ -26,150 +35,149 @@ WITH owner AS (
         user_id, id, external_id, voice_model_id, face_model_id, metadata, participant_id,
         started_at
     )
-    SELECT id, $2, $3, $4, $5, $6::jsonb, (SELECT id FROM participant), statement_timestamp()
+    SELECT id, :id, :external_id, :voice_model_id, :face_model_id, :metadata::jsonb,
+           (SELECT id FROM participant), statement_timestamp()
     FROM checked
-    RETURNING {session}
-), recorded AS ({started})
-SELECT * FROM done
+    RETURNING {columns}
+), recorded AS ({audit start})
+SELECT * FROM done;
 
--- name: present
--- Which of the rows a session names are there; asked only after `start` stored nothing.
-SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND deleted_at IS NULL) AS user_id,
-       $2::uuid IS NULL OR EXISTS (
-           SELECT 1 FROM voice_models WHERE user_id = $1 AND id = $2 AND deleted_at IS NULL
+-- name: references_exist
+-- Which of the rows that a session refers to exist; asked only after `start` stored nothing.
+SELECT EXISTS (SELECT 1 FROM users WHERE id = :user_id AND deleted_at IS NULL) AS user_id,
+       :voice_model_id::uuid IS NULL OR EXISTS (
+           SELECT 1 FROM voice_models
+           WHERE user_id = :user_id AND id = :voice_model_id AND deleted_at IS NULL
        ) AS voice_model_id,
-       $3::uuid IS NULL OR EXISTS (
-           SELECT 1 FROM face_models WHERE user_id = $1 AND id = $3 AND deleted_at IS NULL
-       ) AS face_model_id
+       :face_model_id::uuid IS NULL OR EXISTS (
+           SELECT 1 FROM face_models
+           WHERE user_id = :user_id AND id = :face_model_id AND deleted_at IS NULL
+       ) AS face_model_id;
 
 -- name: end
--- The row's lock decides between this, another end and a turn on its way.
+-- The row lock serializes this with concurrent calls of `end` and `add_turn`.
 WITH done AS (
     UPDATE conversation_sessions
-    SET status = 'ended', end_reason = $3, version = version + 1, updated_at = now(),
+    SET status = 'ended', end_reason = :reason, version = version + 1, updated_at = now(),
         ended_at = greatest(statement_timestamp(), started_at)
-    WHERE id = $2 AND user_id = {owner} AND status = 'active' AND deleted_at IS NULL
-    RETURNING {session}
-), recorded AS ({ended})
-SELECT * FROM done
+    WHERE id = :session_id AND user_id = {owner} AND status = 'active' AND deleted_at IS NULL
+    RETURNING {columns}
+), recorded AS ({audit end})
+SELECT * FROM done;
 
 -- name: status
--- Why a session took no turn or no end.
+-- Tells why a session accepted no turn or could not end.
 SELECT status FROM conversation_sessions
-WHERE id = $2 AND user_id = {owner} AND deleted_at IS NULL
+WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL;
 
 -- name: add_turn
--- One round trip: the session's counter gives the position and, as a row lock, the order. A key
--- that is stored already gives back its turn, also after the session's end.
-WITH first AS (
-    SELECT {turn} FROM conversation_turns
-    WHERE $18::varchar IS NOT NULL AND idempotency_key = $18 AND session_id = $2
-      AND user_id = {owner} AND EXISTS (
+-- One round trip: the session's counter gives the position, and its row lock the order. For an
+-- idempotency key that is already stored it returns that turn, also after the session's end.
+WITH existing AS (
+    SELECT {columns of conversation_turns} FROM conversation_turns
+    WHERE :idempotency_key::varchar IS NOT NULL AND idempotency_key = :idempotency_key
+      AND session_id = :session_id AND user_id = {owner} AND EXISTS (
           SELECT 1 FROM conversation_sessions AS session
-          WHERE session.user_id = conversation_turns.user_id AND session.id = $2
+          WHERE session.user_id = conversation_turns.user_id AND session.id = :session_id
             AND session.deleted_at IS NULL)
-), place AS (
+), counted AS (
     UPDATE conversation_sessions
     SET turn_count = turn_count + 1, version = version + 1, updated_at = now()
-    WHERE id = $2 AND user_id = {owner} AND status = 'active' AND deleted_at IS NULL
-      AND NOT EXISTS (SELECT 1 FROM first)
+    WHERE id = :session_id AND user_id = {owner} AND status = 'active' AND deleted_at IS NULL
+      AND NOT EXISTS (SELECT 1 FROM existing)
     RETURNING user_id, id, turn_count
 ), stored AS (
-    INSERT INTO conversation_turns (
-        user_id, session_id, position, id, user_text, twin_text, heard_text, status,
-        asr_ms, retrieval_ms, llm_first_token_ms, llm_ms, tts_ms, render_ms, first_audio_ms,
-        total_ms, input_tokens, output_tokens, idempotency_key
-    )
-    SELECT user_id, id, turn_count, $3, $4, $5, $6, $7,
-           $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18
-    FROM place
-    RETURNING {turn}
+    INSERT INTO conversation_turns (user_id, session_id, position, {turn_fields})
+    SELECT user_id, id, turn_count, :id, :user_text, :twin_text, :heard_text, :status,
+           :asr_ms, :retrieval_ms, :llm_first_token_ms, :llm_ms, :tts_ms, :render_ms,
+           :first_audio_ms, :total_ms, :input_tokens, :output_tokens, :idempotency_key
+    FROM counted
+    RETURNING {columns of conversation_turns}
 )
-SELECT {turn} FROM stored UNION ALL SELECT {turn} FROM first
+SELECT * FROM stored UNION ALL SELECT * FROM existing;
 
 -- name: add_turns
--- A block of positions is taken at once, so that a batch stays together and leaves no gap.
-WITH place AS (
+-- Reserves a block of positions at once: the batch stays contiguous and leaves no gap.
+WITH counted AS (
     UPDATE conversation_sessions
-    SET turn_count = turn_count + cardinality($3::uuid[]), version = version + 1,
+    SET turn_count = turn_count + cardinality(:id::uuid[]), version = version + 1,
         updated_at = now()
-    WHERE id = $2 AND user_id = {owner} AND status = 'active' AND deleted_at IS NULL
-    RETURNING user_id, id, turn_count - cardinality($3::uuid[]) AS before
+    WHERE id = :session_id AND user_id = {owner} AND status = 'active' AND deleted_at IS NULL
+    RETURNING user_id, id AS session_id, turn_count - cardinality(:id::uuid[]) AS before
 )
-INSERT INTO conversation_turns (
-    user_id, session_id, position, id, user_text, twin_text, heard_text, status,
-    asr_ms, retrieval_ms, llm_first_token_ms, llm_ms, tts_ms, render_ms, first_audio_ms,
-    total_ms, input_tokens, output_tokens, idempotency_key
-)
-SELECT place.user_id, place.id, place.before + new.place, new.id,
-       user_text, twin_text, heard_text, status,
-       asr_ms, retrieval_ms, llm_first_token_ms, llm_ms, tts_ms, render_ms, first_audio_ms,
-       total_ms, input_tokens, output_tokens, idempotency_key
-FROM place, unnest(
-    $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[], $9::int[],
-    $10::int[], $11::int[], $12::int[], $13::int[], $14::int[], $15::int[], $16::int[],
-    $17::int[], $18::text[]
-) WITH ORDINALITY AS new (
-    id, user_text, twin_text, heard_text, status, asr_ms, retrieval_ms, llm_first_token_ms,
-    llm_ms, tts_ms, render_ms, first_audio_ms, total_ms, input_tokens, output_tokens,
-    idempotency_key, place
-)
-RETURNING {turn}
+INSERT INTO conversation_turns (user_id, session_id, position, {turn_fields})
+SELECT user_id, session_id, before + n, {turn_fields}
+FROM counted, unnest(
+    :id::uuid[], :user_text::text[], :twin_text::text[], :heard_text::text[], :status::text[],
+    :asr_ms::int[], :retrieval_ms::int[], :llm_first_token_ms::int[], :llm_ms::int[],
+    :tts_ms::int[], :render_ms::int[], :first_audio_ms::int[], :total_ms::int[],
+    :input_tokens::int[], :output_tokens::int[], :idempotency_key::text[]
+) WITH ORDINALITY AS new ({turn_fields}, n)
+RETURNING {columns of conversation_turns};
 
 -- name: amend_turn
--- What is not given stays; a heard text needs a twin's text, the stored one or the new one. An empty
--- `user_text`, which no caller can give, was emptied with its participant and stays so: the row
--- itself says it, which is looked at again when this has waited for the emptying.
+-- NULL keeps the stored value. A heard text needs a twin's text, stored or new. An empty
+-- `user_text`, which no caller can give, marks a turn whose participant was erased: it stays
+-- empty. The condition is on the row itself, so that it is checked again after waiting for the
+-- erasure's lock.
 UPDATE conversation_turns AS turn
-SET user_text = coalesce($4, user_text), twin_text = coalesce($5, twin_text),
-    heard_text = coalesce($6, heard_text), status = coalesce($7, status),
-    asr_ms = coalesce($8, asr_ms), retrieval_ms = coalesce($9, retrieval_ms),
-    llm_first_token_ms = coalesce($10, llm_first_token_ms), llm_ms = coalesce($11, llm_ms),
-    tts_ms = coalesce($12, tts_ms), render_ms = coalesce($13, render_ms),
-    first_audio_ms = coalesce($14, first_audio_ms), total_ms = coalesce($15, total_ms),
-    input_tokens = coalesce($16, input_tokens), output_tokens = coalesce($17, output_tokens),
+SET user_text = coalesce(:user_text, user_text),
+    twin_text = coalesce(:twin_text, twin_text),
+    heard_text = coalesce(:heard_text, heard_text),
+    status = coalesce(:status, status),
+    asr_ms = coalesce(:asr_ms, asr_ms),
+    retrieval_ms = coalesce(:retrieval_ms, retrieval_ms),
+    llm_first_token_ms = coalesce(:llm_first_token_ms, llm_first_token_ms),
+    llm_ms = coalesce(:llm_ms, llm_ms),
+    tts_ms = coalesce(:tts_ms, tts_ms),
+    render_ms = coalesce(:render_ms, render_ms),
+    first_audio_ms = coalesce(:first_audio_ms, first_audio_ms),
+    total_ms = coalesce(:total_ms, total_ms),
+    input_tokens = coalesce(:input_tokens, input_tokens),
+    output_tokens = coalesce(:output_tokens, output_tokens),
     version = version + 1, updated_at = now()
-WHERE id = $3 AND session_id = $2 AND user_id = {owner} AND user_text IS DISTINCT FROM ''
-  AND ($18::int IS NULL OR version = $18)
-  AND ($6::text IS NULL OR $5::text IS NOT NULL OR twin_text IS NOT NULL)
+WHERE id = :turn_id AND session_id = :session_id AND user_id = {owner}
+  AND user_text IS DISTINCT FROM ''
+  AND (:expected_version::int IS NULL OR version = :expected_version)
+  AND (:heard_text::text IS NULL OR :twin_text::text IS NOT NULL OR twin_text IS NOT NULL)
   AND EXISTS (
       SELECT 1 FROM conversation_sessions AS session
       WHERE session.user_id = turn.user_id AND session.id = turn.session_id
         AND session.deleted_at IS NULL)
-RETURNING {turn}
+RETURNING {columns of conversation_turns};
 
 -- name: turn_version
--- Why a turn was not amended.
+-- Tells why a turn was not amended.
 SELECT turn.version FROM conversation_turns AS turn
 JOIN conversation_sessions AS session
   ON session.user_id = turn.user_id AND session.id = turn.session_id
-WHERE turn.id = $3 AND turn.session_id = $2 AND turn.user_id = {owner}
-  AND session.deleted_at IS NULL AND turn.user_text IS DISTINCT FROM ''
+WHERE turn.id = :turn_id AND turn.session_id = :session_id AND turn.user_id = {owner}
+  AND session.deleted_at IS NULL AND turn.user_text IS DISTINCT FROM '';
 
 -- name: with_turns
--- The session first, then its newest turns before a position, newest first: one statement and
--- one moment. Either kind of row is null where the other one's columns are, which takes 219 µs
--- for 50 turns where a join that repeats the session in each took 301.
+-- The session first, then its newest turns before a position, newest first: one statement, one
+-- snapshot. Each kind of row is NULL in the columns of the other, which takes 219 µs for 50 turns;
+-- a join that repeats the session in each row took 301 µs.
 WITH s AS (
-    SELECT {session} FROM conversation_sessions
-    WHERE id = $2 AND user_id = {owner} AND deleted_at IS NULL
+    SELECT {columns} FROM conversation_sessions
+    WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL
 )
-SELECT {session}, {no_turn} FROM s
+SELECT {columns}, {nulls of conversation_turns} FROM s
 UNION ALL
-SELECT {no_session}, t.* FROM s CROSS JOIN LATERAL (
-    SELECT {turn} FROM conversation_turns
-    WHERE user_id = s.user_id AND session_id = s.id AND position < $3
-    ORDER BY position DESC LIMIT $4
-) AS t
+SELECT {nulls}, t.* FROM s CROSS JOIN LATERAL (
+    SELECT {columns of conversation_turns} FROM conversation_turns
+    WHERE user_id = s.user_id AND session_id = s.id AND position < :before
+    ORDER BY position DESC LIMIT :limit
+) AS t;
 
 -- name: statistics
--- Counted and measured where the rows are; a stage counts the turns that have it.
+-- Aggregated by the server in one snapshot; a stage counts the turns that have it.
 WITH chosen AS (
     SELECT user_id, id, started_at, ended_at FROM conversation_sessions
     WHERE deleted_at IS NULL
-      AND ($1::uuid IS NULL OR user_id = $1)
-      AND ($2::timestamptz IS NULL OR started_at >= $2)
-      AND ($3::timestamptz IS NULL OR started_at < $3)
+      AND (:user_id::uuid IS NULL OR user_id = :user_id)
+      AND (:since::timestamptz IS NULL OR started_at >= :since)
+      AND (:until::timestamptz IS NULL OR started_at < :until)
 ), session AS (
     SELECT count(*) AS sessions,
            coalesce(sum(greatest(
@@ -186,4 +194,4 @@ WITH chosen AS (
       ON conversation_turns.user_id = chosen.user_id
      AND conversation_turns.session_id = chosen.id
 )
-SELECT * FROM session, turn
+SELECT * FROM session, turn;

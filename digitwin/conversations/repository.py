@@ -1,15 +1,14 @@
-"""Conversations: begun with somebody, filled turn by turn, ended once, and counted."""
+"""Conversation sessions: started with a participant, filled with turns, ended, and counted."""
 
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from typing_extensions import Unpack
 
-from digitwin.conversations import statistics
 from digitwin.conversations.fields import (
     REASON,
     SESSION,
@@ -22,22 +21,21 @@ from digitwin.conversations.fields import (
 )
 from digitwin.conversations.models import ConversationSession
 from digitwin.conversations.participant import Participant
-from digitwin.conversations.statements import statement
+from digitwin.conversations.queries import QUERIES, for_session
 from digitwin.conversations.statistics import SessionStatistics
-from digitwin.conversations.turn_log import Id, TurnLog
+from digitwin.conversations.turn_log import TurnLog
 from digitwin.errors import NotFoundError
 from digitwin.kernel.execution.core import operation, streaming
 from digitwin.kernel.primitives.ids import parse_id, uuid7
-from digitwin.kernel.primitives.validation import PERIOD, dumps, validate
+from digitwin.kernel.primitives.validation import PERIOD, Id, dumps, validate
 from digitwin.kernel.repository.entities import listed
 from digitwin.kernel.repository.paging import Page
-from digitwin.kernel.sql.audit_step import parameters
 
-_NAMED = {"user_id": "user", "voice_model_id": "voice model", "face_model_id": "face model"}
+_NOUNS = {"user_id": "user", "voice_model_id": "voice model", "face_model_id": "face model"}
 
 
 class ConversationSessionRepository(TurnLog):
-    """A twin's conversations; those of a deleted owner are hidden."""
+    """The sessions of a twin and their turns; those of a deleted owner are hidden."""
 
     model, noun = ConversationSession, "session"
     changes, filters = SESSION_CHANGES, SESSION_FILTERS
@@ -46,52 +44,63 @@ class ConversationSessionRepository(TurnLog):
     async def start(
         self, user_id: Id | None = None, *, id: Id | None = None, **fields: Unpack[SessionFields]
     ) -> ConversationSession:
-        """Begin a session with the twin of ``user_id``; atomic, one round trip.
+        """Start a session with the twin of ``user_id``; atomic, one round trip.
 
-        A participant who comes again by the same kind and ref is the same participant, also
-        when two sessions start at once; a name or traits given now replace those kept.
+        A participant of a known kind and ref is reused, also when two sessions start
+        concurrently; a name or traits given now replace the stored ones.
 
         Args:
             user_id: the twin's owner; may be left out under ``for_user``.
-            id: a UUID made by the caller, which makes trying again safe.
+            id: a UUID made by the caller, which makes a retry safe.
             **fields: see :class:`SessionFields`.
 
+        Returns:
+            The session, ``active`` and without turns.
+
         Raises:
-            InvalidInputError: names the field that does not fit.
-            NotFoundError: the owner, or a model of the owner's that ``field`` names, is missing
-                or deleted.
-            AlreadyExistsError: the owner has a session of this ``external_id``, or of this id.
+            InvalidInputError: names the invalid field.
+            NotFoundError: the owner, or one of the owner's models, is missing or deleted;
+                names the field.
+            AlreadyExistsError: the owner has a session with this ``external_id``, or the id is
+                taken.
         """
-        return await self._start(self._laid_out({"user_id": user_id, "id": id, **fields}))
+        return await self._start(self._new_session({"user_id": user_id, "id": id, **fields}))
 
     create = start
 
     @operation
     async def create_many(self, rows: Sequence[NewSession]) -> builtins.list[ConversationSession]:
-        """Begin several sessions, all or none, in the order given; 10,000 at the most.
+        """Start sessions, all or none.
+
+        Args:
+            rows: what ``start`` takes, up to 10,000 times.
+
+        Returns:
+            The sessions, in the given order.
 
         Raises:
             As ``start``.
         """
-        laid_out = [self._laid_out(row) for row in listed(rows)]
-        sessions: dict[int, ConversationSession] = {}
+        new = [self._new_session(row) for row in listed(rows)]
+        sessions = {}
         async with self._core.transaction():
-            for n in sorted(range(len(laid_out)), key=lambda n: _participant_of(laid_out[n])):
-                sessions[n] = await self._start(laid_out[n])
-        return [sessions[n] for n in range(len(laid_out))]
+            for values in sorted(new, key=_lock_order):
+                sessions[values["id"]] = await self._start(values)
+        return [sessions[values["id"]] for values in new]
 
     @operation
     async def list(
         self, *, limit: int = 50, after: str | None = None, **filters: Unpack[SessionFilters]
     ) -> Page[ConversationSession]:
-        """A page of sessions, oldest first.
+        """Return a page of sessions, oldest first.
 
         Args:
-            limit: how many, 1 to 1,000.
-            after: the ``next_cursor`` of the page before.
+            limit: sessions per page, 1 to 1,000.
+            after: the ``next_cursor`` of the previous page.
+            **filters: see :class:`SessionFilters`.
 
         Raises:
-            InvalidInputError: a limit, cursor or filter that does not fit.
+            InvalidInputError: names the invalid argument or filter.
         """
         return await self._list(filters, limit=limit, after=after)
 
@@ -99,17 +108,20 @@ class ConversationSessionRepository(TurnLog):
     def stream(
         self, **filters: Unpack[SessionFilters]
     ) -> AsyncGenerator[ConversationSession, None]:
-        """All that match, oldest first, through a cursor on the server, in constant memory."""
+        """Yield all matching sessions, oldest first, from a server-side cursor.
+
+        Memory stays constant; one connection is held until the end.
+        """
         return self._stream(filters)
 
     @operation
     async def count(self, **filters: Unpack[SessionFilters]) -> int:
-        """How many match."""
+        """Return the number of matching sessions."""
         return await self._count(filters)
 
     @operation
     async def exists(self, **filters: Unpack[SessionFilters]) -> bool:
-        """Whether any matches."""
+        """Return whether any session matches."""
         return await self._exists(filters)
 
     @operation
@@ -118,13 +130,20 @@ class ConversationSessionRepository(TurnLog):
     ) -> ConversationSession:
         """Change a session's ``external_id`` or ``metadata``, also after its end; atomic.
 
-        Every turn moves the session's version too.
+        Args:
+            id: the session.
+            expected_version: fail unless the session has this version; every turn increments
+                it, too.
+            **changes: see :class:`SessionChanges`.
+
+        Returns:
+            The session as it is now.
 
         Raises:
-            NotFoundError: there is no such session for this caller.
-            StaleVersionError: it no longer has ``expected_version``.
-            AlreadyExistsError: the owner has another session of this ``external_id``.
-            InvalidInputError: names the field that does not fit.
+            NotFoundError: the session does not exist, or not for this owner.
+            StaleVersionError: the session does not have ``expected_version``.
+            AlreadyExistsError: the owner has another session with this ``external_id``.
+            InvalidInputError: names the invalid field.
         """
         return await self._update(id, changes, expected_version)
 
@@ -132,23 +151,29 @@ class ConversationSessionRepository(TurnLog):
     async def end(
         self, session_id: Id, *, user_id: Id | None = None, reason: str = "completed"
     ) -> ConversationSession:
-        """End a session, once, by the database's clock; a turn on its way is in or refused.
+        """End a session; atomic, by the database clock.
+
+        A turn that is being added is stored before the end, or refused.
 
         Args:
-            reason: why, in up to 64 characters.
+            session_id: the session.
+            user_id: the session's owner, if known.
+            reason: stored as ``end_reason``, up to 64 characters.
+
+        Returns:
+            The ended session.
 
         Raises:
-            NotFoundError: there is no such session for this caller.
-            InvalidStateError: it has ended already.
-            InvalidInputError: names the field that does not fit.
+            NotFoundError: the session does not exist, or not for this owner.
+            InvalidStateError: it has already ended.
+            InvalidInputError: names the invalid argument.
         """
-        target = self._target(session_id, user_id)
-        sql = statement("end", owner_known=target[0] is not None)
+        key = self._session_key(session_id, user_id)
         record = await self._core.db.fetchrow(
-            sql, *target, validate(REASON, reason, "reason"), *parameters().values()
+            for_session("end", key["user_id"]), **key, reason=validate(REASON, reason, "reason")
         )
         if record is None:
-            raise await self._refusal(target)
+            raise await self._not_active(key)
         return self._row(record)
 
     @operation
@@ -159,65 +184,66 @@ class ConversationSessionRepository(TurnLog):
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> SessionStatistics:
-        """What the sessions started from ``since`` up to, but not at, ``until`` add up to.
+        """Aggregate sessions and their turns, in one snapshot.
 
-        Of one owner, or outside ``for_user`` of everybody; as of one moment.
+        Args:
+            user_id: only this owner's sessions; if unset, those of the scope, else all.
+            since: only sessions started at this moment or later.
+            until: only sessions started before this moment.
+
+        Returns:
+            Totals, and percentiles for each stage.
 
         Raises:
-            InvalidInputError: a time without its zone.
+            InvalidInputError: a time has no time zone.
         """
         period = validate(PERIOD, {"since": since, "until": until})
         record = await self._core.db.fetchrow(
-            statement("statistics", owner_known=True),
-            self._owner(user_id),
-            period["since"],
-            period["until"],
+            QUERIES["statistics"], user_id=self._owner(user_id), **period
         )
         assert record is not None
-        return statistics.of(record)
+        return SessionStatistics.from_record(record)
 
-    async def _start(self, row: tuple[Any, ...]) -> ConversationSession:
-        record = await self._core.db.fetchrow(
-            statement("start", owner_known=True), *row, *parameters().values()
-        )
+    async def _start(self, values: Mapping[str, Any]) -> ConversationSession:
+        record = await self._core.db.fetchrow(QUERIES["start"], **values)
         if record is None:
-            raise await self._missing_part(row)
+            raise await self._not_started(values)
         return self._row(record)
 
-    def _laid_out(self, given: dict[str, Any]) -> tuple[Any, ...]:
-        """A new session as the parameters of the statement ``start``."""
+    def _new_session(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Validate a new session and return the values of the statement ``start``."""
         owner, id = self._require_owner(given.pop("user_id", None)), given.pop("id", None)
         fields = validate(SESSION, given)
-        return (
-            owner,
-            uuid7() if id is None else parse_id(id),
-            fields.get("external_id"),
-            fields.get("voice_model_id"),
-            fields.get("face_model_id"),
-            dumps(fields.get("metadata") or {}),
-            *_participant(fields.get("participant")),
-        )
+        return {
+            "user_id": owner,
+            "id": uuid7() if id is None else parse_id(id),
+            "external_id": fields.get("external_id"),
+            "voice_model_id": fields.get("voice_model_id"),
+            "face_model_id": fields.get("face_model_id"),
+            "metadata": dumps(fields.get("metadata") or {}),
+            **_participant_values(fields.get("participant")),
+        }
 
-    async def _missing_part(self, row: tuple[Any, ...]) -> NotFoundError:
-        """Which of the rows that a session names is not there."""
-        named = {"user_id": row[0], "voice_model_id": row[3], "face_model_id": row[4]}
-        there = await self._core.db.fetchrow(
-            statement("present", owner_known=True), *named.values()
-        )
-        assert there is not None
-        # all are there by now: the owner was not when it mattered, or a model's deletion came first
-        field = next((field for field in named if not there[field]), "user_id")
-        return NotFoundError(f"{_NAMED[field]} not found", field=field, id=str(named[field]))
+    async def _not_started(self, values: Mapping[str, Any]) -> NotFoundError:
+        exist = await self._core.db.fetchrow(QUERIES["references_exist"], **values)
+        assert exist is not None
+        # All may exist by now, for instance after a restore: `start` did not see one of them.
+        field = next((field for field in _NOUNS if not exist[field]), "user_id")
+        return NotFoundError(f"{_NOUNS[field]} not found", field=field, id=str(values[field]))
 
 
-def _participant(participant: Participant | None) -> tuple[Any, ...]:
+def _participant_values(participant: Participant | None) -> dict[str, Any]:
     if participant is None:
-        return None, None, None, None, None
-    traits = dumps(list(participant.traits))
-    return uuid7(), participant.kind, participant.ref, participant.name, traits
+        return dict.fromkeys(("participant_id", "kind", "ref", "name", "traits"))
+    return {
+        "participant_id": uuid7(),
+        "kind": participant.kind,
+        "ref": participant.ref,
+        "name": participant.name,
+        "traits": dumps(list(participant.traits)),
+    }
 
 
-def _participant_of(row: tuple[Any, ...]) -> tuple[str, ...]:
-    """An order in which nobody waits for somebody who waits for them: one for all callers."""
-    owner, kind, ref = row[0], *row[7:9]
-    return str(owner), kind or "", ref or ""
+def _lock_order(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Order in which participants are locked: the same for all callers, to avoid deadlocks."""
+    return str(values["user_id"]), values["kind"] or "", values["ref"] or ""

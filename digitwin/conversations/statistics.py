@@ -1,20 +1,20 @@
-"""What a person's conversations add up to."""
+"""Statistics of sessions and turns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 from digitwin.conversations.fields import STAGES
 
 
 @dataclass(frozen=True, slots=True)
 class StageStatistics:
-    """One stage's times over the turns that have it, in milliseconds.
+    """Milliseconds of one stage over the turns that have it.
 
-    The percentiles are PostgreSQL's ``percentile_cont``, interpolated between neighbours, and
-    None where no turn has the stage.
+    The percentiles are PostgreSQL's ``percentile_cont``, interpolated between neighbours; None
+    if no turn has the stage.
     """
 
     count: int
@@ -25,10 +25,10 @@ class StageStatistics:
 
 @dataclass(frozen=True, slots=True)
 class SessionStatistics:
-    """Sums over sessions and their turns.
+    """Totals over sessions and their turns.
 
-    ``duration_seconds`` adds up the sessions' lengths; one still open counts up to now, by
-    the database's clock. ``stages`` has an entry for every stage of ``timings``.
+    ``duration_seconds`` is the total length of the sessions; an active one counts up to now, by
+    the database clock. ``stages`` has an entry for every stage of ``timings``.
     """
 
     sessions: int
@@ -39,21 +39,20 @@ class SessionStatistics:
     output_tokens: int
     stages: Mapping[str, StageStatistics]
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Return the statistics in the one row of the statement ``statistics``."""
+        stages = {
+            stage: StageStatistics(record[f"{stage}_count"], *(record[stage] or (None,) * 3))
+            for stage in STAGES
+        }
+        totals = (field.name for field in fields(cls) if field.name != "stages")
+        return cls(**{name: record[name] for name in totals}, stages=stages)
 
-SUMS = ("sessions", "turns", "interruptions", "duration_seconds", "input_tokens", "output_tokens")
 
-MEASURES = ", ".join(
+STAGE_AGGREGATES = ", ".join(
     f"count({stage}) AS {stage}_count,"
     f" percentile_cont('{{0.5,0.95,0.99}}'::float8[]) WITHIN GROUP (ORDER BY {stage}) AS {stage}"
     for stage in STAGES
 )
-"""What the statement measures of each stage."""
-
-
-def of(record: Mapping[str, Any]) -> SessionStatistics:
-    """The statement's one row, as a value."""
-    stages = {
-        stage: StageStatistics(record[f"{stage}_count"], *(record[stage] or (None, None, None)))
-        for stage in STAGES
-    }
-    return SessionStatistics(**{name: record[name] for name in SUMS}, stages=stages)
+"""The columns that the statement ``statistics`` computes of each stage."""

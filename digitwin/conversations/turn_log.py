@@ -1,15 +1,16 @@
-"""The turns of a session: appended without a gap, amended, and read back in order.
+"""The turns of a session: appended without gaps, amended, and read in order.
 
-A turn's place comes from its session's counter, raised in the statement that stores the turn:
-the counter's row lock puts simultaneous writers in a row, and a statement that fails gives its
-place back. Every method takes the owner's ``user_id`` where it is known, which saves the
-look-up; under ``for_user`` it is known by itself.
+A turn's position comes from its session's counter, incremented by the statement that stores the
+turn: the counter's row lock serializes concurrent writers, and a failed statement rolls the
+counter back. Every method accepts the owner's ``user_id``, which saves a lookup; under
+``for_user`` it is known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from typing_extensions import Unpack
 from digitwin.conversations import turns
 from digitwin.conversations.fields import TURN, TURN_CHANGES, TURNS, NewTurn, TurnChanges
 from digitwin.conversations.models import ConversationSession, ConversationTurn
-from digitwin.conversations.statements import statement
+from digitwin.conversations.queries import for_session
 from digitwin.errors import (
     AlreadyExistsError,
     DigiTwinError,
@@ -31,69 +32,81 @@ from digitwin.kernel.connection.transactions import Transaction
 from digitwin.kernel.execution.core import operation
 from digitwin.kernel.orm.hydration import fill, hydrate, hydrator
 from digitwin.kernel.primitives.ids import parse_id
-from digitwin.kernel.primitives.validation import bounded, validate
+from digitwin.kernel.primitives.validation import Id, bounded, validate
 from digitwin.kernel.repository.entities import MAX_ROWS, EntityRepository
 from digitwin.kernel.repository.paging import Page, decode_cursor, encode_cursor
 
-Id = UUID | str
-LAST = 2**31 - 1
-"""Beyond any position."""
+MAX_INTEGER = 2**31 - 1
+"""The largest value of a position or a version; as ``before`` it excludes no turn."""
 
 
 class TurnLog(EntityRepository[ConversationSession]):
-    """The half of the session repository that is about turns."""
+    """The methods of the session repository that concern turns."""
 
     @operation
     async def add_turn(
         self, session_id: Id, *, user_id: Id | None = None, **turn: Unpack[NewTurn]
     ) -> ConversationTurn:
-        """Append an exchange; atomic, one round trip, positions without a gap.
+        """Append an exchange; atomic, one round trip, positions without gaps.
+
+        Idempotent with an ``idempotency_key``: a repeated call stores nothing and returns the
+        first turn whatever the repeat contains, also when both run concurrently and after the
+        session has ended.
 
         Args:
+            session_id: the session.
+            user_id: the session's owner, if known.
             **turn: see :class:`NewTurn`; times in whole milliseconds, texts up to 100,000
                 characters.
 
-        A turn sent again with its ``idempotency_key`` is stored once and gives back the first,
-        whatever the repeat says, at the same moment or later, after the session's end too.
+        Returns:
+            The stored turn with its ``position``, from 1.
 
         Raises:
-            InvalidInputError: no text at all, or names the field that does not fit.
-            NotFoundError: there is no such session for this caller.
+            InvalidInputError: there is no text, or names the invalid field.
+            NotFoundError: the session does not exist, or not for this owner.
             InvalidStateError: the session has ended.
         """
-        values = turns.row(validate(TURN, turn))
-        target = self._target(session_id, user_id)
-        record = await self._append(target, values)
+        values = turns.new_turn(validate(TURN, turn))
+        key = self._session_key(session_id, user_id)
+        record = await self._append(key, values)
         if record is None:
-            raise await self._refusal(target)
+            raise await self._not_active(key)
         return self._turn(record)
 
     @operation
     async def add_turns(
         self, session_id: Id, new_turns: Sequence[NewTurn], *, user_id: Id | None = None
     ) -> list[ConversationTurn]:
-        """Append exchanges in the order given, side by side, all or none; one round trip.
+        """Append exchanges in the given order, contiguous, all or none; one round trip.
 
-        Meant for imports: up to 10,000 at once. An ``idempotency_key`` that is stored already
-        refuses them all.
+        Meant for imports. Unlike :meth:`add_turn` it does not return existing turns: an
+        ``idempotency_key`` that is already stored fails the whole batch.
+
+        Args:
+            session_id: the session.
+            new_turns: up to 10,000 turns.
+            user_id: the session's owner, if known.
+
+        Returns:
+            The stored turns, in order.
 
         Raises:
-            InvalidInputError: ``new_turns``; its message names the turn and what does not fit.
-            NotFoundError: there is no such session for this caller.
+            InvalidInputError: names ``new_turns``; the message names the turn and the field.
+            NotFoundError: the session does not exist, or not for this owner.
             InvalidStateError: the session has ended.
             AlreadyExistsError: an ``idempotency_key`` is taken.
         """
-        several = list(new_turns) if isinstance(new_turns, Iterable) else new_turns
-        given = validate(TURNS, several, "new_turns")
-        bounded(len(given), "new_turns", at_least=0, at_most=MAX_ROWS)
-        if not given:
+        given = list(new_turns) if isinstance(new_turns, Iterable) else new_turns
+        valid = validate(TURNS, given, "new_turns")
+        bounded(len(valid), "new_turns", at_least=0, at_most=MAX_ROWS)
+        if not valid:
             return []
-        target = self._target(session_id, user_id)
-        records = await self._core.db.fetch(
-            _sql("add_turns", target), *target, *turns.columns_of(given, "new_turns")
-        )
+        key, columns = self._session_key(session_id, user_id), turns.new_turns(valid, "new_turns")
+        query = for_session("add_turns", key["user_id"])
+        records = await self._core.db.fetch(query, **key, **columns)
         if not records:
-            raise await self._refusal(target)
+            raise await self._not_active(key)
         return [self._turn(record) for record in records]
 
     @operation
@@ -106,44 +119,58 @@ class TurnLog(EntityRepository[ConversationSession]):
         expected_version: int | None = None,
         **changes: Unpack[TurnChanges],
     ) -> ConversationTurn:
-        """Fill in or correct a turn, in an ended session too; atomic.
+        """Complete or correct a turn, also in an ended session; atomic.
 
-        What is left out stays, stage by stage; ``interrupted=False`` makes the turn completed.
+        Args:
+            turn_id: the turn.
+            session_id: its session.
+            user_id: the session's owner, if known.
+            expected_version: fail unless the turn has this version.
+            **changes: see :class:`TurnChanges`; what is left out keeps its value, stage by
+                stage. ``interrupted=False`` sets the status to completed.
+
+        Returns:
+            The turn as it is now.
 
         Raises:
-            InvalidInputError: nothing to change, or names the field that does not fit.
-            NotFoundError: there is no such turn in this session for this caller.
-            StaleVersionError: the turn no longer has ``expected_version``.
+            InvalidInputError: there are no changes, or names the invalid field.
+            NotFoundError: the turn does not exist in this session, or not for this owner.
+            StaleVersionError: the turn does not have ``expected_version``.
         """
-        given = validate(TURN_CHANGES, changes)
-        if turns.nothing_given(given):
-            raise InvalidInputError("nothing to change was given", field="changes")
+        values = turns.amendment(validate(TURN_CHANGES, changes))
         if expected_version is not None:
-            bounded(expected_version, "expected_version", at_least=1, at_most=LAST)
-        target = (*self._target(session_id, user_id), parse_id(turn_id, "turn_id"))
+            bounded(expected_version, "expected_version", at_least=1, at_most=MAX_INTEGER)
+        key = self._session_key(session_id, user_id)
+        key["turn_id"] = parse_id(turn_id, "turn_id")
+        query = for_session("amend_turn", key["user_id"])
         record = await self._core.db.fetchrow(
-            _sql("amend_turn", target), *target, *turns.written(given), expected_version
+            query, **key, **values, expected_version=expected_version
         )
         if record is None:
-            raise await self._not_amended(target, expected_version)
+            raise await self._not_amended(key, expected_version)
         return self._turn(record)
 
     @operation
     async def with_turns(
         self, session_id: Id, *, user_id: Id | None = None, limit: int | None = None
     ) -> ConversationSession:
-        """The session with its ``turns`` loaded, oldest first, all as of one moment.
+        """Load a session together with its turns, in one snapshot.
 
         Args:
-            limit: only the newest so many.
+            session_id: the session.
+            user_id: the session's owner, if known.
+            limit: load only this many of the newest turns; all if unset.
+
+        Returns:
+            The session; its ``turns`` are loaded, oldest first.
 
         Raises:
-            NotFoundError: there is no such session for this caller.
-            InvalidInputError: a limit below 1.
+            NotFoundError: the session does not exist, or not for this owner.
+            InvalidInputError: ``limit`` is below 1.
         """
         if limit is not None:
-            bounded(limit, "limit", at_least=1, at_most=LAST)
-        session, newest_first = await self._read(session_id, user_id, LAST, limit)
+            bounded(limit, "limit", at_least=1, at_most=MAX_INTEGER)
+        session, newest_first = await self._read(session_id, user_id, MAX_INTEGER, limit)
         fill(session.turns, newest_first[::-1])
         return session
 
@@ -156,87 +183,93 @@ class TurnLog(EntityRepository[ConversationSession]):
         limit: int = 50,
         before: str | None = None,
     ) -> Page[ConversationTurn]:
-        """A page of turns, oldest first; the first page ends with the newest turn.
+        """Return a page of turns; pages run from the newest to the oldest.
 
         Args:
-            limit: how many, 1 to 1,000.
-            before: the ``next_cursor`` of a page: the turns just older than that page.
+            session_id: the session.
+            user_id: the session's owner, if known.
+            limit: turns per page, 1 to 1,000.
+            before: the ``next_cursor`` of a page, for the turns just before it; if unset, the
+                page ends with the newest turn.
+
+        Returns:
+            The page; within it the oldest turn comes first.
 
         Raises:
-            NotFoundError: there is no such session for this caller.
-            InvalidInputError: a limit or cursor that does not fit.
+            NotFoundError: the session does not exist, or not for this owner.
+            InvalidInputError: names the invalid argument.
         """
         size = bounded(limit, "limit", at_least=1, at_most=1000)
-        end = LAST if before is None else _position(before)
+        end = MAX_INTEGER if before is None else _position(before)
         _, newest_first = await self._read(session_id, user_id, end, size + 1)
         items = newest_first[:size][::-1]
-        older = len(newest_first) > size
-        return Page(items, encode_cursor(UUID(int=items[0].position)) if older else None)
+        has_more = len(newest_first) > size
+        return Page(items, encode_cursor(UUID(int=items[0].position)) if has_more else None)
 
-    async def _append(self, target: tuple[Any, ...], values: list[Any]) -> Any:
-        db, sql = self._core.db, _sql("add_turn", target)
-        if values[-1] is None:
-            return await db.fetchrow(sql, *target, *values)
+    async def _append(self, key: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+        query = for_session("add_turn", key["user_id"])
+        append = partial(self._core.db.fetchrow, query, **key, **values)
+        if values["idempotency_key"] is None:
+            return await append()
         record = None
         try:
-            async with self._undoable():
-                record = await db.fetchrow(sql, *target, *values)
+            async with self._savepoint():
+                record = await append()
         except AlreadyExistsError as error:
             if error.details.get("field") != "idempotency_key":
                 raise
-        # While this one waited for the session's row with an older view of the turns, the first
-        # one may have committed, the session's end behind it: a new statement sees both.
-        return record or await db.fetchrow(sql, *target, *values)
+        # While the first attempt waited for the session's row lock, the first turn may have been
+        # committed and the session ended. The statement's snapshot was older; a new one sees both.
+        return record or await append()
 
-    def _undoable(self) -> AbstractAsyncContextManager[None]:
-        """Keeps a failed statement from failing the transaction around it, if there is one."""
+    def _savepoint(self) -> AbstractAsyncContextManager[None]:
+        """Keep a failed statement from aborting the open transaction, if there is one."""
         inside = Transaction.of(self._core.pool) is not None
         return self._core.transaction() if inside else nullcontext()
 
     async def _read(
         self, session_id: object, user_id: object, before: int, limit: int | None
     ) -> tuple[ConversationSession, list[ConversationTurn]]:
-        target = self._target(session_id, user_id)
-        records = await self._core.db.fetch(_sql("with_turns", target), *target, before, limit)
+        key = self._session_key(session_id, user_id)
+        query = for_session("with_turns", key["user_id"])
+        records = await self._core.db.fetch(query, **key, before=before, limit=limit)
         if not records:
-            raise self._missing(target[1])
-        places = len(ConversationSession._meta.fields_db_projection)
-        turn, origin = hydrator(ConversationTurn, places), self._core.client.origin
+            raise self._missing(key["session_id"])
+        offset = len(ConversationSession._meta.fields_db_projection)
+        turn, origin = hydrator(ConversationTurn, offset), self._core.client.origin
         return self._row(records[0]), [turn(record, origin) for record in records[1:]]
 
-    async def _refusal(self, target: tuple[Any, ...]) -> DigiTwinError:
-        """Why a session took no turn, or did not end."""
-        status = await self._core.db.fetchval(_sql("status", target), *target)
+    async def _not_active(self, key: Mapping[str, Any]) -> DigiTwinError:
+        """Return the error for a session that is missing or has ended."""
+        status = await self._core.db.fetchval(for_session("status", key["user_id"]), **key)
+        session_id = key["session_id"]
         if status is None:
-            return self._missing(target[1])
-        return InvalidStateError("The session has ended", id=str(target[1]), status=status)
+            return self._missing(session_id)
+        return InvalidStateError("The session has ended", id=str(session_id), status=status)
 
-    async def _not_amended(self, target: tuple[Any, ...], expected: int | None) -> DigiTwinError:
-        version = await self._core.db.fetchval(_sql("turn_version", target), *target)
+    async def _not_amended(self, key: Mapping[str, Any], expected: int | None) -> DigiTwinError:
+        version = await self._core.db.fetchval(for_session("turn_version", key["user_id"]), **key)
+        turn_id = str(key["turn_id"])
         if version is None:
-            return NotFoundError("turn not found", field="turn_id", id=str(target[2]))
+            return NotFoundError("turn not found", field="turn_id", id=turn_id)
         if expected in (None, version):
-            return turns.unsaid()
+            return turns.heard_without_twin_text()
         return StaleVersionError(
             f"The turn has version {version}, not {expected}",
-            id=str(target[2]),
+            id=turn_id,
             version=version,
             expected_version=expected,
         )
 
-    def _target(self, session_id: object, user_id: object) -> tuple[UUID | None, UUID]:
-        return self._owner(user_id), parse_id(session_id, "session_id")
+    def _session_key(self, session_id: object, user_id: object) -> dict[str, Any]:
+        return {"user_id": self._owner(user_id), "session_id": parse_id(session_id, "session_id")}
 
     def _turn(self, record: Sequence[Any]) -> ConversationTurn:
         return hydrate(ConversationTurn, record, self._core.client)
 
 
-def _sql(name: str, target: tuple[Any, ...]) -> str:
-    return statement(name, owner_known=target[0] is not None)
-
-
 def _position(cursor: str) -> int:
     position = decode_cursor(cursor, "before").int
-    if position > LAST:
+    if position > MAX_INTEGER:
         raise InvalidInputError("before is not a cursor of this list", field="before")
     return position

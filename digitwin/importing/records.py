@@ -15,7 +15,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from digitwin.conversations.fields import ExternalId, NewTurn, Said
+from digitwin.conversations.fields import ExternalId, NewTurn, TurnText
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.primitives.validation import line, validate
 
@@ -30,7 +30,7 @@ class Utterance(TypedDict):
     """What one of the two said."""
 
     speaker: Literal["user", "twin"]
-    text: Said
+    text: TurnText
 
 
 @with_config(ConfigDict(strict=True))

@@ -33,7 +33,7 @@ EXCEPTIONS = {
     "kernel/sql/crud.py": "locks the owner, deleted or not, before what is theirs",
     "likeness/one_at_a_time": "only waits for its turn; what is changed then says that it lives",
     "consents/one_at_a_time": "as the likeness domain's",
-    "conversations/statements.py": "an id finds its owner; each statement asks whether it lives",
+    "conversations/owner": "an id finds its owner; each statement asks whether it lives",
 }
 """Statements that say nothing about deletion, and why they need not."""
 

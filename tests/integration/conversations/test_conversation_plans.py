@@ -1,5 +1,5 @@
-"""At 20,000 sessions and 200,000 turns every statement reads a range of an index: the planner
-is asked, with the values at hand and, as for a statement used often, without them."""
+"""At 20,000 sessions and 200,000 turns every statement reads a range of an index, in custom plans
+and in the generic plan of a statement that is used often."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from digitwin.connecting import connect
-from digitwin.conversations.statements import statement
+from digitwin.conversations import turns
+from digitwin.conversations.queries import QUERIES, for_session
+from digitwin.conversations.turn_log import MAX_INTEGER
 from digitwin.database import Database
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.sql import crud
 from digitwin.kernel.sql.audit_step import parameters
+from digitwin.kernel.sql.queries import Query
 from digitwin.models import ConversationSession
 from digitwin.testing.databases import Databases
 from tests.integration.conversations.conftest import statements as sent_statements
@@ -63,8 +67,7 @@ SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid, 1, true) FROM pg_
 WHERE indrelid IN ('conversation_sessions'::regclass, 'conversation_turns'::regclass)
 """
 
-TURN_PARAMETERS = ("a0000000-0000-0000-0000-000000000000", "u", "t", None, "completed")
-FIGURES = (None,) * 10
+NEW_TURN = turns.new_turn({"user_text": "u", "twin_text": "t"})
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +103,17 @@ def mode(request: pytest.FixtureRequest) -> str:
     return "force_custom_plan" if known else "force_generic_plan"
 
 
-async def scans(db: Database, mode: str, sql: str, *args: Any) -> list[dict[str, Any]]:
-    """The nodes of a statement's plan that read sessions or turns, indexes' first columns added."""
-    values = ", ".join("NULL" if arg is None else f"'{arg}'" for arg in args)
+async def scans(
+    db: Database, mode: str, query: Query | str, *args: Any, **values: Any
+) -> list[dict[str, Any]]:
+    """The plan's nodes that read sessions or turns, with the first column of their index."""
+    if isinstance(query, Query):
+        query, args = query.sql, tuple(query.bind(values))
+    literals = ", ".join("NULL" if arg is None else f"'{arg}'" for arg in args)
     async with db.transaction():
         await db._core.db.execute(f"SET LOCAL plan_cache_mode = {mode}")
-        await db._core.db.execute(f"PREPARE asked AS {sql}")
-        execute = f"EXECUTE asked ({values})" if args else "EXECUTE asked"
+        await db._core.db.execute(f"PREPARE asked AS {query}")
+        execute = f"EXECUTE asked ({literals})" if args else "EXECUTE asked"
         [row] = await db._core.db.fetch(f"EXPLAIN (FORMAT JSON) {execute}")
         await db._core.db.execute("DEALLOCATE asked")
         first = dict(await db._core.db.fetch(FIRST_COLUMNS))
@@ -148,18 +155,16 @@ async def test_the_fill_is_what_it_says(db: Database) -> None:
 async def test_add_turn_reads_its_session_alone(
     db: Database, one: ConversationSession, mode: str, owner_known: bool, key: str | None
 ) -> None:
-    args = (one.user_id if owner_known else None, one.id, *TURN_PARAMETERS, *FIGURES, key)
-    found = await scans(db, mode, statement("add_turn", owner_known=owner_known), *args)
-    assert_ranges(found)
+    turn = {**NEW_TURN, "idempotency_key": key}
+    assert_ranges(await session_scans(db, mode, "add_turn", one, owner_known, **turn))
 
 
 @pytest.mark.parametrize("owner_known", [True, False])
 async def test_add_turns_reads_its_session_alone(
     db: Database, one: ConversationSession, mode: str, owner_known: bool
 ) -> None:
-    args = (one.user_id if owner_known else None, one.id, *["{}"] * 16)
-    found = await scans(db, mode, statement("add_turns", owner_known=owner_known), *args)
-    assert_ranges(found)
+    columns = dict.fromkeys(NEW_TURN, "{}")
+    assert_ranges(await session_scans(db, mode, "add_turns", one, owner_known, **columns))
 
 
 @pytest.mark.parametrize("limit", [None, 10])
@@ -167,8 +172,9 @@ async def test_add_turns_reads_its_session_alone(
 async def test_the_turns_of_a_session_are_one_range_of_the_key(
     db: Database, one: ConversationSession, mode: str, owner_known: bool, limit: int | None
 ) -> None:
-    args = (one.user_id if owner_known else None, one.id, 2**31 - 1, limit)
-    found = await scans(db, mode, statement("with_turns", owner_known=owner_known), *args)
+    found = await session_scans(
+        db, mode, "with_turns", one, owner_known, before=MAX_INTEGER, limit=limit
+    )
     assert_ranges(found)
     assert "conversation_turns_pkey" in indexes(found)
     assert owner_known or "ix_conversation_sessions__id" in indexes(found)
@@ -179,9 +185,8 @@ async def test_amend_turn_reads_its_turn_alone(
     db: Database, one: ConversationSession, mode: str, owner_known: bool
 ) -> None:
     [turn] = (await db.sessions.with_turns(one.id, limit=1)).turns
-    args = (one.user_id if owner_known else None, one.id, turn.id, "u", *[None] * 13, None)
-    found = await scans(db, mode, statement("amend_turn", owner_known=owner_known), *args)
-    assert_ranges(found)
+    values = {"turn_id": turn.id, "expected_version": None, **turns.amendment({"user_text": "u"})}
+    assert_ranges(await session_scans(db, mode, "amend_turn", one, owner_known, **values))
 
 
 @pytest.mark.parametrize("name", ["status", "end", "turn_version"])
@@ -189,17 +194,21 @@ async def test_amend_turn_reads_its_turn_alone(
 async def test_a_look_at_a_session_reads_it_alone(
     db: Database, one: ConversationSession, mode: str, owner_known: bool, name: str
 ) -> None:
-    extra = {"end": ["completed", *parameters().values()], "turn_version": [one.id]}.get(name, [])
-    args = (one.user_id if owner_known else None, one.id, *extra)
-    found = await scans(db, mode, statement(name, owner_known=owner_known), *args)
-    assert_ranges(found)
+    values = {"reason": "completed", "turn_id": one.id}
+    assert_ranges(await session_scans(db, mode, name, one, owner_known, **values))
+
+
+async def session_scans(
+    db: Database, mode: str, name: str, one: ConversationSession, owner_known: bool, **values: Any
+) -> list[dict[str, Any]]:
+    query = for_session(name, one.user_id if owner_known else None)
+    return await scans(db, mode, query, user_id=one.user_id, session_id=one.id, **values)
 
 
 async def test_a_session_by_its_id_alone_is_found_by_its_id(
     db: Database, one: ConversationSession, mode: str
 ) -> None:
-    sql = crud.select(ConversationSession, ("id",)).sql
-    found = await scans(db, mode, sql, one.id)
+    found = await scans(db, mode, crud.select(ConversationSession, ("id",)), id=one.id)
     assert_ranges(found)
     assert indexes(found) == {"ix_conversation_sessions__id"}
 
@@ -224,11 +233,11 @@ async def test_a_model_reads_its_turns_as_one_range_of_the_key(
 async def test_a_start_finds_the_participant_by_its_index(
     db: Database, one: ConversationSession
 ) -> None:
-    [plan] = await db._core.db.fetch(
-        f"EXPLAIN (FORMAT JSON) {statement('start', owner_known=True)}",
-        *(one.user_id, uuid7(), None, None, None, "{}", uuid7(), "guest", "web-1", None, "[]"),
-        *parameters().values(),
-    )
+    given = {"user_id": one.user_id, "id": uuid7(), "metadata": "{}"}
+    given |= {"participant_id": uuid7(), "kind": "guest", "ref": "web-1", "traits": "[]"}
+    values = {**dict.fromkeys(QUERIES["start"].parameters), **given, **parameters()}
+    sql, args = QUERIES["start"].sql, QUERIES["start"].bind(values)
+    [plan] = await db._core.db.fetch(f"EXPLAIN (FORMAT JSON) {sql}", *args)
     assert '"Conflict Arbiter Indexes": ["uq_participants__ref"]' in plan[0]
 
 
@@ -251,17 +260,17 @@ PAGE = " ORDER BY id LIMIT 51"
 async def test_a_page_of_sessions_reads_a_range(
     db: Database, one: ConversationSession, mode: str, fields: tuple[str, ...], tail: str
 ) -> None:
-    sql = crud.select(ConversationSession, fields, tail=tail).sql
-    found = await scans(db, mode, sql, *(getattr(one, field) for field in fields))
+    query = crud.select(ConversationSession, fields, tail=tail)
+    found = await scans(db, mode, query, **{field: getattr(one, field) for field in fields})
     assert_ranges(found)
 
 
 async def test_a_page_of_everybodys_sessions_reads_no_more_than_itself(
     db: Database, mode: str
 ) -> None:
-    for fields, args in (((), ()), (("status",), ("ended",))):
-        sql = crud.select(ConversationSession, fields, tail=PAGE).sql
-        [scan] = await scans(db, mode, sql, *args)
+    for fields in ((), ("status",)):
+        query = crud.select(ConversationSession, fields, tail=PAGE)
+        [scan] = await scans(db, mode, query, status="ended")
         assert scan["Node Type"] == "Index Scan"  # in the order of the page, so it stops in time
 
 
@@ -269,15 +278,13 @@ async def test_one_persons_statistics_read_their_sessions_alone(
     db: Database, one: ConversationSession
 ) -> None:
     """PostgreSQL goes on planning this one for its values: a plan for any would read it all."""
-    args = (one.user_id, None, None)
-    found = await scans(db, "force_custom_plan", statement("statistics", owner_known=True), *args)
+    values = {"user_id": one.user_id, "since": None, "until": None}
+    found = await scans(db, "force_custom_plan", QUERIES["statistics"], **values)
     assert {node["Node Type"] for node in found}.isdisjoint({"Seq Scan"})
 
 
 async def test_the_sessions_of_a_period_are_found_by_their_start(db: Database) -> None:
-    since, until = await db._core.db.fetchrow(  # type: ignore[misc]
-        "SELECT now() - interval '2 hours', now() - interval '1 hour'"
-    )
-    args = (None, since, until)
-    found = await scans(db, "force_custom_plan", statement("statistics", owner_known=True), *args)
+    until = datetime.now(UTC) - timedelta(hours=1)
+    values = {"user_id": None, "since": until - timedelta(hours=1), "until": until}
+    found = await scans(db, "force_custom_plan", QUERIES["statistics"], **values)
     assert "ix_conversation_sessions__started_at" in indexes(found)

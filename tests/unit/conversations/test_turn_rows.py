@@ -1,4 +1,4 @@
-"""Turns become rows with every value in its own place."""
+"""Turns become named values for the statements."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from digitwin.conversations import turns
 from digitwin.conversations.fields import STAGES, TOKENS, TURN, NewTurn
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.primitives.validation import validate
-
-COLUMNS = ("id", "user_text", "twin_text", "heard_text", "status", *STAGES, *TOKENS, "key")
 
 words = st.text("abc", min_size=1, max_size=3)
 counts = st.integers(0, 2**31 - 1)
@@ -30,9 +28,9 @@ new_turns: st.SearchStrategy[Any] = st.fixed_dictionaries(
 
 
 @given(new_turns)
-def test_every_value_has_its_place(turn: NewTurn) -> None:
-    row = dict(zip(COLUMNS, turns.row(validate(TURN, turn)), strict=True))
-    assert row["key"] == turn.get("idempotency_key")
+def test_every_value_of_a_new_turn_has_its_name(turn: NewTurn) -> None:
+    row = turns.new_turn(validate(TURN, turn))
+    assert row["idempotency_key"] == turn.get("idempotency_key")
     assert row["status"] == ("interrupted" if turn.get("interrupted") else "completed")
     for name in ("user_text", "twin_text", "heard_text"):
         assert row[name] == turn.get(name)
@@ -43,24 +41,29 @@ def test_every_value_has_its_place(turn: NewTurn) -> None:
 
 
 @given(st.lists(new_turns, min_size=1, max_size=5))
-def test_columns_are_the_rows_turned_about(several: list[NewTurn]) -> None:
-    columns = turns.columns_of(several, "new_turns")
-    rows = [turns.row(turn) for turn in several]
-    assert [list(row[1:]) for row in zip(*columns, strict=True)] == [row[1:] for row in rows]
+def test_several_turns_are_one_list_per_column(several: list[NewTurn]) -> None:
+    columns = turns.new_turns(several, "new_turns")
+    rows = [turns.new_turn(turn) for turn in several]
+    del columns["id"]
+    assert columns == {name: [row[name] for row in rows] for name in columns}
+    assert rows[0].keys() == {*columns, "id"}
 
 
 @given(new_turns)
-def test_a_turn_changes_nothing_only_when_nothing_is_given(turn: Any) -> None:
+def test_an_amendment_without_a_value_is_refused(turn: Any) -> None:
     del turn["twin_text"]
     turn.pop("idempotency_key", None)
-    figures = {**(turn.pop("timings", None) or {}), **(turn.pop("usage", None) or {})}
-    values = [*turn.values(), *figures.values()]
-    given_again: Any = {**turn, "timings": {k: v for k, v in figures.items() if k in STAGES}}
-    given_again["usage"] = {k: v for k, v in figures.items() if k in TOKENS}
-    assert turns.nothing_given(given_again) == all(value is None for value in values)
+    figures = {**(turn.get("timings") or {}), **(turn.get("usage") or {})}
+    texts = {name: value for name, value in turn.items() if name not in ("timings", "usage")}
+    if any(value is not None for value in (*texts.values(), *figures.values())):
+        assert turns.amendment(turn)["user_text"] == turn.get("user_text")
+    else:
+        with pytest.raises(InvalidInputError) as error:
+            turns.amendment(turn)
+        assert error.value.details["field"] == "changes"
 
 
-def test_the_turn_that_does_not_fit_is_named_by_its_place() -> None:
+def test_an_invalid_turn_among_several_is_named_by_its_index() -> None:
     several: list[NewTurn] = [{"user_text": "a"}, {}]
-    with pytest.raises(InvalidInputError, match=r"new_turns\[1\]: user_text, twin_text or both"):
-        turns.columns_of(several, "new_turns")
+    with pytest.raises(InvalidInputError, match=r"new_turns\[1\]: user_text or twin_text"):
+        turns.new_turns(several, "new_turns")
