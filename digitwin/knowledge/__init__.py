@@ -1,1 +1,1 @@
-"""What a twin knows, and how it is found."""
+"""Documents that a twin knows: stored, searched, and processed by workers."""

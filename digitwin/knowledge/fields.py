@@ -1,4 +1,4 @@
-"""What a document is made of, as callers give it, and the life it may lead."""
+"""Input types of documents, and the allowed changes of status."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Status = Literal["pending", "processing", "ready", "failed"]
 Visibility = Literal["owner", "visitors"]
 Audience = Literal["owner", "visitor"]
 
-STEPS: Final[dict[str, frozenset[str]]] = {
+TRANSITIONS: Final[dict[str, frozenset[str]]] = {
     "pending": frozenset({"processing", "ready", "failed"}),
     "processing": frozenset({"pending", "ready", "failed"}),
     "ready": frozenset({"pending"}),
     "failed": frozenset({"pending"}),
 }
-"""From each status the ones ``update`` may set. What is done, well or badly, is done again only
-from the start; a document called back from its worker is the worker's no longer."""
+"""The statuses that ``update`` may set, by current status. A finished document is processed again
+only from ``pending``; going back from ``processing`` takes it from its worker."""
 
-SEEN_BY: Final[dict[str, list[str]]] = {
+VISIBLE_TO: Final[dict[str, list[str]]] = {
     "owner": ["owner", "visitors"],
     "visitor": ["visitors"],
 }
-"""The visibilities an audience is shown."""
+"""The visibilities that each audience may see."""
 
 Title = Annotated[str, Line(500)]
 Content = Annotated[str, Text(10_000_000)]
@@ -48,7 +48,7 @@ class _Details(TypedDict, total=False):
 
 @with_config(STRICT)
 class NewDocument(_Details, total=False):
-    """Fields of ``create``; ``title`` and ``content`` are needed, ``user_id`` unless scoped."""
+    """Fields of ``create``; ``title`` and ``content`` are required, ``user_id`` outside a scope."""
 
     user_id: UUID | str
     title: Required[Title]
@@ -57,7 +57,7 @@ class NewDocument(_Details, total=False):
 
 
 class NewDocumentRow(NewDocument, total=False):
-    """A row of ``create_many``: the fields of ``create``, and an id when the caller made one."""
+    """A row of ``create_many``: the arguments of ``create``."""
 
     id: UUID | str
 
@@ -71,8 +71,8 @@ class DocumentChanges(_Details, total=False):
     status: Status
 
 
-class SettledChanges(DocumentChanges, total=False):
-    """What ``update`` writes: the caller's changes, and what follows from them."""
+class ResultingChanges(DocumentChanges, total=False):
+    """What ``update`` writes: the caller's changes and the fields that they reset."""
 
     attempts: int
     worker: None
@@ -82,7 +82,7 @@ class SettledChanges(DocumentChanges, total=False):
 
 @with_config(STRICT)
 class DocumentFilters(TypedDict, total=False):
-    """Fields that ``list``, ``stream``, ``count`` and ``exists`` can ask for."""
+    """Filters of ``list``, ``stream``, ``count`` and ``exists``; None matches NULL."""
 
     user_id: UUID | str
     title: Title
@@ -112,7 +112,7 @@ class _Worker(TypedDict):
 
 NEW = TypeAdapter(NewDocument)
 CHANGES = TypeAdapter(DocumentChanges)
-SETTLED = TypeAdapter(SettledChanges)
+RESULTING_CHANGES = TypeAdapter(ResultingChanges)
 FILTERS = TypeAdapter(DocumentFilters)
 SEARCH = TypeAdapter(_Search)
 FAILURE = TypeAdapter(_Failure)
@@ -120,17 +120,17 @@ WORKER = TypeAdapter(_Worker)
 
 
 def digest(content: str) -> str:
-    """The SHA-256 of a content, in hex: equal contents have equal hashes."""
+    """Return the SHA-256 of the content as hex digits."""
     return sha256(content.encode()).hexdigest()
 
 
-def check_step(old: str, new: str) -> None:
-    """Refuse a status that cannot follow.
+def check_transition(old: str, new: str) -> None:
+    """Refuse a change of status that is not allowed.
 
     Raises:
-        InvalidStateError: naming both.
+        InvalidStateError: names both statuses.
     """
-    if new != old and new not in STEPS[old]:
+    if new != old and new not in TRANSITIONS[old]:
         raise InvalidStateError(
             f"a document that is {old} cannot become {new}", field="status", status=old, wanted=new
         )

@@ -1,4 +1,4 @@
-"""The table of documents."""
+"""The model of documents."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class KnowledgeDocument(SoftDeleteEntity):
-    """A text that a twin may know.
+    """A text that a twin knows.
 
-    The table has one column more, ``search_vector``, which PostgreSQL computes from title
-    and content: it is no field here, so that nothing ever loads or writes it.
+    The table also has a generated column ``search_vector`` over title and content. It is not a
+    field here, so that it is never loaded or written.
     """
 
     resource: ClassVar[str] = "document"

@@ -1,4 +1,4 @@
-"""Documents as work: claimed by one worker at a time, for as long as its lease holds."""
+"""The processing queue: a worker claims a document for the duration of a lease."""
 
 from __future__ import annotations
 
@@ -13,63 +13,73 @@ from digitwin.kernel.primitives.validation import seconds, validate
 from digitwin.kernel.repository.entities import SoftDeleteRepository
 from digitwin.knowledge.fields import FAILURE, WORKER
 from digitwin.knowledge.models import KnowledgeDocument
-from digitwin.knowledge.statements import statement
+from digitwin.knowledge.queries import for_owner
 
 SHORTEST_LEASE: Final = 0.001
 LONGEST_LEASE: Final = 7 * 86_400
 
 
 class DocumentProcessing(SoftDeleteRepository[KnowledgeDocument]):
-    """The queue of documents that wait for a worker."""
+    """The methods of the document repository that workers use."""
 
     @operation
     async def claim(
         self, *, worker: str, lease_seconds: float | timedelta
     ) -> KnowledgeDocument | None:
-        """Take the oldest document that waits, or whose worker's lease has passed; atomic.
+        """Claim the oldest document that is pending or whose lease has expired; atomic.
 
-        No two workers ever hold one document, and none waits for another. The document comes
-        back ``processing``, with ``attempts`` counted up; None when nothing waits. Under
-        ``for_user``, that person's documents alone.
+        No two workers hold the same document, and no worker waits for another. Under
+        ``for_user`` only that person's documents are claimed.
 
         Args:
-            worker: the caller's name, different for each process; up to 200 characters.
-            lease_seconds: how long it is the caller's alone, by the database clock; 1 ms to
-                7 days. After that another worker may take it over.
+            worker: a name that is unique among processes, up to 200 characters.
+            lease_seconds: how long the lease holds, 1 ms to 7 days, by the database clock;
+                after it another worker may claim the document.
+
+        Returns:
+            The document, ``processing`` and with ``attempts`` incremented; None if nothing is
+            claimable.
 
         Raises:
-            InvalidInputError: a name or a lease out of bounds.
+            InvalidInputError: names the invalid argument.
         """
         name = validate(WORKER, {"worker": worker})["worker"]
         lease = seconds(
             lease_seconds, "lease_seconds", at_least=SHORTEST_LEASE, at_most=LONGEST_LEASE
         )
+        query = for_owner("claim", self._scope)
         record = await self._core.db.fetchrow(
-            *statement("claim", name, lease, owner=self._scope, verb="claim")
+            query, worker=name, lease_seconds=lease, user_id=self._scope
         )
         return None if record is None else self._row(record)
 
     @operation
     async def complete(self, id: UUID | str, *, worker: str) -> KnowledgeDocument:
-        """Mark a claimed document as ready, and give it back; atomic.
+        """Mark a claimed document as ready; atomic.
+
+        Returns:
+            The document as it is now.
 
         Raises:
-            NotFoundError: there is no such document for this caller, or it was deleted.
-            InvalidStateError: it is not the worker's: the lease has passed, another worker has
-                it, it was called back by ``update``, or it is finished already.
-            InvalidInputError: a name out of bounds.
+            NotFoundError: the document does not exist, or not for this owner.
+            InvalidStateError: the worker does not hold it: the lease has expired, another worker
+                holds it, ``update`` released it, or it is already finished.
+            InvalidInputError: names the invalid argument.
         """
         name = validate(WORKER, {"worker": worker})["worker"]
         return await self._finish("complete", id, name, "ready", None)
 
     @operation
     async def fail(self, id: UUID | str, error: str, *, worker: str) -> KnowledgeDocument:
-        """Mark a claimed document as failed, and give it back; atomic.
+        """Mark a claimed document as failed; atomic.
 
-        It waits for nobody any more: ``update(id, status="pending")`` lets it be claimed again.
+        It is not claimed again until ``update(id, status="pending")``.
 
         Args:
-            error: why, up to 2,000 characters; kept as the document's ``error``.
+            error: stored as the document's ``error``, up to 2,000 characters.
+
+        Returns:
+            The document as it is now.
 
         Raises:
             As :meth:`complete`.
@@ -81,20 +91,25 @@ class DocumentProcessing(SoftDeleteRepository[KnowledgeDocument]):
         self, verb: str, id: UUID | str, worker: str, status: str, error: str | None
     ) -> KnowledgeDocument:
         record = await self._core.db.fetchrow(
-            *statement("finish", parse_id(id), worker, status, error, owner=self._scope, verb=verb),
+            for_owner("finish", self._scope, verb=verb),
+            id=parse_id(id),
+            user_id=self._scope,
+            worker=worker,
+            status=status,
+            error=error,
         )
         if record is None:
-            raise await self._refusal(id, worker)
+            raise await self._not_held(id, worker)
         return self._row(record)
 
-    async def _refusal(self, id: UUID | str, worker: str) -> DigiTwinError:
+    async def _not_held(self, id: UUID | str, worker: str) -> DigiTwinError:
         document = await self._find(id, None)
         if document is None:
             return self._missing(id)
-        held = document.status == "processing" and document.worker == worker
+        expired = document.status == "processing" and document.worker == worker
+        reason = "its lease has expired" if expired else f"it is {document.status}"
         return InvalidStateError(
-            f"{worker} does not hold this document: "
-            + ("its lease has passed" if held else f"it is {document.status}"),
+            f"{worker} does not hold this document: {reason}",
             id=str(id),
             status=document.status,
             worker=document.worker,

@@ -1,4 +1,4 @@
-"""What a twin knows: documents, found by what they say and worked on one at a time."""
+"""Documents: stored, searched, and processed by workers."""
 
 from __future__ import annotations
 
@@ -18,36 +18,35 @@ from digitwin.knowledge.fields import (
     CHANGES,
     FILTERS,
     NEW,
-    SETTLED,
+    RESULTING_CHANGES,
     DocumentChanges,
     DocumentFilters,
     NewDocument,
     NewDocumentRow,
-    check_step,
+    check_transition,
     digest,
 )
 from digitwin.knowledge.models import KnowledgeDocument
 from digitwin.knowledge.processing import DocumentProcessing
+from digitwin.knowledge.queries import for_owner
 from digitwin.knowledge.results import DocumentStatistics
 from digitwin.knowledge.search import DocumentSearch
-from digitwin.knowledge.statements import statement
 
 
 class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
-    """Documents of the twins' owners.
+    """The documents of a twin's owner.
 
-    Fields: ``user_id``, ``title`` (up to 500 characters), ``content`` (up to 10,000,000, and
-    no more different words than PostgreSQL's full-text search can hold, 1 MiB of them),
-    ``content_type``, ``source_uri``, ``content_hash`` (SHA-256 of the content unless given),
-    ``visibility`` (owner, visitors), ``status`` (pending, processing, ready, failed),
-    ``metadata``.
+    Fields: ``user_id``, ``title`` (up to 500 characters), ``content`` (up to 10,000,000; its
+    different words up to 1 MiB, the limit of a ``tsvector``), ``content_type``, ``source_uri``,
+    ``content_hash`` (SHA-256 of the content unless given), ``visibility`` (owner, visitors),
+    ``status`` (pending, processing, ready, failed), ``metadata``.
 
-    Whatever changes what a search would find forgets the person's cached searches in the same
-    transaction.
+    A change that can affect search results also invalidates the owner's cached searches, in the
+    same transaction.
     """
 
     model, noun = KnowledgeDocument, "document"
-    new, changes, filters = NEW, SETTLED, FILTERS
+    new, changes, filters = NEW, RESULTING_CHANGES, FILTERS
 
     def __init__(self, core: Core, *, scope: UUID | None = None, cache: CacheForgetter) -> None:
         super().__init__(core, scope=scope)
@@ -57,14 +56,18 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
     async def create(
         self, *, id: UUID | str | None = None, **fields: Unpack[NewDocument]
     ) -> KnowledgeDocument:
-        """Store a document, which can be found at once; atomic.
+        """Store a document; atomic. Searches find it immediately.
 
         Args:
-            id: a UUID made by the caller, which makes trying again safe.
+            id: a UUID made by the caller, which makes a retry safe.
+            **fields: see :class:`NewDocument`.
+
+        Returns:
+            The document, ``pending`` unless another status is given.
 
         Raises:
             InvalidInputError: names the field that is missing, unknown or out of bounds.
-            NotFoundError: the user is missing or deleted.
+            NotFoundError: the owner is missing or deleted.
             AlreadyExistsError: the id is taken.
         """
         async with self._core.transaction():
@@ -74,7 +77,10 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
 
     @operation
     async def create_many(self, rows: Iterable[NewDocumentRow]) -> builtins.list[KnowledgeDocument]:
-        """Store documents, of one or more people, all or none; in the order given.
+        """Store documents of one or several owners, all or none.
+
+        Returns:
+            The documents, in the given order.
 
         Raises:
             As :meth:`create`.
@@ -94,14 +100,16 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
         include_deleted: bool = False,
         **filters: Unpack[DocumentFilters],
     ) -> Page[KnowledgeDocument]:
-        """A page of documents, oldest first.
+        """Return a page of documents, oldest first.
 
         Args:
-            limit: how many, 1 to 1,000.
-            after: the ``next_cursor`` of the page before.
+            limit: documents per page, 1 to 1,000.
+            after: the ``next_cursor`` of the previous page.
+            include_deleted: include soft-deleted documents.
+            **filters: see :class:`DocumentFilters`.
 
         Raises:
-            InvalidInputError: a limit, cursor or filter that does not fit.
+            InvalidInputError: names the invalid argument or filter.
         """
         return await self._list(filters, limit=limit, after=after, include_deleted=include_deleted)
 
@@ -109,21 +117,24 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
     def stream(
         self, *, include_deleted: bool = False, **filters: Unpack[DocumentFilters]
     ) -> AsyncGenerator[KnowledgeDocument, None]:
-        """Every document that fits, oldest first, in constant memory; holds one connection."""
+        """Yield all matching documents, oldest first, from a server-side cursor.
+
+        Memory stays constant; one connection is held until the end.
+        """
         return self._stream(filters, include_deleted=include_deleted)
 
     @operation
     async def count(
         self, *, include_deleted: bool = False, **filters: Unpack[DocumentFilters]
     ) -> int:
-        """How many documents fit."""
+        """Return the number of matching documents."""
         return await self._count(filters, include_deleted=include_deleted)
 
     @operation
     async def exists(
         self, *, include_deleted: bool = False, **filters: Unpack[DocumentFilters]
     ) -> bool:
-        """Whether any document fits."""
+        """Return whether any document matches."""
         return await self._exists(filters, include_deleted=include_deleted)
 
     @operation
@@ -134,36 +145,42 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
         expected_version: int | None = None,
         **changes: Unpack[DocumentChanges],
     ) -> KnowledgeDocument:
-        """Change some fields; atomic.
+        """Change fields of a document; atomic.
 
-        New content is hashed anew, and waits to be processed anew unless a status is given
-        with it. A change of status or content takes the document from the worker that holds
-        it; a status set to ``processing`` by hand has no lease, and nobody claims it.
+        New content is hashed again and sets the status to ``pending``, unless a status is given
+        with it. A change of status or content takes the document from its worker. The status
+        ``processing`` set here has no lease, so that no worker claims the document.
+
+        Args:
+            expected_version: fail unless the document has this version.
+            **changes: see :class:`DocumentChanges`.
+
+        Returns:
+            The document as it is now.
 
         Raises:
-            NotFoundError: there is no such document for this caller.
-            StaleVersionError: it is not at ``expected_version``.
-            InvalidStateError: an impossible change of status.
-            InvalidInputError: names the field that does not fit.
+            NotFoundError: the document does not exist, or not for this owner.
+            StaleVersionError: the document does not have ``expected_version``.
+            InvalidStateError: the change of status is not allowed.
+            InvalidInputError: names the invalid field.
         """
         given = validate(CHANGES, changes)
         async with self._core.transaction():
-            current = await self._lock(id)
-            settled = _settled(current, given)
-            document = await self._update(id, settled, expected_version)
+            changes_to_store = _resulting_changes(await self._lock(id), given)
+            document = await self._update(id, changes_to_store, expected_version)
             await self._cache.forget_searches(document.user_id)
         return document
 
     @operation
     async def delete(self, id: UUID | str, *, reason: str | None = None) -> None:
-        """Hide a document until ``restore``; atomic. No search finds it any more.
+        """Soft-delete a document, which hides it from reads and searches; atomic.
 
         Args:
-            reason: why, as the deletion's event says it; at most 500 characters.
+            reason: stored with the deletion, up to 500 characters.
 
         Raises:
-            NotFoundError: there is none for this caller, or it is deleted already.
-            InvalidInputError: ``reason`` does not fit.
+            NotFoundError: the document does not exist, not for this owner, or is deleted.
+            InvalidInputError: ``reason`` is invalid.
         """
         async with self._core.transaction():
             document = await self._hide(id, reason)
@@ -171,11 +188,14 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
 
     @operation
     async def restore(self, id: UUID | str) -> KnowledgeDocument:
-        """Take a deletion back; atomic.
+        """Restore a soft-deleted document; atomic.
+
+        Returns:
+            The document as it is now.
 
         Raises:
-            NotFoundError: there is none for this caller, it is not deleted, or its deletion is
-                final.
+            NotFoundError: the document does not exist, not for this owner, is not deleted, or
+                its deletion is final.
             InvalidStateError: its owner is deleted.
         """
         async with self._core.transaction():
@@ -185,10 +205,10 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
 
     @operation
     async def hard_delete(self, id: UUID | str) -> None:
-        """Remove a document for good, alive or deleted; atomic, and nothing brings it back.
+        """Delete a document permanently, soft-deleted or not; atomic.
 
         Raises:
-            NotFoundError: there is none for this caller.
+            NotFoundError: the document does not exist, or not for this owner.
         """
         async with self._core.transaction():
             document = await self._get(id, None, include_deleted=True)
@@ -197,18 +217,22 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
 
     @operation
     async def statistics(self, user_id: UUID | str | None = None) -> DocumentStatistics:
-        """Number and size of documents, of one person or of everybody.
+        """Return counts and size of the documents.
+
+        Args:
+            user_id: only this owner's documents; if unset, those of the scope, else all.
 
         Raises:
             InvalidInputError: ``user_id`` is not a UUID.
         """
         owner = self._owner(user_id)
-        return DocumentStatistics.of(
-            await self._core.db.fetch(*statement("statistics", owner=owner))
-        )
+        groups = await self._core.db.fetch(for_owner("statistics", owner), user_id=owner)
+        return DocumentStatistics.from_records(groups)
 
     async def _lock(self, id: UUID | str) -> KnowledgeDocument:
-        record = await self._core.db.fetchrow(*statement("lock", parse_id(id), owner=self._scope))
+        record = await self._core.db.fetchrow(
+            for_owner("lock", self._scope), id=parse_id(id), user_id=self._scope
+        )
         if record is None:
             raise self._missing(id)
         return self._row(record)
@@ -218,18 +242,18 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
         return {**row, "content_hash": row.get("content_hash") or digest(row["content"])}
 
 
-def _settled(current: KnowledgeDocument, given: DocumentChanges) -> dict[str, Any]:
-    """The changes, with what follows from them for hash, status and lease."""
-    settled: dict[str, Any] = dict(given)
+def _resulting_changes(current: KnowledgeDocument, given: DocumentChanges) -> dict[str, Any]:
+    """Add to the given changes what they imply for hash, status and lease."""
+    changes: dict[str, Any] = dict(given)
     content = given.get("content", current.content)
     if "content" in given:
-        settled.setdefault("content_hash", digest(content))
-    rewritten = content != current.content
-    status = given.get("status", "pending" if rewritten else current.status)
+        changes.setdefault("content_hash", digest(content))
+    is_rewritten = content != current.content
+    status = given.get("status", "pending" if is_rewritten else current.status)
     if "status" in given:
-        check_step(current.status, status)
-    if rewritten or status != current.status:
-        settled |= {"status": status, "worker": None, "lease_until": None, "error": None}
+        check_transition(current.status, status)
+    if is_rewritten or status != current.status:
+        changes |= {"status": status, "worker": None, "lease_until": None, "error": None}
     if status == "pending" != current.status:
-        settled["attempts"] = 0
-    return settled
+        changes["attempts"] = 0
+    return changes

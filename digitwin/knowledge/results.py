@@ -1,4 +1,4 @@
-"""What is said about documents: a hit of a search, and figures."""
+"""Search hits and statistics of documents."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _VISIBILITIES = ("owner", "visitors")
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """A document found.
+    """A document that matches a search.
 
-    ``score`` is above 0, and higher for a better hit; it compares hits of one search, nothing
-    else. ``headline`` is plain text from the content with the words found between « and »:
-    escape it before it goes into a page, as the content itself.
+    ``score`` is above 0, higher is better; scores of different searches are not comparable.
+    ``headline`` is an excerpt of the content with the matches between « and ». It is plain text:
+    escape it before you put it into HTML.
     """
 
     document: KnowledgeDocument
@@ -29,10 +29,10 @@ class SearchHit:
 
 @dataclass(frozen=True, slots=True)
 class DocumentStatistics:
-    """The living documents, by number and by size; ``deleted`` counts those hidden.
+    """Counts and size of the documents; only ``deleted`` includes soft-deleted ones.
 
-    ``bytes`` is the size of titles and contents in UTF-8. Every status and visibility has its
-    number, 0 included.
+    ``bytes`` is the UTF-8 size of titles and contents. Every status and visibility has a count,
+    also 0.
     """
 
     total: int
@@ -42,17 +42,17 @@ class DocumentStatistics:
     deleted: int
 
     @classmethod
-    def of(cls, kinds: Iterable[Mapping[str, Any]]) -> Self:
-        """Added up from the kinds of documents that the statement `statistics` counts."""
+    def from_records(cls, groups: Iterable[Mapping[str, Any]]) -> Self:
+        """Return the totals of the rows of the statement ``statistics``."""
         statuses, visibilities = Counter[str](), Counter[str]()
         size = deleted = 0
-        for kind in kinds:
-            if not kind["alive"]:
-                deleted += kind["documents"]
+        for group in groups:
+            if not group["alive"]:
+                deleted += group["documents"]
                 continue
-            statuses[kind["status"]] += kind["documents"]
-            visibilities[kind["visibility"]] += kind["documents"]
-            size += kind["bytes"]
+            statuses[group["status"]] += group["documents"]
+            visibilities[group["visibility"]] += group["documents"]
+            size += group["bytes"]
         return cls(
             total=statuses.total(),
             by_status={status: statuses[status] for status in _STATUSES},

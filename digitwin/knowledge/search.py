@@ -1,4 +1,4 @@
-"""Finding documents by what they say."""
+"""Full-text search over documents."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from digitwin.errors import InvalidInputError
 from digitwin.kernel.execution.core import operation
 from digitwin.kernel.primitives.validation import bounded, validate
 from digitwin.kernel.repository.entities import SoftDeleteRepository
-from digitwin.knowledge.fields import SEARCH, SEEN_BY, Audience
+from digitwin.knowledge.fields import SEARCH, VISIBLE_TO, Audience
 from digitwin.knowledge.models import KnowledgeDocument
-from digitwin.knowledge.query import Query, parse
+from digitwin.knowledge.queries import QUERIES
 from digitwin.knowledge.results import SearchHit
-from digitwin.knowledge.statements import statement
+from digitwin.knowledge.search_query import SearchQuery, parse
 
 HEADLINE_FROM: Final = 100_000
-"""Characters of a content that a headline is taken from: 4 ms for the largest, not seconds."""
+"""Leading characters of the content that a headline is made from; bounds its time to 4 ms."""
 
-_HEADLINE: Final = (
+_HEADLINE_OPTIONS: Final = (
     "StartSel=«, StopSel=», MaxFragments=2, MaxWords=24, MinWords=8, FragmentDelimiter=' … '"
 )
 
@@ -35,48 +35,49 @@ class DocumentSearch(SoftDeleteRepository[KnowledgeDocument]):
         audience: Audience = "owner",
         limit: int = 10,
     ) -> list[SearchHit]:
-        """The documents that answer best, best first; a question in plain words will do.
+        """Return the documents that best match a question in plain words.
 
-        Words rank, none of them is needed, and rare ones tell more. ``"a phrase"`` must be
-        there; ``or`` between two of them makes either do; ``-word`` and ``-"a phrase"`` must
-        not be there. Words are compared by their English stem, without case.
-
-        A document is found as soon as it is stored, whatever its status: the status is about
-        what a worker makes of it. A phrase is found in the first 16,383 words of a document.
+        Words rank and none is required; rare words weigh more. A ``"quoted phrase"`` is
+        required, ``or`` requires one of two phrases, ``-word`` and ``-"a phrase"`` are excluded.
+        Words are compared by their English stem, ignoring case. Phrases are found in the first
+        16,383 words of a document. A document is found as soon as it is stored, whatever its
+        ``status``.
 
         Args:
-            query: up to 4,000 characters, never a syntax error. Stop words alone find nothing.
-            user_id: whose documents; may be left out under ``for_user``.
-            audience: ``visitor`` is shown what is visible to visitors, and its scores are made
-                from that alone.
-            limit: how many hits, 1 to 1,000.
+            query: up to 4,000 characters; no text is a syntax error.
+            user_id: the owner of the documents; may be left out under ``for_user``.
+            audience: ``visitor`` searches only documents that are visible to visitors; their
+                scores depend on these alone.
+            limit: maximum number of hits, 1 to 1,000.
+
+        Returns:
+            The hits, best first; none for a query of stop words.
 
         Raises:
-            InvalidInputError: a blank query, no ``user_id``, an unknown audience, a bad limit.
+            InvalidInputError: names the argument that is missing or invalid; a blank query is.
+            NotFoundError: ``user_id`` is not the scope's.
         """
         owner = self._require_owner(user_id)
-        most = bounded(limit, "limit", at_least=1, at_most=1000)
+        size = bounded(limit, "limit", at_least=1, at_most=1000)
         given = validate(SEARCH, {"query": query, "audience": audience})
         if not given["query"].strip():
             raise InvalidInputError("query must not be blank", field="query")
-        return await self._search(owner, parse(given["query"]), SEEN_BY[given["audience"]], most)
+        return await self._search(owner, parse(given["query"]), given["audience"], size)
 
     async def _search(
-        self, owner: UUID, query: Query, visible: list[str], limit: int
+        self, owner: UUID, query: SearchQuery, audience: Audience, limit: int
     ) -> list[SearchHit]:
         required = [(text, n) for n, group in enumerate(query.required) for text in group]
         records = await self._core.db.fetch(
-            *statement(
-                "search",
-                owner,
-                query.wanted,
-                [text for text, _ in required],
-                [n for _, n in required],
-                list(query.excluded),
-                visible,
-                limit,
-                HEADLINE_FROM,
-                _HEADLINE,
-            )
+            QUERIES["search"],
+            user_id=owner,
+            words=query.words,
+            required=[text for text, _ in required],
+            required_group=[n for _, n in required],
+            excluded=list(query.excluded),
+            visibilities=VISIBLE_TO[audience],
+            limit=limit,
+            headline_from=HEADLINE_FROM,
+            headline_options=_HEADLINE_OPTIONS,
         )
         return [SearchHit(self._row(hit), hit["score"], hit["headline"]) for hit in records]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from digitwin.knowledge.query import Query, parse
+from digitwin.knowledge.search_query import SearchQuery, parse
 
 
-def q(wanted: str, *required: tuple[str, ...], excluded: tuple[str, ...] = ()) -> Query:
-    return Query(wanted="\n".join(wanted.split("|")), required=required, excluded=excluded)
+def q(words: str, *required: tuple[str, ...], excluded: tuple[str, ...] = ()) -> SearchQuery:
+    return SearchQuery(words="\n".join(words.split("|")), required=required, excluded=excluded)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def q(wanted: str, *required: tuple[str, ...], excluded: tuple[str, ...] = ()) -
         ("what does --json print", q("what|does|--json|print")),
     ],
 )
-def test_the_language(text: str, meaning: Query) -> None:
+def test_the_language(text: str, meaning: SearchQuery) -> None:
     assert parse(text) == meaning
 
 
@@ -42,7 +42,7 @@ def test_a_quote_that_is_never_closed_is_a_word_being_typed() -> None:
 @pytest.mark.parametrize("text", ["or", "or or", "-x or", "or -x", ""])
 def test_an_or_between_nothing_joins_nothing(text: str) -> None:
     assert parse(text).required == ()
-    assert parse(text).wanted == ""
+    assert parse(text).words == ""
 
 
 def test_a_minus_after_or_still_takes_away() -> None:
@@ -50,16 +50,16 @@ def test_a_minus_after_or_still_takes_away() -> None:
 
 
 def test_angle_brackets_hide_no_words() -> None:
-    assert parse("x <b and c> d").wanted.split() == ["x", "b", "and", "c", "d"]
+    assert parse("x <b and c> d").words.split() == ["x", "b", "and", "c", "d"]
 
 
 @given(st.text())
 def test_every_text_has_a_meaning(text: str) -> None:
     query = parse(text)
     assert all(group for group in query.required)
-    assert all(text in query.wanted for group in query.required for text in group)
+    assert all(text in query.words for group in query.required for text in group)
 
 
 @given(st.lists(st.from_regex(r"[a-z]{3,9}", fullmatch=True), min_size=1))
 def test_plain_words_are_all_wanted_and_none_required(words: list[str]) -> None:
-    assert parse(" ".join(words)) == Query("\n".join(words), (), ())
+    assert parse(" ".join(words)) == SearchQuery("\n".join(words), (), ())

@@ -100,7 +100,7 @@ async def test_a_worker_whose_lease_has_passed_is_refused(
     await note()
     document = await claim(digitwin_db)
     await let_lapse(digitwin_db)
-    with pytest.raises(InvalidStateError, match="lease has passed"):
+    with pytest.raises(InvalidStateError, match="lease has expired"):
         await finish(digitwin_db, document, how)
     assert (await digitwin_db.documents.get(document.id)).status == "processing"
 

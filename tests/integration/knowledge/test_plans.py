@@ -1,4 +1,4 @@
-"""The planner takes an index where there are many people: asked, not hoped."""
+"""With many owners, every statement reads an index."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 
 from digitwin.database import Database
-from digitwin.knowledge.statements import statement
+from digitwin.kernel.sql.queries import Query
+from digitwin.knowledge.queries import QUERIES, for_owner
 
 PEOPLE, EACH = 150, 100
 
@@ -44,9 +45,9 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(child)
 
 
-async def on_documents(db: Database, sql: str, *args: Any) -> list[dict[str, Any]]:
-    """The nodes of a statement's plan that read the table of documents."""
-    [row] = await db._core.db.fetch(f"EXPLAIN (FORMAT JSON) {sql}", *args)
+async def scans(db: Database, query: Query, **values: Any) -> list[dict[str, Any]]:
+    """The plan's nodes that read the table of documents."""
+    [row] = await db._core.db.fetch(f"EXPLAIN (FORMAT JSON) {query.sql}", *query.bind(values))
     plan = json.loads(row[0])[0]["Plan"]
     return [n for n in nodes(plan) if n["Node Type"].endswith("Scan") and _reads(n)]
 
@@ -59,13 +60,23 @@ def indexes(found: list[dict[str, Any]]) -> set[str]:
     return {node["Index Name"] for node in found if "Index Name" in node}
 
 
-SEARCH: tuple[Any, ...] = ("word3 word70", ["word3"], [0], ["word9"], ["owner"], 10, 1000, "")
+SEARCH: dict[str, Any] = {
+    "words": "word3 word70",
+    "required": ["word3"],
+    "required_group": [0],
+    "excluded": ["word9"],
+    "visibilities": ["owner"],
+    "limit": 10,
+    "headline_from": 1000,
+    "headline_options": "",
+}
+CLAIM: dict[str, Any] = {"worker": "w", "lease_seconds": 60.0}
 
 
 async def test_a_search_reads_its_owners_documents_alone(
     digitwin_db: Database, somebody: UUID
 ) -> None:
-    found = await on_documents(digitwin_db, *statement("search", somebody, *SEARCH))
+    found = await scans(digitwin_db, QUERIES["search"], user_id=somebody, **SEARCH)
     assert found
     assert "Seq Scan" not in {node["Node Type"] for node in found}
 
@@ -73,26 +84,23 @@ async def test_a_search_reads_its_owners_documents_alone(
 async def test_a_claim_reads_what_waits_and_not_the_rest(
     digitwin_db: Database, somebody: UUID
 ) -> None:
-    found = await on_documents(digitwin_db, *statement("claim", "w", 60.0, verb="claim"))
+    found = await scans(digitwin_db, for_owner("claim", None), **CLAIM)
     assert "Seq Scan" not in {node["Node Type"] for node in found}
     assert "Sort" not in {node["Node Type"] for node in found}
     assert "ix_knowledge_documents__claim" in indexes(found)
 
 
-@pytest.mark.parametrize(
-    ("name", "args"),
-    [("claim", ("w", 60.0)), ("statistics", ())],
-)
+@pytest.mark.parametrize("name", ["claim", "statistics"])
 async def test_under_a_scope_only_that_persons_rows_are_read(
-    digitwin_db: Database, somebody: UUID, name: str, args: tuple[Any, ...]
+    digitwin_db: Database, somebody: UUID, name: str
 ) -> None:
-    verb = "claim" if name == "claim" else None
-    found = await on_documents(digitwin_db, *statement(name, *args, owner=somebody, verb=verb))
+    found = await scans(digitwin_db, for_owner(name, somebody), user_id=somebody, **CLAIM)
     assert found
     assert "Seq Scan" not in {node["Node Type"] for node in found}
 
 
 async def test_a_document_is_finished_by_its_index(digitwin_db: Database, somebody: UUID) -> None:
-    args = (somebody, "w", "ready", None)
-    found = await on_documents(digitwin_db, *statement("finish", *args, verb="complete"))
+    query = for_owner("finish", None, verb="complete")
+    values = {"id": somebody, "worker": "w", "status": "ready", "error": None}
+    found = await scans(digitwin_db, query, **values)
     assert {node["Node Type"] for node in found} == {"Index Scan"}

@@ -1,0 +1,18 @@
+"""The domain's named queries."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from digitwin.kernel.sql.queries import Queries, Query
+
+QUERIES = Queries(__package__, table="knowledge_documents")
+
+
+def for_owner(name: str, user_id: UUID | None, **fills: str) -> Query:
+    """Return a query on the documents of one owner, or of all if ``user_id`` is None.
+
+    A single statement with ``:user_id IS NULL OR …`` would have no good generic plan.
+    """
+    owner = "" if user_id is None else " AND user_id = :user_id"
+    return QUERIES.get(name, owner=owner, **fills)
