@@ -121,18 +121,13 @@ RETURNING {columns of conversation_turns};
 -- empty. The condition is on the row itself, so that it is checked again after waiting for the
 -- erasure's lock.
 UPDATE conversation_turns AS turn
-SET user_text = coalesce(:user_text, user_text),
-    twin_text = coalesce(:twin_text, twin_text),
-    heard_text = coalesce(:heard_text, heard_text),
-    status = coalesce(:status, status),
-    asr_ms = coalesce(:asr_ms, asr_ms),
-    retrieval_ms = coalesce(:retrieval_ms, retrieval_ms),
+SET user_text = coalesce(:user_text, user_text), twin_text = coalesce(:twin_text, twin_text),
+    heard_text = coalesce(:heard_text, heard_text), status = coalesce(:status, status),
+    asr_ms = coalesce(:asr_ms, asr_ms), retrieval_ms = coalesce(:retrieval_ms, retrieval_ms),
     llm_first_token_ms = coalesce(:llm_first_token_ms, llm_first_token_ms),
-    llm_ms = coalesce(:llm_ms, llm_ms),
-    tts_ms = coalesce(:tts_ms, tts_ms),
-    render_ms = coalesce(:render_ms, render_ms),
+    llm_ms = coalesce(:llm_ms, llm_ms), tts_ms = coalesce(:tts_ms, tts_ms),
+    render_ms = coalesce(:render_ms, render_ms), total_ms = coalesce(:total_ms, total_ms),
     first_audio_ms = coalesce(:first_audio_ms, first_audio_ms),
-    total_ms = coalesce(:total_ms, total_ms),
     input_tokens = coalesce(:input_tokens, input_tokens),
     output_tokens = coalesce(:output_tokens, output_tokens),
     version = version + 1, updated_at = now()

@@ -131,7 +131,6 @@ class ConversationSessionRepository(TurnLog):
         """Change a session's ``external_id`` or ``metadata``, also after its end; atomic.
 
         Args:
-            id: the session.
             expected_version: fail unless the session has this version; every turn increments
                 it, too.
             **changes: see :class:`SessionChanges`.
@@ -156,8 +155,6 @@ class ConversationSessionRepository(TurnLog):
         A turn that is being added is stored before the end, or refused.
 
         Args:
-            session_id: the session.
-            user_id: the session's owner, if known.
             reason: stored as ``end_reason``, up to 64 characters.
 
         Returns:

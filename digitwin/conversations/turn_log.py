@@ -2,8 +2,7 @@
 
 A turn's position comes from its session's counter, incremented by the statement that stores the
 turn: the counter's row lock serializes concurrent writers, and a failed statement rolls the
-counter back. Every method accepts the owner's ``user_id``, which saves a lookup; under
-``for_user`` it is known.
+counter back.
 """
 
 from __future__ import annotations
@@ -41,7 +40,10 @@ MAX_INTEGER = 2**31 - 1
 
 
 class TurnLog(EntityRepository[ConversationSession]):
-    """The methods of the session repository that concern turns."""
+    """The methods of the session repository that concern turns.
+
+    ``user_id`` is the session's owner in all of them; a caller who knows it saves a lookup.
+    """
 
     @operation
     async def add_turn(
@@ -54,8 +56,6 @@ class TurnLog(EntityRepository[ConversationSession]):
         session has ended.
 
         Args:
-            session_id: the session.
-            user_id: the session's owner, if known.
             **turn: see :class:`NewTurn`; times in whole milliseconds, texts up to 100,000
                 characters.
 
@@ -84,9 +84,7 @@ class TurnLog(EntityRepository[ConversationSession]):
         ``idempotency_key`` that is already stored fails the whole batch.
 
         Args:
-            session_id: the session.
             new_turns: up to 10,000 turns.
-            user_id: the session's owner, if known.
 
         Returns:
             The stored turns, in order.
@@ -122,9 +120,6 @@ class TurnLog(EntityRepository[ConversationSession]):
         """Complete or correct a turn, also in an ended session; atomic.
 
         Args:
-            turn_id: the turn.
-            session_id: its session.
-            user_id: the session's owner, if known.
             expected_version: fail unless the turn has this version.
             **changes: see :class:`TurnChanges`; what is left out keeps its value, stage by
                 stage. ``interrupted=False`` sets the status to completed.
@@ -157,8 +152,6 @@ class TurnLog(EntityRepository[ConversationSession]):
         """Load a session together with its turns, in one snapshot.
 
         Args:
-            session_id: the session.
-            user_id: the session's owner, if known.
             limit: load only this many of the newest turns; all if unset.
 
         Returns:
@@ -186,8 +179,6 @@ class TurnLog(EntityRepository[ConversationSession]):
         """Return a page of turns; pages run from the newest to the oldest.
 
         Args:
-            session_id: the session.
-            user_id: the session's owner, if known.
             limit: turns per page, 1 to 1,000.
             before: the ``next_cursor`` of a page, for the turns just before it; if unset, the
                 page ends with the newest turn.
