@@ -1,4 +1,4 @@
-"""What people type means what they expect, and nothing they type is an error."""
+"""Queries parse as people expect, and no text is a syntax error."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def sessions(digitwin_db: Database) -> ConversationSessionRepository:
 
 @pytest.fixture
 async def session(sessions: ConversationSessionRepository, ada: User) -> ConversationSession:
-    """A session of Ada's, just begun."""
+    """A new session of Ada's."""
     return await sessions.start(ada.id)
 
 
@@ -42,12 +42,12 @@ async def session(sessions: ConversationSessionRepository, ada: User) -> Convers
 async def crowd(
     digitwin_url: str, digitwin_db_factory: DatabaseFactory, ada: User
 ) -> ConversationSessionRepository:
-    """The sessions over two dozen connections to the same database."""
+    """The session repository of a handle with 24 connections."""
     return (await digitwin_db_factory(digitwin_url, pool_max=24)).sessions
 
 
 async def assert_gapless(sessions: ConversationSessionRepository, id: Any, turns: int) -> None:
-    """There are so many turns, at every position from 1, and the session counts as many."""
+    """Assert that the session has this many turns, at positions from 1 without gaps."""
     loaded = await sessions.with_turns(id)
     assert [turn.position for turn in loaded.turns] == list(range(1, turns + 1))
     assert loaded.turn_count == turns
@@ -55,7 +55,7 @@ async def assert_gapless(sessions: ConversationSessionRepository, id: Any, turns
 
 @asynccontextmanager
 async def statements(db: Database) -> AsyncIterator[list[tuple[Any, ...]]]:
-    """What is sent within, in a transaction of its own: each statement and its parameters.
+    """Record the statements sent within, with their parameters, in one transaction.
 
     Not those by which asyncpg asks a new connection what an array is.
     """

@@ -1,4 +1,4 @@
-"""A turn is filled in and corrected, stage by stage."""
+"""Turns are completed and corrected, stage by stage."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ NEW_TURN = turns.new_turn({"user_text": "u", "twin_text": "t"})
 
 @pytest.fixture(scope="module")
 def busy_url(_digitwin_databases: Databases) -> Iterator[str]:
-    """A database that is filled once: it is only read, and explained."""
+    """A database that is filled once and then only read."""
     database = _digitwin_databases.create()
     asyncio.run(_fill(database.url))
     yield database.url
@@ -92,13 +92,13 @@ async def db(busy_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def one(db: Database) -> ConversationSession:
-    """A session in the midst of many."""
+    """One session among many."""
     return await ConversationSession.all().offset(SESSIONS // 2).first()  # type: ignore[return-value]
 
 
 @pytest.fixture(params=["values known", "values unknown"])
 def mode(request: pytest.FixtureRequest) -> str:
-    """How PostgreSQL plans: for these values, or for any."""
+    """Custom or generic plans."""
     known: bool = request.param == "values known"
     return "force_custom_plan" if known else "force_generic_plan"
 
@@ -131,10 +131,10 @@ def _scans(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def assert_ranges(found: list[dict[str, Any]]) -> None:
-    """Each is a range of an index and of few rows: without a condition on its first column, an
-    index is read from end to end."""
+    """Assert that each scan reads a range of an index and few rows; without a condition on the
+    first column the whole index is read."""
     for node in found:
-        # a bitmap's condition stands with the scan of its index, below
+        # The condition of a bitmap scan is on its index scan, a child node.
         if node["Node Type"] != "Bitmap Heap Scan":
             assert "Index" in node["Node Type"], node
             assert re.search(rf"\({node['First Column']}\b", node["Index Cond"]), node
@@ -226,7 +226,7 @@ async def test_a_model_reads_its_turns_as_one_range_of_the_key(
         await ways[way]()
     found = await scans(db, mode, *sent[-1])
     assert_ranges(found)
-    session = {"ix_conversation_sessions__id", "conversation_sessions_pkey"}  # whether it lives
+    session = {"ix_conversation_sessions__id", "conversation_sessions_pkey"}  # the turns' parent
     assert indexes(found) - session == {"conversation_turns_pkey"}
 
 
@@ -271,13 +271,13 @@ async def test_a_page_of_everybodys_sessions_reads_no_more_than_itself(
     for fields in ((), ("status",)):
         query = crud.select(ConversationSession, fields, tail=PAGE)
         [scan] = await scans(db, mode, query, status="ended")
-        assert scan["Node Type"] == "Index Scan"  # in the order of the page, so it stops in time
+        assert scan["Node Type"] == "Index Scan"  # in the page's order: LIMIT ends it
 
 
 async def test_one_persons_statistics_read_their_sessions_alone(
     db: Database, one: ConversationSession
 ) -> None:
-    """PostgreSQL goes on planning this one for its values: a plan for any would read it all."""
+    """PostgreSQL keeps to custom plans for this one: the generic plan would read all rows."""
     values = {"user_id": one.user_id, "since": None, "until": None}
     found = await scans(db, "force_custom_plan", QUERIES["statistics"], **values)
     assert {node["Node Type"] for node in found}.isdisjoint({"Seq Scan"})

@@ -1,4 +1,4 @@
-"""A session ends once, and nothing is said in it afterwards."""
+"""A session ends once, and accepts no turns afterwards."""
 
 from __future__ import annotations
 

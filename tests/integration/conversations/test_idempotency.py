@@ -1,4 +1,4 @@
-"""A turn sent again with its key is stored once and gives back the first."""
+"""A repeated idempotency key stores one turn and returns it each time."""
 
 from __future__ import annotations
 

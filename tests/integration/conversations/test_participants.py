@@ -1,4 +1,4 @@
-"""Whoever comes again is known again."""
+"""A returning participant is the same participant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A conversation is read back in order, whole or from its newest turns backwards."""
+"""Turns are read in order: all of them, the newest, or in pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from digitwin.testing import DatabaseFactory
 
 @pytest.fixture
 async def told(sessions: Sessions, ada: User) -> ConversationSession:
-    """A session of Ada's with 23 turns, beside another one."""
+    """A session of Ada's with 23 turns; she has another one, too."""
     session, other = [await sessions.start(ada.id) for _ in range(2)]
     for one in (session, other):
         await sessions.add_turns(one.id, [{"user_text": f"{n}"} for n in range(1, 24)])
@@ -164,7 +164,7 @@ async def test_a_cursor_of_something_else_is_refused(
 async def test_session_and_turns_are_of_one_moment(
     crowd: Sessions, session: ConversationSession
 ) -> None:
-    """The count of the session that is read is the number of turns that are."""
+    """A session read with its turns counts exactly those turns."""
 
     async def write() -> None:
         for _ in range(30):

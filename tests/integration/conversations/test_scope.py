@@ -16,13 +16,13 @@ from tests.integration.conversations.conftest import assert_gapless
 
 @pytest.fixture
 def his(digitwin_db: Database, bob: User) -> Sessions:
-    """What Bob sees."""
+    """The repository in Bob's scope."""
     return digitwin_db.for_user(bob.id).sessions
 
 
 @pytest.fixture
 async def hers(sessions: Sessions, session: ConversationSession) -> ConversationTurn:
-    """A turn that Bob must not see."""
+    """A turn of Ada's."""
     return await sessions.add_turn(session.id, user_text="A secret.", idempotency_key="k")
 
 

@@ -1,4 +1,4 @@
-"""What conversations add up to agrees with what can be recounted from the rows."""
+"""The statistics agree with a recount of the rows."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ BOUNDS: list[tuple[float | None, float | None]] = [
     (6, 2),
     (-9, 99),
 ]
-"""Hours after noon, of which some are a session's start to the microsecond."""
+"""Hours after noon; some equal a session's start to the microsecond."""
 
 
 async def talk(db: Database, owners: list[User], seed: int) -> None:
-    """Random ended sessions of random turns, one each hour from noon."""
+    """Random ended sessions with random turns, one per hour from noon."""
     chance = random.Random(seed)
     for hour in range(chance.randint(6, 10)):
         session = await db.sessions.start(chance.choice(owners).id)
@@ -68,7 +68,7 @@ def some_turn(chance: random.Random) -> Any:
 async def recounted(
     db: Database, owner: Any = None, since: Any = None, until: Any = None
 ) -> SessionStatistics:
-    """The same sums, from the rows."""
+    """The same totals, computed from the rows."""
     sessions = [
         session
         async for session in db.sessions.stream()
@@ -99,7 +99,7 @@ def measured(turns: list[ConversationTurn], stage: str) -> StageStatistics:
 
 
 def percentile(times: list[int], share: float) -> Any:
-    """Interpolated between neighbours, as SQL's percentile_cont is."""
+    """Interpolate between neighbours, like percentile_cont."""
     if not times:
         return None
     place = share * (len(times) - 1)

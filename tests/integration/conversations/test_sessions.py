@@ -80,7 +80,7 @@ async def test_get_takes_the_owner_where_it_is_known(
 
 @pytest.fixture
 async def filed(digitwin_db: Database, sessions: Sessions, ada: User, bob: User) -> dict[str, Any]:
-    """Three sessions that differ in everything, and the ids of what the first one names."""
+    """Three sessions that differ in every field, and the ids that the first one refers to."""
     voice = await digitwin_db.voices.create(user_id=ada.id, name="Warm")
     face = await digitwin_db.faces.create(user_id=ada.id, name="Young")
     guest = Participant(kind="guest", ref="web-1")

@@ -1,4 +1,4 @@
-"""A session is begun for a living owner, with models of theirs, or not at all."""
+"""A session starts only for an existing owner, with the owner's own models."""
 
 from __future__ import annotations
 

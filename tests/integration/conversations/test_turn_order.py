@@ -1,4 +1,4 @@
-"""Turns keep gapless positions from 1, whoever writes at once and whatever fails between."""
+"""Positions run from 1 without gaps, under concurrent writers and failures."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_writers_that_are_cancelled_leave_no_gap(
     kept = {result.id for result in results if isinstance(result, ConversationTurn)}
     assert all(isinstance(r, ConversationTurn | asyncio.CancelledError) for r in results)
     stored = (await crowd.with_turns(session.id)).turns
-    assert kept <= {turn.id for turn in stored}  # who was cancelled may have committed
+    assert kept <= {turn.id for turn in stored}  # a cancelled writer may have committed
     await assert_gapless(crowd, session.id, len(stored))
 
 

@@ -1,4 +1,4 @@
-"""What a turn may say and measure, and what is refused."""
+"""Valid turns are stored as given, invalid ones are refused."""
 
 from __future__ import annotations
 

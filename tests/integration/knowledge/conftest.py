@@ -1,4 +1,4 @@
-"""Two people whose documents must never meet."""
+"""Two owners of documents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def bob(digitwin_db: Database) -> User:
 
 @pytest.fixture
 def note(digitwin_db: Database, ada: User) -> Callable[..., Awaitable[KnowledgeDocument]]:
-    """Store a document of Ada's, of which a test says only what matters to it."""
+    """Store a document of Ada's with defaults for the fields that a test does not set."""
 
     async def store(**fields: object) -> KnowledgeDocument:
         given = {"user_id": ada.id, "title": "Note", "content": "Nothing much.", **fields}
@@ -38,7 +38,7 @@ def somebody_waits(digitwin_db: Database) -> Callable[[], Awaitable[None]]:
 
     async def until_it_waits() -> None:
         async with asyncio.timeout(5):
-            while not await digitwin_db._core.aside.fetchval(  # noqa: ASYNC110 - no event tells
+            while not await digitwin_db._core.aside.fetchval(  # noqa: ASYNC110 - there is no event to wait for
                 "SELECT count(*) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND wait_event_type = 'Lock'"
             ):

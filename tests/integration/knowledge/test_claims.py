@@ -1,4 +1,4 @@
-"""A document is one worker's at a time, for as long as its lease holds."""
+"""A document is claimed by one worker at a time, while its lease holds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def claim(db: Database, worker: str = "w1") -> KnowledgeDocument:
 
 
 async def let_lapse(db: Database) -> None:
-    """Every lease has passed a second ago."""
+    """Let every lease expire a second ago."""
     await db._core.db.execute(
         "UPDATE knowledge_documents SET lease_until = now() - interval '1 s'"
         " WHERE lease_until IS NOT NULL"
@@ -226,7 +226,7 @@ async def test_a_claim_under_way_makes_nobody_wait_and_gives_nobody_the_same(
 async def test_a_worker_that_finishes_while_its_document_is_taken_is_refused(
     digitwin_db: Database, note: Any, somebody_waits: Any
 ) -> None:
-    """It began when the lease still held, and waited for the row: what counts is what it found."""
+    """It started before the lease expired, then waited for the row: the lease is checked last."""
     await note()
     document = await claim(digitwin_db)
     async with asyncio.TaskGroup() as tasks:

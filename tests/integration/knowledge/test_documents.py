@@ -1,4 +1,4 @@
-"""Documents are stored, changed, hidden and brought back; what they were searched for goes."""
+"""Documents are stored, changed, deleted and restored; cached searches are invalidated."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ async def test_what_is_rolled_back_forgets_nothing(
 async def test_two_changes_of_status_at_once_follow_each_other(
     digitwin_db: Database, note: Any, somebody_waits: Any
 ) -> None:
-    """The second sees what the first has made of the document, not what it was before."""
+    """The second update sees the document as the first one left it."""
     document = await note()
     async with asyncio.TaskGroup() as tasks:
         started = asyncio.Event()

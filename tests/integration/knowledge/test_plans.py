@@ -18,7 +18,7 @@ PEOPLE, EACH = 150, 100
 
 @pytest.fixture
 async def somebody(digitwin_db: Database) -> UUID:
-    """One of many people with a hundred documents each, of words as frequent as words are."""
+    """One of many owners with 100 documents each, with a natural distribution of words."""
     db = digitwin_db._core.db
     await db.execute(
         "INSERT INTO users (id, email, name) SELECT gen_random_uuid(), n || '@example.com', 'N'"

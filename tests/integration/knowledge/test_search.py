@@ -1,4 +1,4 @@
-"""A question finds what answers it: of this person, alive, and meant for these eyes."""
+"""A search finds the owner's matching documents that the audience may see."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIBRARY = {
 
 @pytest.fixture
 async def library(digitwin_db: Database, ada: User) -> Any:
-    """Ada's documents, and a search over them that gives the titles found."""
+    """Ada's documents, and a search over them that returns the titles found."""
     rows: Any = [{"user_id": ada.id, "title": t, "content": c} for t, c in LIBRARY.items()]
     await digitwin_db.documents.create_many(rows)
 

@@ -1,4 +1,4 @@
-"""The figures agree with what can be counted from the rows."""
+"""The statistics agree with a count of the rows."""
 
 from __future__ import annotations
 

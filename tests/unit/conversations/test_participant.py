@@ -1,4 +1,4 @@
-"""A participant is checked where it is made, and stays as it was made."""
+"""A participant is validated when created, and immutable."""
 
 from __future__ import annotations
 
