@@ -1,16 +1,16 @@
 """Where the names come from that ``import digitwin`` offers."""
 
 from digitwin.audit.checkpoints import CheckpointSink as CheckpointSink
+from digitwin.audit.faults import (
+    AuditFault as AuditFault,
+    AuditVerification as AuditVerification,
+)
 from digitwin.audit.signing import (
     AuditSigner as AuditSigner,
     Ed25519Signer as Ed25519Signer,
     HmacSigner as HmacSigner,
 )
 from digitwin.audit.statistics import AuditStatistics as AuditStatistics
-from digitwin.audit.verification import (
-    AuditFault as AuditFault,
-    AuditVerification as AuditVerification,
-)
 from digitwin.cache.statistics import StoreStatistics as StoreStatistics
 from digitwin.connecting import connect as connect
 from digitwin.conversations.participant import Participant as Participant

@@ -301,7 +301,7 @@ class Database:
         return f"<digitwin.Database {self._target.display}>"
 
 
-async def _unsealed(connection: sealing.Asking) -> float | None:
+async def _unsealed(connection: sealing.FetchesValue) -> float | None:
     """None where it cannot be told, as on a login that may not read the trail."""
     try:
         return await sealing.oldest_unsealed(connection)

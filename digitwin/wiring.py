@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from digitwin.audit import signing
-from digitwin.audit.checkpoints import CheckpointSink, FileSink
-from digitwin.audit.sealing import Sealing
+from digitwin.audit.checkpoints import CheckpointSink, FileCheckpointSink
+from digitwin.audit.sealing import SealingConfig
 from digitwin.audit.signing import AuditSigner
 from digitwin.kernel.connection import dsn
 from digitwin.kernel.execution.core import Core
@@ -39,16 +39,16 @@ def embedded_home(
 
 def sealing_of(
     core: Core, home: Path | None, signer: AuditSigner | None, sink: CheckpointSink | None
-) -> Sealing:
+) -> SealingConfig:
     """How the audit trail is sealed: as given, else as the settings say."""
     settings = core.settings
     signers = signing.signers_of(settings, None if signer else home)
     if signer is not None:
         signers = signing.Signers(signer, signers.known().values())
     if sink is None and settings.audit_checkpoints is not None:
-        sink = FileSink(settings.audit_checkpoints)
+        sink = FileCheckpointSink(settings.audit_checkpoints)
     folder = settings.audit_archive and settings.audit_archive.expanduser()
-    return Sealing(signers, sink, folder)
+    return SealingConfig(signers, sink, folder)
 
 
 def key_store_of(core: Core) -> KeyStore:

@@ -1,1 +1,1 @@
-"""Who did what, never to be changed."""
+"""The audit trail: records, their seals, verification, export and removal."""

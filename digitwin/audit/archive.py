@@ -1,137 +1,127 @@
-"""Records that are about to go, in a file that verifies by itself.
+"""Archives records before they are removed, in a file that can be verified by itself.
 
-One file for each removal, compressed, a line in JSON for each thing: the seals that hold a
-record of those; each such record with what its leaf consists of; and of the seals' other
-records their digests alone, so that every seal can be recomputed. A file appears complete or
-not at all. It holds what the records say, so whoever is erased later must be erased there as
-well: an archive has a retention of its own.
+A purge writes one gzip file of JSON lines: the seals of the records it will remove, each such
+record with the salts and commitments of its leaf, and of the other records of these seals only
+their leaves, so that every root can be recomputed.
+
+The file holds personal data, which an erasure does not reach: it needs a retention of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gzip
-import io
 import json
-import os
-import secrets
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 from digitwin.audit import hash_chain
-from digitwin.audit.hash_chain import OPEN, PERSONAL, Root, Seal
+from digitwin.audit.faults import AuditVerification, FaultList
+from digitwin.audit.hash_chain import PERSONAL, PLAIN, RootHash, Seal
 from digitwin.audit.sealing import seals_after
 from digitwin.audit.signing import Signers
-from digitwin.audit.verification import MAX_FAULTS, AuditFault, AuditVerification, Kind
 from digitwin.errors import ConfigurationError, InvalidInputError
 from digitwin.kernel.execution.executor import Executor
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.primitives import private_file
+from digitwin.kernel.sql.queries import Queries
 
 FORMAT: Final = "digitwin audit archive 1"
 SUFFIX: Final = ".ndjson.gz"
-_LINES: Final = 500
-_SQL = load(__package__)
+_BATCH: Final = 500
+"""Lines compressed and written at once, in a thread."""
+_GZIP: Final = 16 + zlib.MAX_WBITS
+"""Makes zlib write the header and trailer of gzip."""
+_SEAL_FIELDS: Final = tuple(Seal.__dataclass_fields__)
+QUERIES = Queries(__package__)
 
 
 async def write(on: Executor, folder: Path, cutoff: datetime, upto: int) -> Path | None:
-    """Archive what is sealed up to a seal and dated before a time; None where nothing is.
+    """Archive the records dated before a cutoff that a seal up to a number holds.
+
+    Returns:
+        The file; None if there are no such records.
 
     Raises:
-        ConfigurationError: the folder cannot be used; nothing may be removed then.
+        ConfigurationError: the file cannot be written, so nothing may be removed.
     """
-    span = await on.fetchrow(_SQL["removable_seals"], cutoff, upto)
+    span = await on.fetchrow(QUERIES["removable_seals"], cutoff=cutoff, upto=upto)
     if span is None or span["first"] is None:
         return None
-    name = f"audit-{span['first']}-{span['last']}-{cutoff.astimezone(UTC):%Y%m%dT%H%M%S}{SUFFIX}"
+    first, last = span["first"], span["last"]
+    path = folder / f"audit-{first}-{last}-{cutoff.astimezone(UTC):%Y%m%dT%H%M%S}{SUFFIX}"
+    lines = _lines(on, cutoff, first, last)
     try:
-        return await _write(on, folder / name, cutoff, span["first"], span["last"])
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        async with aclosing(lines), aclosing(_compressed(lines)) as chunks:
+            await private_file.replace_streamed(path, chunks)
     except OSError as error:
         raise ConfigurationError(
             f"The archive {error.filename} cannot be written ({error.strerror})",
             field="audit_archive",
         ) from error
-
-
-async def _write(on: Executor, path: Path, cutoff: datetime, first: int, last: int) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with _compressed(draft) as file:
-            file.write(_line("archive", format=FORMAT, before=cutoff))
-            async with aclosing(_contents(on, cutoff, first, last)) as lines:
-                some: list[bytes] = []
-                async for line in lines:
-                    some.append(line)
-                    if len(some) == _LINES:
-                        await asyncio.to_thread(file.write, b"".join(some))
-                        some = []
-                file.write(b"".join(some))
-            file.write(_line("end"))
-        os.replace(draft, path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
     return path
 
 
-@contextmanager
-def _compressed(path: Path) -> Iterator[io.BufferedIOBase]:
-    """A file for its owner alone, on the disk at the end; the same lines make the same bytes."""
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as raw:
-        with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as file:
-            yield file
-        raw.flush()
-        os.fsync(raw.fileno())
+async def _compressed(lines: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+    """Compress lines as gzip, without a time: the same lines give the same bytes."""
+    compressor = zlib.compressobj(9, wbits=_GZIP)
+    batch: list[bytes] = []
+    async for line in lines:
+        batch.append(line)
+        if len(batch) == _BATCH:
+            yield await asyncio.to_thread(compressor.compress, b"".join(batch))
+            batch = []
+    yield compressor.compress(b"".join(batch)) + compressor.flush()
 
 
-def _sync_folder(path: Path) -> None:
-    """A name is on the disk once its folder is."""
-    if os.name != "posix":
-        return
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-async def _contents(
+async def _lines(
     on: Executor, cutoff: datetime, first: int, last: int
 ) -> AsyncGenerator[bytes, None]:
-    """Each seal with something that goes, then its leaves; others are passed over."""
+    yield _line("archive", format=FORMAT, before=cutoff)
+    async with aclosing(_seal_lines(on, cutoff, first, last)) as lines:
+        async for line in lines:
+            yield line
+    yield _line("end")
+
+
+async def _seal_lines(
+    on: Executor, cutoff: datetime, first: int, last: int
+) -> AsyncGenerator[bytes, None]:
+    """Yield each seal that loses a record, followed by its leaves; skip the others."""
     seal: Seal | None = None
-    held: list[bytes] = []
-    wanted = False
-    async with aclosing(on.stream(_SQL["leaves_with_records"], first - 1, last)) as rows:
+    buffer: list[bytes] = []
+    loses_records = False
+    leaves = on.stream(QUERIES["leaves_with_records"], after=first - 1, upto=last)
+    async with aclosing(leaves) as rows:
         async for row in rows:
             if seal is None or row["seal"] != seal.number:
-                if wanted:
-                    for line in held:
-                        yield line
+                for line in buffer if loses_records else ():
+                    yield line
                 [seal] = await seals_after(on, row["seal"] - 1, 1)
-                held, wanted = [_line("seal", **{f: getattr(seal, f) for f in _OF_A_SEAL})], False
-            goes = row["id"] is not None and row["dated"] < cutoff
-            wanted = wanted or goes
-            held.append(_record(row) if goes else _line("leaf", **_fields(row, "place", "leaf")))
-        if wanted:
-            for line in held:
-                yield line
+                buffer = [_line("seal", **{name: getattr(seal, name) for name in _SEAL_FIELDS})]
+                loses_records = False
+            is_removed = row["id"] is not None and row["dated"] < cutoff
+            loses_records = loses_records or is_removed
+            buffer.append(_record_line(row) if is_removed else _leaf_line(row))
+        for line in buffer if loses_records else ():
+            yield line
 
 
-_OF_A_SEAL = tuple(Seal.__dataclass_fields__)
-
-
-def _record(row: Mapping[str, Any]) -> bytes:
+def _record_line(row: Mapping[str, Any]) -> bytes:
     return _line(
         "record",
-        **_fields(row, "seal", "place", "id", "created_at", *OPEN, *PERSONAL),
+        **_fields(row, "seal", "place", "id", "created_at", *PLAIN, *PERSONAL),
         **_fields(row, "commitments", "salts"),
     )
+
+
+def _leaf_line(row: Mapping[str, Any]) -> bytes:
+    return _line("leaf", **_fields(row, "place", "leaf"))
 
 
 def _fields(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -139,111 +129,102 @@ def _fields(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _line(kind: str, **fields: Any) -> bytes:
-    return json.dumps({"kind": kind, **fields}, default=_plain, ensure_ascii=False).encode() + b"\n"
+    document = {"kind": kind, **fields}
+    return json.dumps(document, default=_to_json, ensure_ascii=False).encode() + b"\n"
 
 
-def _plain(value: Any) -> str:
+def _to_json(value: Any) -> str:
     if isinstance(value, bytes):
         return value.hex()
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 async def verify(path: Path, signers: Signers) -> AuditVerification:
-    """Recompute every seal of an archive from its records; needs no database.
+    """Recompute every seal of an archive from its lines; needs no database.
 
     Raises:
-        InvalidInputError: it is no archive of this kind.
+        InvalidInputError: the file is no archive of this format, or incomplete.
     """
     try:
         with gzip.open(path, "rb") as file:
-            return await _Check(signers).of(map(json.loads, file))
+            return await _ArchiveVerifier(signers).run(map(json.loads, file))
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise InvalidInputError(
-            f"{path} is no whole archive of an audit trail: {error}", field="archive"
+            f"{path} is not a complete audit archive: {error}", field="archive"
         ) from None
 
 
-class _Check:
-    """What an archive says, line by line."""
+class _ArchiveVerifier:
+    """Verifies an archive line by line."""
 
     def __init__(self, signers: Signers) -> None:
         self._signers = signers
-        self._faults: list[AuditFault] = []
-        self._standings: set[str] = set()
+        self._found = FaultList()
         self._seal: Seal | None = None
-        self._root = Root()
+        self._root = RootHash()
         self._leaves = self._records = self._seals = 0
 
-    async def of(self, lines: Iterator[Mapping[str, Any]]) -> AuditVerification:
-        begun = next(lines, {})
-        if begun.get("format") != FORMAT:
-            raise ValueError("its first line is another")
-        line: Mapping[str, Any] = begun
+    async def run(self, lines: Iterator[Mapping[str, Any]]) -> AuditVerification:
+        line: Mapping[str, Any] = next(lines, {})
+        if line.get("format") != FORMAT:
+            raise ValueError("its first line names another format")
         for line in lines:
             if line["kind"] == "seal":
-                self._end()
-                await self._begin(_seal(line))
+                self._end_seal()
+                await self._begin_seal(_parse_seal(line))
             elif line["kind"] != "end":
-                self._leaf(line)
+                self._add_leaf(line)
         if line["kind"] != "end":
-            raise ValueError("it was broken off")
-        self._end()
+            raise ValueError("its end is missing")
+        self._end_seal()
         return AuditVerification(
             self._records,
-            tuple(self._faults),
+            tuple(self._found.faults),
             sealed=self._records,
             seals=self._seals,
-            signatures=self._signatures(),
+            signatures=self._found.signatures,
         )
 
-    def _signatures(self) -> Any:
-        if self._standings <= {"unsigned"}:
-            return "none"
-        return "checked" if self._standings & {"signed", "forged"} else "unchecked"
-
-    async def _begin(self, seal: Seal) -> None:
+    async def _begin_seal(self, seal: Seal) -> None:
         before, self._seal = self._seal, seal
-        self._root, self._leaves = Root(), 0
+        self._root, self._leaves = RootHash(), 0
         self._seals += 1
+        name = f"seal {seal.number}"
         if before and before.number + 1 == seal.number and before.head != seal.previous:
-            self._add("chain", f"seal {seal.number} does not follow the one before it")
+            self._found.add("chain", f"{name} is not linked to the one before it")
         if seal.digest() != seal.head:
-            self._add("seal", f"seal {seal.number} says something else than when it was made")
+            self._found.add("seal", f"{name} was changed: its head does not match")
             return
-        standing = await self._signers.standing(seal)
-        self._standings.add(standing)
-        if standing == "forged" or (standing == "unknown" and self._signers.known()):
-            self._add("signature", f"seal {seal.number}: its signature does not hold here")
+        status = await self._signers.status(seal)
+        self._found.statuses.add(status)
+        if status == "invalid" or (status == "unknown_key" and self._signers.known()):
+            self._found.add("signature", f"{name}: its signature is invalid, or its key unknown")
 
-    def _leaf(self, line: Mapping[str, Any]) -> None:
+    def _add_leaf(self, line: Mapping[str, Any]) -> None:
         self._leaves += 1
         if line["kind"] == "leaf":
             self._root.add(bytes.fromhex(line["leaf"]))
             return
-        record = _read(line)
-        salts, kept = bytes.fromhex(line["salts"]), bytes.fromhex(line["commitments"])
-        committed = hash_chain.commitments(record, salts, kept)
-        if committed != kept or hash_chain.is_erased(record, salts) is False:
-            self._add("changed", "it is not what was sealed", record["id"])
-        said = hash_chain.content(record, committed)
+        record = _parse_record(line)
+        salts, stored = bytes.fromhex(line["salts"]), bytes.fromhex(line["commitments"])
+        committed = hash_chain.commitments(record, salts, stored)
+        if committed != stored or hash_chain.is_erased(record, salts) is False:
+            self._found.add("changed", "it differs from what was sealed", record["id"])
+        content = hash_chain.content(record, committed)
         at = record["id"], record["created_at"]
-        self._root.add(hash_chain.leaf(line["seal"], line["place"], *at, said))
+        self._root.add(hash_chain.leaf(line["seal"], line["place"], *at, content))
         self._records += 1
 
-    def _end(self) -> None:
+    def _end_seal(self) -> None:
         seal = self._seal
         if seal is None:
             return
-        if self._leaves != seal.records or self._root.over(()) != seal.root:
-            self._add("seal", f"seal {seal.number} is over other records than these")
-
-    def _add(self, kind: Kind, detail: str, record_id: UUID | None = None) -> None:
-        if len(self._faults) < MAX_FAULTS:
-            self._faults.append(AuditFault(kind, detail, record_id))
+        if self._leaves != seal.records or self._root.digest() != seal.root:
+            self._found.add("seal", f"seal {seal.number} is over other records than these")
 
 
-def _seal(line: Mapping[str, Any]) -> Seal:
-    fields = {name: line[name] for name in _OF_A_SEAL}
+def _parse_seal(line: Mapping[str, Any]) -> Seal:
+    fields = {name: line[name] for name in _SEAL_FIELDS}
     for name in ("created_at", "horizon", "newest"):
         fields[name] = fields[name] and datetime.fromisoformat(fields[name])
     for name in ("root", "previous", "head", "signature"):
@@ -251,7 +232,7 @@ def _seal(line: Mapping[str, Any]) -> Seal:
     return Seal(**fields)
 
 
-def _read(line: Mapping[str, Any]) -> dict[str, Any]:
+def _parse_record(line: Mapping[str, Any]) -> dict[str, Any]:
     record = dict(line, created_at=datetime.fromisoformat(line["created_at"]))
     for name in ("id", "user_id", "actor_id"):
         record[name] = record[name] and UUID(record[name])

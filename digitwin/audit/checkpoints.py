@@ -1,61 +1,78 @@
-"""Where heads of seals are kept outside the database: what a rewritten chain cannot reach."""
+"""Keeps the heads of seals outside the database, where forging the chain does not reach them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import BinaryIO, Final, ParamSpec, Protocol, TypeVar
 
 from digitwin.audit.hash_chain import Seal
 from digitwin.errors import ConfigurationError
+from digitwin.kernel.primitives import private_file
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 CHUNK: Final = 500
 _TAIL: Final = 64 * 1024
-"""More than a line is long, by far."""
+"""Bytes read to find the last line; a line has a few hundred."""
 
 
 class CheckpointSink(Protocol):
-    """A place that is only added to, such as a file, a log service, or a bucket with a lock."""
+    """Append-only storage: a file, a log service, or a bucket with object lock."""
 
     async def last(self) -> int:
-        """The number of the newest seal it holds; 0 where it holds none."""
+        """Return the number of the newest seal stored; 0 if there is none."""
 
     async def append(self, seals: Sequence[Seal]) -> None:
-        """Keep their heads, in this order; those it holds by now are passed over."""
+        """Store the heads of these seals, in order; skip those already stored."""
 
     def read(self) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Number and head of every seal it holds, oldest first."""
+        """Yield number and head of every seal stored, oldest first."""
 
 
-class FileSink:
-    """A file with a line in JSON for each seal; on the disk before ``append`` returns.
+class FileCheckpointSink:
+    """A file with one JSON line per seal, durable once ``append`` returns.
 
-    Several processes may share it. A line that was broken off is followed by a whole one.
+    Several processes may share it. A line that a crash cut off is skipped.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path.expanduser()
 
     async def last(self) -> int:
-        newest: int = await _in_thread(self._last)
-        return newest
+        """Return the number of the newest seal in the file.
+
+        Raises:
+            ConfigurationError: the file cannot be read.
+        """
+        return await _in_thread(self._last)
 
     async def append(self, seals: Sequence[Seal]) -> None:
+        """Append the seals that the file does not have.
+
+        Raises:
+            ConfigurationError: the file cannot be written.
+        """
         await _in_thread(self._append, seals)
 
     async def read(self) -> AsyncGenerator[tuple[int, bytes], None]:
+        """Yield number and head of every seal, in the order of the file.
+
+        Raises:
+            ConfigurationError: the file cannot be read.
+        """
         at = 0
         while True:
-            lines, at = await _in_thread(self._some, at)
+            lines, at = await _in_thread(self._read, at)
             if not lines:
                 return
             for line in lines:
-                if (said := _parsed(line)) is not None:
-                    yield said
+                if (parsed := _parse(line)) is not None:
+                    yield parsed
 
     def _last(self) -> int:
         try:
@@ -65,17 +82,11 @@ class FileSink:
             return 0
 
     def _append(self, seals: Sequence[Seal]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self._path, "ab+", opener=_for_me_alone) as file, _alone(file):
-            newest = _newest(file)
-            lines = [_line(seal) for seal in seals if seal.number > newest]
-            if file.tell() and not _ends_well(file):
-                lines.insert(0, "")
-            file.write("".join(line + "\n" for line in lines).encode())
-            file.flush()
-            os.fsync(file.fileno())
+        with private_file.appending(self._path) as file:
+            newest = _newest(file)  # under the lock: another process may have been faster
+            file.writelines(_line(seal) for seal in seals if seal.number > newest)
 
-    def _some(self, at: int) -> tuple[list[bytes], int]:
+    def _read(self, at: int) -> tuple[list[bytes], int]:
         try:
             with self._path.open("rb") as file:
                 file.seek(at)
@@ -85,20 +96,15 @@ class FileSink:
         return lines, at + sum(map(len, lines))
 
 
-def _newest(file: Any) -> int:
+def _newest(file: BinaryIO) -> int:
     end = file.seek(0, os.SEEK_END)
     file.seek(max(0, end - _TAIL))
-    found = [said[0] for line in file.read().splitlines() if (said := _parsed(line)) is not None]
-    return max(found, default=0)
+    lines = file.read().splitlines()
+    return max((parsed[0] for line in lines if (parsed := _parse(line)) is not None), default=0)
 
 
-def _ends_well(file: Any) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return bool(file.read(1) == b"\n")
-
-
-def _line(seal: Seal) -> str:
-    return json.dumps(
+def _line(seal: Seal) -> bytes:
+    line = json.dumps(
         {
             "seal": seal.number,
             "created_at": seal.created_at.isoformat(),
@@ -109,37 +115,22 @@ def _line(seal: Seal) -> str:
             "signature": None if seal.signature is None else seal.signature.hex(),
         }
     )
+    return f"{line}\n".encode()
 
 
-def _parsed(line: bytes) -> tuple[int, bytes] | None:
+def _parse(line: bytes) -> tuple[int, bytes] | None:
     try:
-        said = json.loads(line)
-        return int(said["seal"]), bytes.fromhex(said["head"])
+        fields = json.loads(line)
+        return int(fields["seal"]), bytes.fromhex(fields["head"])
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def _for_me_alone(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-@contextmanager
-def _alone(file: Any) -> Iterator[None]:
-    """One process at a time, where the system can tell; the lock goes with the file."""
+async def _in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    fcntl.flock(file.fileno(), fcntl.LOCK_EX)
-    yield
-
-
-async def _in_thread(work: Any, *args: Any) -> Any:
-    try:
-        return await asyncio.to_thread(work, *args)
+        return await asyncio.to_thread(work, *args, **kwargs)
     except OSError as error:
         raise ConfigurationError(
-            f"The file of checkpoints {error.filename} cannot be used ({error.strerror})",
+            f"The checkpoint file {error.filename} cannot be used ({error.strerror})",
             field="audit_checkpoints",
         ) from error

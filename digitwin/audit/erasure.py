@@ -1,8 +1,8 @@
-"""A person leaves the trail; what happened stays in it, and stays provable.
+"""Erases a person from the trail; the events stay, and still verify.
 
-What is theirs in a record goes: their id becomes a pseudonym, the rest becomes nothing. With
-it go the salts of its commitments, so that no digest of it can be tried any more, while the
-seals over those digests hold as before.
+The person's id becomes a pseudonym, and their other data in a record is removed. So are the salts
+of the commitments to it, so that nobody can guess it from a digest, while every seal over these
+digests stays valid (see :mod:`digitwin.audit.hash_chain`).
 """
 
 from __future__ import annotations
@@ -12,56 +12,66 @@ from typing import Final
 from uuid import UUID
 
 from digitwin.kernel.execution.executor import Statements
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.queries import Queries
 
 BATCH: Final = 2000
-"""Records moved by one statement: under a second, far from any statement's limit."""
+"""Records changed by one statement: less than a second, far below any statement timeout."""
 
 SALT_BYTES: Final = 16
 NO_SALT: Final = bytes(SALT_BYTES)
-"""Stands where a salt was erased."""
+"""Replaces an erased salt."""
 
 PSEUDONYM_VERSION: Final = 8
 _VERSION_AND_VARIANT: Final = PSEUDONYM_VERSION << 76 | 0b10 << 62
-_RANDOM: Final = ~(0xF << 76 | 0b11 << 62)
+_RANDOM_BITS: Final = ~(0xF << 76 | 0b11 << 62)
 
-_WHOSE: Final = ("user_id = $1", "actor_id = $1", "resource_id = $2")
-_SQL = load(__package__)
+_CONDITIONS: Final = ("user_id = :user_id", "actor_id = :user_id", "resource_id = :user_ref")
+QUERIES = Queries(__package__)
 
 
 def new_pseudonym() -> UUID:
-    """An id of nobody: random, and of version 8, which no person's id has (RFC 9562)."""
-    return UUID(int=int.from_bytes(os.urandom(16)) & _RANDOM | _VERSION_AND_VARIANT)
+    """Return a random UUID of version 8 (RFC 9562, 5.8), which no person's id has."""
+    return UUID(int=int.from_bytes(os.urandom(16)) & _RANDOM_BITS | _VERSION_AND_VARIANT)
 
 
 async def pseudonymise(on: Statements, user_id: UUID, *, pseudonym: UUID | None = None) -> int:
-    """Take a person out of every record of the trail, sealed or not; how many were changed.
+    """Erase a person from every record of the trail, sealed or not.
 
-    Where the record is about them (their id as ``user_id``, or as ``resource_id``), the id
-    becomes the pseudonym, ``resource_id`` and ``metadata`` become empty. Where they were the
-    actor, ``actor_id`` becomes the pseudonym, and ``ip_address`` and ``user_agent`` go; so do
-    those of records about them that name no actor. Another actor's stay: that is another
-    person. Part of the open transaction: what is rolled back never happened, and no record is
-    sealed until it ends.
+    In records about them (``user_id`` or ``resource_id`` is their id), the id becomes the
+    pseudonym, and ``resource_id`` and ``metadata`` become empty. In records of what they did,
+    ``actor_id`` becomes the pseudonym, and ``ip_address`` and ``user_agent`` become NULL; the
+    same in records about them without an actor. Another actor's data stays.
+
+    It is part of the open transaction. No record is sealed until that ends.
 
     Args:
         on: the transaction, of a role that may delete from the trail.
-        pseudonym: one for all the records, of :func:`new_pseudonym`; left out, a new one that
-            nobody keeps. Records of the erasure itself should name the same.
+        pseudonym: one for all records, of :func:`new_pseudonym`; a new one if unset, which is
+            not stored elsewhere. Records of the erasure itself should have the same.
+
+    Returns:
+        The number of records changed.
     """
-    nobody = pseudonym or new_pseudonym()
-    await on.fetchval(_SQL["hold_sealing"])
-    before = await on.fetchval(_SQL["permission"])
-    await on.fetchval(_SQL["permit"], "on")
-    changed = sum([await _leave(on, whose, user_id, nobody) for whose in _WHOSE])
-    await on.fetchval(_SQL["permit"], before)
+    replacement = pseudonym or new_pseudonym()
+    await on.fetchval(QUERIES["hold_sealing"])
+    before = await on.fetchval(QUERIES["permission"])
+    await on.fetchval(QUERIES["permit"], permission="on")
+    changed = sum([await _erase(on, where, user_id, replacement) for where in _CONDITIONS])
+    await on.fetchval(QUERIES["permit"], permission=before)
     return changed
 
 
-async def _leave(on: Statements, whose: str, user_id: UUID, pseudonym: UUID) -> int:
-    sql, left = _SQL["pseudonymise"].format(whose=whose), 0
+async def _erase(on: Statements, where: str, user_id: UUID, pseudonym: UUID) -> int:
+    changed = 0
     while True:
-        some: int = await on.fetchval(*(sql, user_id, str(user_id), pseudonym, BATCH, NO_SALT))
-        left += some
-        if some < BATCH:
-            return left
+        count: int = await on.fetchval(
+            QUERIES.get("pseudonymise", where=where),
+            user_id=user_id,
+            user_ref=str(user_id),
+            pseudonym=pseudonym,
+            limit=BATCH,
+            no_salt=NO_SALT,
+        )
+        changed += count
+        if count < BATCH:
+            return changed

@@ -1,4 +1,4 @@
-"""What an audit record is made of, as callers give it, and what they may ask for."""
+"""The fields of an audit record, and the filters of a page, as callers give them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RowName = Annotated[UUID | str, Line(200), BeforeValidator(_name)]
 
 @with_config(STRICT)
 class Details(TypedDict, total=False):
-    """What ``record`` may be told beyond action and resource."""
+    """The optional arguments of ``record``."""
 
     resource_id: RowName | None
     actor_id: Id | None
@@ -37,7 +37,7 @@ class Details(TypedDict, total=False):
 
 @with_config(STRICT)
 class Entry(Details, total=False):
-    """One of ``record_many``; ``action`` and ``resource`` are needed."""
+    """One record of ``record_many``; ``action`` and ``resource`` are required."""
 
     action: Required[Name]
     resource: Required[Name]
@@ -45,7 +45,7 @@ class Entry(Details, total=False):
 
 @with_config(STRICT)
 class Filters(Period, total=False):
-    """What ``list`` can ask for."""
+    """The filters of ``list``."""
 
     action: Name | None
     resource: Name | None

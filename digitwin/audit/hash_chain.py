@@ -1,10 +1,15 @@
-"""What stands for a record in a seal: digests that fix it, and none of which gives it away.
+"""The digests of a seal: leaves over records, a root over leaves, and heads linked to a chain.
 
-Every field of a person enters as a commitment, an HMAC under a salt of that one field of that
-one record. Without the salt a value cannot be tried, however short it is; and where the salt is
-erased, the commitment alone still fixes all that is around it. What enters a digest is written
-so that no two different lists of values are written alike, and begins with what it is about,
-so that no digest can stand in another's place.
+Each seal includes the head of the seal before it, so that no record can change unnoticed unless
+every later seal is rewritten (linked timestamps: Haber and Stornetta, 1991).
+
+A field with personal data enters a leaf as a commitment: HMAC-SHA-256 (RFC 2104) under a random
+salt for this field of this record. Without the salt nobody can guess the value, however short it
+is. An erasure deletes the salt; the commitment stays, so the seal still verifies.
+
+Values are encoded unambiguously before they are hashed, as TupleHash does (NIST SP 800-185):
+different lists of values have different encodings. Every digest begins with its purpose, so that
+one kind of digest cannot be used as another (domain separation, RFC 6962, 2.1).
 """
 
 from __future__ import annotations
@@ -21,117 +26,120 @@ from uuid import UUID
 from digitwin.audit.erasure import NO_SALT, PSEUDONYM_VERSION, SALT_BYTES
 
 DIGEST_BYTES: Final = 32
-NOTHING: Final = bytes(DIGEST_BYTES)
-"""Stands before the first seal."""
+GENESIS: Final = bytes(DIGEST_BYTES)
+"""The previous head of the first seal."""
 
-OPEN: Final = ("action", "resource", "result")
-"""Fields that enter as they are, with ``id`` and ``created_at``."""
+PLAIN: Final = ("action", "resource", "result")
+"""Fields hashed as they are, with ``id`` and ``created_at``."""
 PERSONAL: Final = ("user_id", "actor_id", "resource_id", "ip_address", "user_agent", "metadata")
-"""Fields that enter as commitments, in the order of a leaf's commitments and salts."""
+"""Fields hashed as commitments, in the order of a leaf's commitments and salts."""
 
-Part: TypeAlias = "str | bytes | int | UUID | datetime | None"
+Value: TypeAlias = "str | bytes | int | UUID | datetime | None"
 
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def written(*parts: Part) -> bytes:
-    """Values as bytes, each with its type and length: different values differ."""
-    return b"".join(map(_written, parts))
+def encode(*values: Value) -> bytes:
+    """Encode values with their types and lengths: different lists encode differently."""
+    return b"".join(map(_encode, values))
 
 
-def _written(part: Part) -> bytes:
-    if part is None:
+def _encode(value: Value) -> bytes:
+    if value is None:
         return b"n"
-    if isinstance(part, str):
-        text = part.encode()
+    if isinstance(value, str):
+        text = value.encode()
         return b"s" + len(text).to_bytes(8) + text
-    if isinstance(part, UUID):
-        return b"u" + part.bytes
-    if isinstance(part, datetime):
-        return b"t" + ((part - _BEGINNING) // _MICROSECOND).to_bytes(8, signed=True)
-    if isinstance(part, int):
-        return b"i" + part.to_bytes(8, signed=True)
-    return b"b" + len(part).to_bytes(8) + part
+    if isinstance(value, UUID):
+        return b"u" + value.bytes
+    if isinstance(value, datetime):
+        return b"t" + ((value - _EPOCH) // _MICROSECOND).to_bytes(8, signed=True)
+    if isinstance(value, int):
+        return b"i" + value.to_bytes(8, signed=True)
+    return b"b" + len(value).to_bytes(8) + value
 
 
-def digest(about: str, *parts: Part) -> bytes:
-    """SHA-256 of what it is about, and of the values."""
-    return hashlib.sha256(written(f"digitwin audit {about} 1", *parts)).digest()
+def digest(purpose: str, *values: Value) -> bytes:
+    """Return the SHA-256 of a purpose and values."""
+    return hashlib.sha256(encode(f"digitwin audit {purpose} 1", *values)).digest()
 
 
-def commitment(salt: bytes, name: str, value: Part) -> bytes:
-    """What fixes a field's value and cannot be tried without the salt."""
-    return hmac.digest(salt, written(name, value), "sha256")
+def commitment(salt: bytes, field: str, value: Value) -> bytes:
+    """Return a digest that binds a field to its value and does not reveal it."""
+    return hmac.digest(salt, encode(field, value), "sha256")
 
 
 def new_salts() -> bytes:
-    """One for each personal field."""
+    """Return a random salt for each personal field, concatenated."""
     return secrets.token_bytes(SALT_BYTES * len(PERSONAL))
 
 
 def split(joined: bytes, size: int) -> list[bytes]:
-    """Digests or salts that stand side by side, one by one."""
+    """Split concatenated digests or salts."""
     return [joined[at : at + size] for at in range(0, len(joined), size)]
 
 
-def commitments(record: Mapping[str, Any], salts: bytes, kept: bytes = b"") -> bytes:
-    """A record's commitments side by side; for what has no salt any more, the one ``kept``."""
+def commitments(record: Mapping[str, Any], salts: bytes, stored: bytes = b"") -> bytes:
+    """Compute a record's commitments, concatenated.
+
+    Args:
+        record: the record's fields.
+        salts: its salts, concatenated.
+        stored: the commitments in its leaf; one whose salt was erased is copied from here.
+    """
     made = []
-    for at, (name, salt) in enumerate(zip(PERSONAL, split(salts, SALT_BYTES), strict=True)):
+    for at, (field, salt) in enumerate(zip(PERSONAL, split(salts, SALT_BYTES), strict=True)):
         if salt == NO_SALT:
-            made.append(kept[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES])
+            made.append(stored[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES])
         else:
-            made.append(commitment(salt, name, record[name]))
+            made.append(commitment(salt, field, record[field]))
     return b"".join(made)
 
 
 def content(record: Mapping[str, Any], committed: bytes) -> bytes:
-    """What fixes what a record says."""
-    return digest("content", *(record[name] for name in OPEN), committed)
+    """Return the digest of a record's fields, the personal ones by their commitments."""
+    return digest("content", *(record[field] for field in PLAIN), committed)
 
 
-def leaf(seal: int, place: int, record_id: UUID, created_at: datetime, said: bytes) -> bytes:
-    """What fixes a record, its time and its place."""
-    return digest("leaf", seal, place, record_id, created_at, said)
+def leaf(seal: int, place: int, record_id: UUID, created_at: datetime, content: bytes) -> bytes:
+    """Return the digest of a record's content, time and place in a seal."""
+    return digest("leaf", seal, place, record_id, created_at, content)
 
 
-def root(leaves: Iterable[bytes]) -> bytes:
-    """What fixes a batch: its leaves in their order."""
-    return Root().over(leaves)
+class RootHash:
+    """The digest of a seal's leaves, added one by one in their order."""
 
-
-class Root:
-    """The root of leaves that come one by one."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256(written("digitwin audit root 1"))
+    def __init__(self, leaves: Iterable[bytes] = ()) -> None:
+        self._hash = hashlib.sha256(encode("digitwin audit root 1"))
+        for one in leaves:
+            self.add(one)
 
     def add(self, leaf: bytes) -> None:
         self._hash.update(leaf)
 
-    def over(self, leaves: Iterable[bytes]) -> bytes:
-        for one in leaves:
-            self.add(one)
+    def digest(self) -> bytes:
         return self._hash.digest()
 
 
 def is_erased(record: Mapping[str, Any], salts: bytes) -> bool | None:
-    """Whether what lost its salt lost its value too; None where nothing lost its salt.
+    """Check that fields without a salt are empty or hold a pseudonym.
 
-    A salt alone proves nothing by its absence, so a field without one may hold a pseudonym or
-    nothing: whoever takes a salt away can empty a field that way, and never make it say
-    something else.
+    A missing salt alone is no proof of an erasure. With this check, somebody who deletes salts
+    can empty fields, but cannot make them say something else.
+
+    Returns:
+        Whether all fields without a salt are; None if every field has its salt.
     """
-    lost = [
-        record[name]
-        for name, salt in zip(PERSONAL, split(salts, SALT_BYTES), strict=True)
+    unsalted = [
+        record[field]
+        for field, salt in zip(PERSONAL, split(salts, SALT_BYTES), strict=True)
         if salt == NO_SALT
     ]
-    return all(map(_says_nothing, lost)) if lost else None
+    return all(map(_is_empty, unsalted)) if unsalted else None
 
 
-def _says_nothing(value: Any) -> bool:
+def _is_empty(value: Any) -> bool:
     if isinstance(value, UUID):
         return value.version == PSEUDONYM_VERSION
     return value is None or value == "{}"
@@ -139,7 +147,7 @@ def _says_nothing(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """A batch of records, bound to the seal before; without a key it is unsigned."""
+    """A batch of records, linked to the seal before; unsigned if there is no key."""
 
     number: int
     created_at: datetime
@@ -154,7 +162,7 @@ class Seal:
     signature: bytes | None = None
 
     def digest(self) -> bytes:
-        """What its head must be."""
+        """Compute its head."""
         return digest(
             *("seal", self.number, self.created_at, self.horizon, self.newest, self.records),
             *(self.root, self.previous, self.key_id, self.algorithm),
@@ -163,7 +171,7 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where the chain begins after what was removed: behind ``seal``, whose head it keeps."""
+    """The start of the chain after a removal: the seal after ``seal``, linked to its head."""
 
     number: int
     created_at: datetime
@@ -177,7 +185,7 @@ class Checkpoint:
     signature: bytes | None = None
 
     def digest(self) -> bytes:
-        """What its head must be."""
+        """Compute its head."""
         return digest(
             *("checkpoint", self.number, self.created_at, self.removed_before, self.seal),
             *(self.seal_head, self.records, self.key_id, self.algorithm),
@@ -186,7 +194,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """What a seal keeps of one record."""
+    """The digests and salts that a seal stores for one record."""
 
     place: int
     record_id: UUID
@@ -197,14 +205,14 @@ class Leaf:
     salts: bytes
 
 
-def leaves_of(number: int, records: Sequence[Mapping[str, Any]]) -> list[Leaf]:
-    """The leaves of a new seal, with salts of their own."""
-    made = []
+def leaves_of(seal: int, records: Sequence[Mapping[str, Any]]) -> list[Leaf]:
+    """Compute the leaves of a new seal, with new salts."""
+    leaves = []
     for place, record in enumerate(records, 1):
         salts = new_salts()
         committed = commitments(record, salts)
-        said = content(record, committed)
+        hashed = content(record, committed)
         id, created_at = record["id"], record["created_at"]
-        fixed = leaf(number, place, id, created_at, said)
-        made.append(Leaf(place, id, created_at, said, fixed, committed, salts))
-    return made
+        digest = leaf(seal, place, id, created_at, hashed)
+        leaves.append(Leaf(place, id, created_at, hashed, digest, committed, salts))
+    return leaves

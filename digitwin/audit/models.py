@@ -1,4 +1,4 @@
-"""The tables of the audit trail, and of what seals it."""
+"""The tables of the audit trail and its seals."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from digitwin.kernel.primitives.ids import NOBODY, uuid7
 
 
 class AuditLog(Model):
-    """Somebody did something; ``user_id`` is whom it concerns, ``actor_id`` who did it.
+    """A record: ``user_id`` is the person concerned, ``actor_id`` who did it.
 
-    The database refuses every UPDATE, and DELETE to all but the upkeep.
+    The database refuses every UPDATE, and every DELETE except by a purge or an erasure.
     """
 
     id = fields.UUIDField(primary_key=True, default=uuid7)
@@ -34,10 +34,10 @@ class AuditLog(Model):
 
 
 class AuditSeal(Model):
-    """A batch of records whose digests are bound together, and bound to the seal before.
+    """A batch of records under one digest, linked to the seal before.
 
-    ``horizon``: what is dated before it and comes in a later seal was inserted afterwards.
-    ``running``: the transactions that were open, whose records are still to come.
+    ``horizon``: all records dated before it are in this seal or an earlier one.
+    ``running``: the transactions that were open, whose records may still appear.
     """
 
     number = fields.BigIntField(primary_key=True, generated=False)
@@ -58,7 +58,7 @@ class AuditSeal(Model):
 
 
 class AuditLeaf(Model):
-    """What a seal holds of one record: digests, and the salts without which none can be guessed."""
+    """The digests of one record in a seal, and the salts of its commitments."""
 
     record_id = fields.UUIDField(primary_key=True)
     seal = fields.BigIntField()
@@ -74,8 +74,8 @@ class AuditLeaf(Model):
 
 
 class AuditCheckpoint(Model):
-    """What was removed lawfully, so that the rest still verifies: records older than
-    ``removed_before``, and the seals up to ``seal`` with all their leaves."""
+    """A purge on record: records older than ``removed_before`` may be missing, and the seals up
+    to ``seal`` and their leaves are removed."""
 
     number = fields.BigIntField(primary_key=True, generated=False)
     created_at = fields.DatetimeField()

@@ -1,35 +1,45 @@
 -- name: record
--- No RETURNING: who may only add to the trail may not read it.
+-- No RETURNING: a role that may only add to the trail may not read it.
 INSERT INTO audit_logs (user_id, id, action, resource, resource_id, actor_id, result,
                         ip_address, user_agent, metadata)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb)
+VALUES (:user_id, :id, :action, :resource, :resource_id, :actor_id, :result,
+        :ip_address, :user_agent, :metadata::jsonb)
 
 -- name: record_many
--- One statement for all rows, as one array for each column.
+-- All rows in one statement, as one array for each column.
 INSERT INTO audit_logs (user_id, id, action, resource, resource_id, actor_id, result,
                         ip_address, user_agent, metadata)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[],
-                     $7::text[], $8::text[], $9::text[], $10::jsonb[])
+SELECT * FROM unnest(:user_id::uuid[], :id::uuid[], :action::text[], :resource::text[],
+                     :resource_id::text[], :actor_id::uuid[], :result::text[],
+                     :ip_address::text[], :user_agent::text[], :metadata::jsonb[])
+
+-- name: page
+-- Newest first.
+SELECT {columns} FROM audit_logs{where} ORDER BY id DESC LIMIT {limit}
+
+-- name: all_records
+-- Oldest first.
+SELECT {columns} FROM audit_logs{where} ORDER BY id
 
 -- name: statistics
--- All counts of one period in one reading, so that they agree with each other.
+-- All counts of a period from one scan, so that they agree with each other.
 SELECT action, result, user_id, day, grouping(action, result, user_id, day) AS kind, count(*)
 FROM (SELECT action, result, user_id, (created_at AT TIME ZONE 'UTC')::date AS day
       FROM audit_logs
-      WHERE created_at >= $1 AND created_at < $2) AS records
+      WHERE created_at >= :since AND created_at < :until) AS records
 GROUP BY GROUPING SETS ((action), (result), (user_id), (day))
 
 -- name: placed_records
--- What the database alone knows about each record: when it came, and whether a month and a seal
--- took it in.
+-- What only the database knows about a record: when it was inserted, whether a monthly partition
+-- and a seal hold it.
 SELECT id, audit_logs.created_at, leaf.record_id IS NOT NULL AS is_sealed,
        audit_logs.tableoid = (SELECT partdefid FROM pg_partitioned_table
                               WHERE partrelid = 'audit_logs'::regclass) AS is_unplaced
 FROM audit_logs LEFT JOIN audit_leaves AS leaf ON leaf.record_id = id
 
 -- name: unguarded
--- The trail and its partitions, and its seals, whose row triggers do not stand before every DELETE
--- and UPDATE.
+-- The partitions of the trail and the tables of seals that lack a row trigger before DELETE and
+-- UPDATE.
 SELECT tree.relid::regclass::text
 FROM (SELECT relid FROM pg_partition_tree('audit_logs')
       UNION ALL SELECT unnest(ARRAY['audit_seals', 'audit_leaves', 'audit_checkpoints']::regclass[])
@@ -41,35 +51,32 @@ HAVING coalesce(bit_or(guard.tgtype), 0) & 24 <> 24  -- DELETE, UPDATE
 ORDER BY 1
 
 -- name: now
--- The database clock decides what month it is.
+-- The database clock decides which month it is.
 SELECT now()
 
 -- name: cutoff
 -- The database clock decides what is old.
-SELECT now() - make_interval(secs => $1)
+SELECT now() - make_interval(secs => :age)
 
 -- name: purge_batch
--- A few records at a time, of those that are sealed (and, where they are to be, archived); those
--- another instance is at are left to it.
-WITH old AS (SELECT user_id, id FROM audit_logs WHERE created_at < $1
+-- A small batch of sealed (and, if configured, archived) records; SKIP LOCKED leaves rows that
+-- another instance is deleting.
+WITH old AS (SELECT user_id, id FROM audit_logs WHERE created_at < :cutoff
                AND EXISTS (SELECT FROM audit_leaves
-                           WHERE record_id = audit_logs.id AND seal <= $3 OFFSET 0)
-             ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED),
+                           WHERE record_id = audit_logs.id AND seal <= :upto OFFSET 0)
+             ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED),
      gone AS (DELETE FROM audit_logs AS record USING old
               WHERE record.user_id = old.user_id AND record.id = old.id RETURNING 1)
 SELECT count(*) FROM gone
 
--- name: allow_purge
--- The guard lets a DELETE pass for the rest of this transaction only.
-SELECT set_config('digitwin.allow_hard_delete', 'on', true)
-
 -- name: begin_partitioning
--- One instance at a time, nobody waiting for another; and no statement here waits long for a lock.
+-- One instance at a time, without waiting for it; the short lock_timeout bounds every later
+-- statement of the transaction.
 SELECT set_config('lock_timeout', '100ms', true),
        pg_try_advisory_xact_lock(hashtextextended('digitwin.audit_logs', 0)) AS mine, now()
 
 -- name: partitions
--- Partitions as PostgreSQL has them; the one without bounds is the default.
+-- The partitions in the catalog; the one without bounds is the default.
 SELECT format('%I', child.relname) AS name, child.oid = parent.partdefid AS is_default,
        pg_get_expr(child.relpartbound, child.oid) AS bounds
 FROM pg_partitioned_table AS parent
@@ -79,102 +86,105 @@ WHERE parent.partrelid = 'audit_logs'::regclass
 ORDER BY child.relname
 
 -- name: create_partition
--- Beside the trail first: made inside it, it would lock all of it.
-CREATE TABLE {name} (LIKE audit_logs INCLUDING ALL)
+-- A separate table first: CREATE TABLE ... PARTITION OF would lock the whole trail.
+CREATE TABLE {partition} (LIKE audit_logs INCLUDING ALL)
 
 -- name: lock_writers
--- Records of this very month are on their way to the default partition: there they would be refused.
+-- Records of the current month are being written to the default partition, which would refuse them
+-- once the month's partition is attached.
 LOCK TABLE ONLY audit_logs IN SHARE ROW EXCLUSIVE MODE
 
 -- name: lock_default
--- Attaching locks the default partition; asking without waiting keeps others from queueing up.
+-- ATTACH locks the default partition; NOWAIT keeps other sessions from queueing behind this one.
 LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE NOWAIT
 
 -- name: move_from_default
--- Records that came before their month had a partition.
+-- Records that were written before their month had a partition.
 WITH moved AS (DELETE FROM {default} WHERE id >= '{lower}' AND id < '{upper}' RETURNING *)
-INSERT INTO {name} SELECT * FROM moved
+INSERT INTO {partition} SELECT * FROM moved
 
 -- name: attach_partition
--- Locks the trail against other changes of its partitions, not against readers and writers.
-ALTER TABLE audit_logs ATTACH PARTITION {name} FOR VALUES FROM ('{lower}') TO ('{upper}')
+-- Takes SHARE UPDATE EXCLUSIVE on the trail: readers and writers continue.
+ALTER TABLE audit_logs ATTACH PARTITION {partition} FOR VALUES FROM ('{lower}') TO ('{upper}')
 
 -- name: count_partition
--- What a drop will take along, counted before anything is locked.
-SELECT count(*) FROM {name}
+-- The number of records that a drop removes, counted before anything is locked.
+SELECT count(*) FROM {partition}
 
 -- name: lock_trail
--- Dropping a partition locks the whole trail for a moment: only when that moment is free.
+-- DROP TABLE of a partition locks the whole trail; NOWAIT, so only if nobody holds a lock.
 LOCK TABLE audit_logs IN ACCESS EXCLUSIVE MODE NOWAIT
 
 -- name: has_younger
--- The age of a record is its created_at; its month comes from its id.
-SELECT EXISTS (SELECT FROM {name} WHERE created_at >= $1)
+-- A record's age is its created_at; its partition follows from its id.
+SELECT EXISTS (SELECT FROM {partition} WHERE created_at >= :cutoff)
 
 -- name: drop_partition
--- A month at once, without a DELETE for each record.
-DROP TABLE {name}
-
+-- Removes a month at once, without a DELETE for each record.
+DROP TABLE {partition}
 
 -- name: hold_sealing
--- An erasure and a seal must not pass each other: the seal would hold what the erasure has removed.
+-- An erasure and a sealing run must not overlap: the seal would be over values that the erasure
+-- removed.
 SELECT pg_advisory_xact_lock(hashtextextended('digitwin.audit_seals', 0))
 
 -- name: permission
--- What a transaction has allowed itself so far, to be put back as it was.
+-- The transaction's present permission to delete, to be restored afterwards.
 SELECT coalesce(current_setting('digitwin.allow_hard_delete', true), '')
 
 -- name: permit
--- For the rest of this transaction at most.
-SELECT set_config('digitwin.allow_hard_delete', $1, true)
+-- The guard allows DELETE if this is 'on'; applies to the rest of this transaction at most.
+SELECT set_config('digitwin.allow_hard_delete', :permission, true)
 
 -- name: pseudonymise
--- A person leaves some records, which move rather than change: their key holds user_id, and no
--- UPDATE of it passes. With what was theirs go the salts of its commitments; the seals hold on.
+-- Erases a person from a batch of records. Each is deleted and inserted again: its key contains
+-- user_id, which the guard lets no UPDATE change. The salts of the erased fields become zeros, so
+-- that nobody can guess values by their commitments; the seals over them remain valid.
 WITH theirs AS (
-    SELECT user_id, id FROM audit_logs WHERE {whose} LIMIT $4
+    SELECT user_id, id FROM audit_logs WHERE {where} LIMIT :limit
 ), gone AS (
     DELETE FROM audit_logs AS record USING theirs
     WHERE record.user_id = theirs.user_id AND record.id = theirs.id
     RETURNING record.*
 ), judged AS (
-    SELECT *, user_id = $1 AS is_about, coalesce(actor_id = $1, false) AS is_by,
-           user_id = $1 OR coalesce(resource_id = $2, false) AS is_named,
-           coalesce(actor_id = $1, user_id = $1) AS is_from
+    SELECT *, user_id = :user_id AS is_about, coalesce(actor_id = :user_id, false) AS is_by,
+           user_id = :user_id OR coalesce(resource_id = :user_ref, false) AS is_named,
+           coalesce(actor_id = :user_id, user_id = :user_id) AS is_from
     FROM gone
 ), moved AS (
     INSERT INTO audit_logs (user_id, id, action, resource, resource_id, actor_id, result,
                             ip_address, user_agent, metadata, created_at)
-    SELECT CASE WHEN is_about THEN $3 ELSE user_id END, id, action, resource,
+    SELECT CASE WHEN is_about THEN :pseudonym ELSE user_id END, id, action, resource,
            CASE WHEN NOT is_named THEN resource_id END,
-           CASE WHEN is_by THEN $3 ELSE actor_id END, result,
+           CASE WHEN is_by THEN :pseudonym ELSE actor_id END, result,
            CASE WHEN NOT is_from THEN ip_address END,
            CASE WHEN NOT is_from THEN user_agent END,
-           CASE WHEN is_named THEN '{{}}'::jsonb ELSE metadata END, created_at
+           CASE WHEN is_named THEN '{}'::jsonb ELSE metadata END, created_at
     FROM judged
 ), unsalted AS (
     UPDATE audit_leaves AS leaf
-    SET salts = CASE WHEN is_about THEN $5::bytea ELSE substr(salts, 1, 16) END
-             || CASE WHEN is_by THEN $5 ELSE substr(salts, 17, 16) END
-             || CASE WHEN is_named THEN $5 ELSE substr(salts, 33, 16) END
-             || CASE WHEN is_from THEN $5 || $5 ELSE substr(salts, 49, 32) END
-             || CASE WHEN is_named THEN $5 ELSE substr(salts, 81, 16) END
+    SET salts = CASE WHEN is_about THEN :no_salt::bytea ELSE substr(salts, 1, 16) END
+             || CASE WHEN is_by THEN :no_salt ELSE substr(salts, 17, 16) END
+             || CASE WHEN is_named THEN :no_salt ELSE substr(salts, 33, 16) END
+             || CASE WHEN is_from THEN :no_salt || :no_salt ELSE substr(salts, 49, 32) END
+             || CASE WHEN is_named THEN :no_salt ELSE substr(salts, 81, 16) END
     FROM judged WHERE leaf.record_id = judged.id
 )
 SELECT count(*) FROM gone
 
 -- name: begin_sealing
--- One sealer at a time, nobody waiting for another; an erasure holds the same lock.
+-- One sealing run at a time, without waiting for it; an erasure holds the same lock.
 SELECT pg_try_advisory_xact_lock(hashtextextended('digitwin.audit_seals', 0)) AS mine, now()
 
 -- name: settle
--- A transaction has its time a moment before it shows in pg_locks: whoever was in that moment has
--- come out of it when this is over.
+-- A transaction has its timestamp a moment before it appears in pg_locks. After this pause every
+-- transaction that was between the two is visible.
 SELECT pg_sleep(0.05)
 
 -- name: running
--- The transactions open in this database, others' and invisible ones included: each holds a lock
--- on itself, which everybody may see. One that was prepared has left that list, so it is told apart.
+-- All open transactions of this database, read-only ones and those of other roles included: each
+-- holds a lock on its own virtualxid, which every role may see. Prepared transactions do not, so
+-- they are reported separately.
 SELECT coalesce(string_agg(virtualxid, ',' ORDER BY virtualxid), '') AS running,
        EXISTS (SELECT FROM pg_prepared_xacts WHERE database = current_database()) AS prepared
 FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -182,29 +192,30 @@ WHERE locktype = 'virtualxid' AND mode = 'ExclusiveLock' AND datname = current_d
   AND pid <> pg_backend_pid() AND backend_type IS DISTINCT FROM 'autovacuum worker'
 
 -- name: last_seal
--- Where the chain goes on.
+-- The end of the chain, to which the next seal is linked.
 SELECT number, created_at, horizon, newest, records, root, previous, head, key_id, algorithm,
        signature, running
 FROM audit_seals ORDER BY number DESC LIMIT 1
 
 -- name: last_checkpoint
--- Where the chain begins.
+-- The start of the chain after removals.
 SELECT number, created_at, removed_before, seal, seal_head, records, head, key_id, algorithm,
        signature
 FROM audit_checkpoints ORDER BY number DESC LIMIT 1
 
 -- name: unsealed
--- Records without a leaf, oldest first, from where the last seals stopped. OFFSET 0 keeps the leaf's
--- look-up by its index: joined, the planner may read all leaves there are.
+-- Records without a leaf, oldest first, from the last horizon on. OFFSET 0 keeps the leaf's lookup
+-- on its index: as a join, the planner may read all leaves.
 SELECT id, created_at, action, resource, result, user_id, actor_id, resource_id, ip_address,
        user_agent, metadata
 FROM audit_logs AS record
-WHERE created_at >= $1 AND (created_at, id) > ($1, $2) AND created_at < $3
+WHERE created_at >= :after_time AND (created_at, id) > (:after_time, :after_id)
+  AND created_at < :until
   AND NOT EXISTS (SELECT FROM audit_leaves WHERE record_id = record.id OFFSET 0)
-ORDER BY created_at, id LIMIT $4
+ORDER BY created_at, id LIMIT :limit
 
 -- name: oldest_unsealed
--- For a probe: how many seconds ago the oldest record came that no seal holds yet.
+-- For the health probe: the age in seconds of the oldest record without a seal.
 SELECT coalesce(extract(epoch FROM now() - (
     SELECT created_at FROM audit_logs AS record
     WHERE created_at >= coalesce((SELECT horizon FROM audit_seals ORDER BY number DESC LIMIT 1),
@@ -214,102 +225,107 @@ SELECT coalesce(extract(epoch FROM now() - (
 )), 0)::float8
 
 -- name: add_seal
--- Its leaves come in the same transaction.
+-- Its leaves follow in the same transaction.
 INSERT INTO audit_seals (number, created_at, horizon, newest, records, root, previous, head, key_id,
                          algorithm, signature, running)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+VALUES (:number, :created_at, :horizon, :newest, :records, :root, :previous, :head, :key_id,
+        :algorithm, :signature, :running)
 
 -- name: add_leaves
 -- All leaves of a seal in one statement, as one array for each column.
 INSERT INTO audit_leaves (seal, place, record_id, created_at, content, leaf, commitments, salts)
-SELECT $1, * FROM unnest($2::int[], $3::uuid[], $4::timestamptz[], $5::bytea[], $6::bytea[],
-                         $7::bytea[], $8::bytea[])
+SELECT :seal, * FROM unnest(:place::int[], :record_id::uuid[], :created_at::timestamptz[],
+                            :content::bytea[], :leaf::bytea[], :commitments::bytea[],
+                            :salts::bytea[])
 
 -- name: seals_after
--- The chain in pieces.
+-- A page of the chain.
 SELECT number, created_at, horizon, newest, records, root, previous, head, key_id, algorithm,
        signature
-FROM audit_seals WHERE number > $1 ORDER BY number LIMIT $2
+FROM audit_seals WHERE number > :after ORDER BY number LIMIT :limit
 
 -- name: leaves_with_records
--- What was sealed beside what is there now, in the order of the seals, of one moment.
+-- What was sealed next to what is stored now, in the order of the seals, from one snapshot.
 SELECT leaf.seal, leaf.place, leaf.record_id, leaf.created_at AS dated, leaf.content, leaf.leaf,
        leaf.commitments, leaf.salts, record.id, record.created_at, record.action, record.resource,
        record.result, record.user_id, record.actor_id, record.resource_id, record.ip_address,
        record.user_agent, record.metadata
 FROM audit_leaves AS leaf LEFT JOIN audit_logs AS record ON record.id = leaf.record_id
-WHERE leaf.seal > $1 AND leaf.seal <= $2
+WHERE leaf.seal > :after AND leaf.seal <= :upto
 ORDER BY leaf.seal, leaf.place
 
 -- name: heads
--- Of seals that something outside the database tells of.
-SELECT number, head FROM audit_seals WHERE number = ANY($1::bigint[])
+-- The heads of seals that the checkpoint sink has, for comparison.
+SELECT number, head FROM audit_seals WHERE number = ANY(:numbers::bigint[])
 
 -- name: newest_seal
--- How far the chain goes now.
+-- The end of the chain at present.
 SELECT coalesce(max(number), 0) FROM audit_seals
 
 -- name: has_removable
--- Whether a removal would remove anything: it leaves a checkpoint.
-SELECT EXISTS (SELECT FROM audit_logs WHERE created_at < $1
+-- A removal writes a checkpoint, so first whether there is anything to remove.
+SELECT EXISTS (SELECT FROM audit_logs WHERE created_at < :cutoff
                AND EXISTS (SELECT FROM audit_leaves
-                           WHERE record_id = audit_logs.id AND seal <= $2 OFFSET 0))
+                           WHERE record_id = audit_logs.id AND seal <= :upto OFFSET 0))
 
 -- name: removable_seals
--- The first and the last seal of what a removal will remove.
+-- The first and last seal of the records that a removal deletes.
 SELECT min(leaf.seal) AS first, max(leaf.seal) AS last
 FROM audit_logs AS record JOIN audit_leaves AS leaf ON leaf.record_id = record.id
-WHERE record.created_at < $1 AND leaf.seal <= $2
+WHERE record.created_at < :cutoff AND leaf.seal <= :upto
 
 -- name: has_kept
--- Whether a month holds what must not go with it: what no seal up to this one holds.
-SELECT EXISTS (SELECT FROM {name} AS record
+-- Whether a month holds records that no seal up to this one holds, which must not be dropped.
+SELECT EXISTS (SELECT FROM {partition} AS record
                WHERE NOT EXISTS (SELECT FROM audit_leaves
-                                 WHERE record_id = record.id AND seal <= $1 OFFSET 0))
+                                 WHERE record_id = record.id AND seal <= :upto OFFSET 0))
 
 -- name: hold_checkpoints
--- One at a time: each goes on from the last.
+-- One checkpoint at a time: each continues the last one.
 SELECT now() FROM pg_advisory_xact_lock(hashtextextended('digitwin.audit_checkpoints', 0))
 
 -- name: add_checkpoint
--- Before the records go, and when their seals do.
+-- Written before records are deleted, and when their seals are.
 INSERT INTO audit_checkpoints (number, created_at, removed_before, seal, seal_head, records, head,
                                key_id, algorithm, signature)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+VALUES (:number, :created_at, :removed_before, :seal, :seal_head, :records, :head,
+        :key_id, :algorithm, :signature)
 
 -- name: first_seal_with_records
--- What lies before it is gone. In the order of the key, so that it stops at the first record found.
+-- All records of earlier seals are deleted. Ordered by the key, so that the scan stops at the first
+-- record found.
 SELECT leaf.seal FROM audit_leaves AS leaf
-WHERE leaf.seal > $1 AND EXISTS (SELECT FROM audit_logs WHERE id = leaf.record_id OFFSET 0)
+WHERE leaf.seal > :after AND EXISTS (SELECT FROM audit_logs WHERE id = leaf.record_id OFFSET 0)
 ORDER BY leaf.seal, leaf.place LIMIT 1
 
 -- name: remove_seals
--- A checkpoint stands for them.
-DELETE FROM audit_seals WHERE number <= $1
+-- A checkpoint replaces them.
+DELETE FROM audit_seals WHERE number <= :upto
 
 -- name: remove_leaves
--- Of seals that a checkpoint stands for.
+-- A batch of leaves whose seals a checkpoint has replaced.
 WITH old AS (SELECT seal, place FROM audit_leaves
              WHERE seal <= (SELECT seal FROM audit_checkpoints ORDER BY number DESC LIMIT 1)
-             ORDER BY seal, place LIMIT $1 FOR UPDATE SKIP LOCKED),
+             ORDER BY seal, place LIMIT :limit FOR UPDATE SKIP LOCKED),
      gone AS (DELETE FROM audit_leaves AS leaf USING old
               WHERE leaf.seal = old.seal AND leaf.place = old.place RETURNING 1)
 SELECT count(*) FROM gone
 
 -- name: sealed_records
--- In the order of the seals: what was given out stays before what is to come.
+-- In the order of the seals, which is stable: new records always follow those already exported.
 SELECT leaf.seal, leaf.place, record.id, record.created_at, record.action, record.resource,
        record.resource_id, record.user_id, record.actor_id, record.result, record.ip_address,
        record.user_agent, record.metadata
 FROM audit_leaves AS leaf JOIN audit_logs AS record ON record.id = leaf.record_id
-WHERE (leaf.seal, leaf.place) > ($1, $2) AND record.created_at >= $3 AND record.created_at < $4
+WHERE (leaf.seal, leaf.place) > (:after_seal, :after_place)
+  AND record.created_at >= :since AND record.created_at < :until
 ORDER BY leaf.seal, leaf.place
 
 -- name: unsealed_records
--- What an export may tell beforehand.
+-- Records that an export returns ahead of their seal.
 SELECT id, created_at, action, resource, resource_id, user_id, actor_id, result, ip_address,
        user_agent, metadata
 FROM audit_logs AS record
-WHERE created_at >= $1 AND created_at < $2
+WHERE created_at >= :since AND created_at < :until
   AND NOT EXISTS (SELECT FROM audit_leaves WHERE record_id = record.id OFFSET 0)
 ORDER BY created_at, id

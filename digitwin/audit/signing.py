@@ -1,4 +1,7 @@
-"""Who signs the seals: whoever holds the key, which the database does not."""
+"""Signs seals and checkpoints, with a key that the database does not hold.
+
+HMAC-SHA-256 (RFC 2104) or Ed25519 (RFC 8032), over the head of a seal.
+"""
 
 from __future__ import annotations
 
@@ -16,35 +19,35 @@ from digitwin.kernel.primitives import key_files
 from digitwin.settings import Settings, master_key_bytes
 
 Signed = TypeVar("Signed", Seal, Checkpoint)
-Standing = Literal["signed", "unsigned", "unknown", "forged"]
-"""A signature that holds, none at all, one of a key that is not here, one that does not hold."""
+SignatureStatus = Literal["valid", "unsigned", "unknown_key", "invalid"]
 
 HMAC: Final = "hmac-sha256"
 ED25519: Final = "ed25519"
 UNSIGNED: Final = "none"
-_ABOUT = b"digitwin audit signature 1\0"
+_PURPOSE = b"digitwin audit signature 1\0"
+"""Precedes what is signed, so that no signature of the key for something else fits."""
 
 
 class AuditSigner(Protocol):
-    """A holder of one signing key: here, in a cloud's KMS, in a hardware module."""
+    """A signing key: in this process, a cloud KMS, or a hardware security module."""
 
     @property
     def key_id(self) -> str:
-        """Which key, at most 200 characters; never secret."""
+        """The name of the key, at most 200 characters; not secret."""
 
     @property
     def algorithm(self) -> str:
-        """How it signs, at most 32 characters; not ``none``."""
+        """The algorithm, at most 32 characters; not ``none``."""
 
     async def sign(self, data: bytes) -> bytes:
-        """A signature of 40 to some hundred bytes."""
+        """Return the signature, up to some hundred bytes."""
 
     async def verify(self, data: bytes, signature: bytes) -> bool:
-        """Whether this key made it."""
+        """Return whether this key signed the data."""
 
 
 class HmacSigner:
-    """One secret signs and verifies: whoever can verify could have signed."""
+    """Signs with a secret key: everybody who can verify can also sign."""
 
     algorithm = HMAC
 
@@ -53,19 +56,19 @@ class HmacSigner:
         self.key_id = f"{HMAC}:{_fingerprint(key)}"
 
     async def sign(self, data: bytes) -> bytes:
-        """32 bytes."""
-        return hmac.digest(self._key, _ABOUT + data, "sha256")
+        """Return 32 bytes."""
+        return hmac.digest(self._key, _PURPOSE + data, "sha256")
 
     async def verify(self, data: bytes, signature: bytes) -> bool:
-        """Whether this key made it, in a time that does not tell how nearly."""
+        """Return whether this key signed the data; compared in constant time."""
         return hmac.compare_digest(await self.sign(data), signature)
 
 
 class Ed25519Signer:
-    """A private key signs, its public half verifies: an auditor needs no secret.
+    """Signs with a private key; its public key verifies, so an auditor needs no secret.
 
     Args:
-        key: the private key's 32 bytes.
+        key: the 32 bytes of the private key.
     """
 
     algorithm = ED25519
@@ -79,20 +82,20 @@ class Ed25519Signer:
 
     @property
     def public_key(self) -> str:
-        """For ``audit_public_keys``, in base64."""
+        """The public key in base64, for ``audit_public_keys``."""
         return self._public.public_key
 
     async def sign(self, data: bytes) -> bytes:
-        """64 bytes."""
-        return self._private.sign(_ABOUT + data)
+        """Return 64 bytes."""
+        return self._private.sign(_PURPOSE + data)
 
     async def verify(self, data: bytes, signature: bytes) -> bool:
-        """Whether this key made it, as its public half tells."""
+        """Return whether this key signed the data."""
         return await self._public.verify(data, signature)
 
 
 class Ed25519Verifier:
-    """The public half of a key: it verifies and cannot sign."""
+    """A public key: verifies, but cannot sign."""
 
     algorithm = ED25519
 
@@ -110,30 +113,30 @@ class Ed25519Verifier:
         from cryptography.exceptions import InvalidSignature
 
         try:
-            self._key.verify(signature, _ABOUT + data)
+            self._key.verify(signature, _PURPOSE + data)
         except InvalidSignature:
             return False
         return True
 
 
 class Signers:
-    """The key that signs, if there is one, and all those whose signatures are believed."""
+    """The key that signs, if there is one, and all keys whose signatures are trusted."""
 
     def __init__(self, current: AuditSigner | None = None, known: Iterable[AuditSigner] = ()):
         self._current = current
-        believed = [*known] if current is None else [current, *known]
-        self._known = {signer.key_id: signer for signer in reversed(believed)}
+        trusted = [*known] if current is None else [current, *known]
+        self._known = {signer.key_id: signer for signer in reversed(trusted)}
 
     def current(self) -> AuditSigner | None:
-        """Who signs."""
+        """Return the key that signs."""
         return self._current
 
     def known(self) -> Mapping[str, AuditSigner]:
-        """Whose signatures are believed, by the key's id."""
+        """Return the trusted keys by their ids."""
         return self._known
 
     async def sign(self, made: Signed) -> Signed:
-        """The same with its head, and its signature where there is a key."""
+        """Return it with its head, and with a signature if there is a key."""
         signer = self.current()
         if signer is None:
             return replace(made, head=made.digest())
@@ -141,20 +144,20 @@ class Signers:
         head = named.digest()
         return replace(named, head=head, signature=await signer.sign(head))
 
-    async def standing(self, made: Seal | Checkpoint) -> Standing:
-        """What its signature is worth; the head must have been compared before."""
+    async def status(self, made: Seal | Checkpoint) -> SignatureStatus:
+        """Check a signature; the caller has compared the head it is over."""
         if made.signature is None or made.key_id is None:
             return "unsigned"
         signer = self.known().get(made.key_id)
         if signer is None:
-            return "unknown"
+            return "unknown_key"
         if signer.algorithm != made.algorithm:
-            return "forged"
-        return "signed" if await signer.verify(made.head, made.signature) else "forged"
+            return "invalid"
+        return "valid" if await signer.verify(made.head, made.signature) else "invalid"
 
 
 class KeyFileSigners(Signers):
-    """The embedded server's key, in a file of its folder, made when it is first needed."""
+    """The embedded server's key, in a file of its folder, created at first use."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
         super().__init__()
@@ -173,34 +176,37 @@ class KeyFileSigners(Signers):
         return self._known
 
     def _open(self) -> None:
-        opened = _holding(_read(self._path), self._settings)
+        opened = _with_keys(_read(self._path), self._settings)
         self._current, self._known = opened._current, opened._known
 
 
 def signers_of(settings: Settings, embedded_home: Path | None) -> Signers:
-    """Whoever signs, as the settings say; without a key nobody does.
+    """Return the signers that the settings name; none signs if no key is set.
+
+    Args:
+        embedded_home: the folder of the embedded server, which has a key of its own.
 
     Raises:
-        ConfigurationError: the key file cannot be used, or both are set.
+        ConfigurationError: the key file cannot be used, or both settings are set.
     """
     if settings.audit_key is not None and settings.audit_key_file is not None:
         raise ConfigurationError(
             "Both `audit_key` and `audit_key_file` are set: leave one out", field="audit_key"
         )
     if settings.audit_key is not None:
-        return _holding([master_key_bytes(settings.audit_key.get_secret_value())], settings)
+        return _with_keys([master_key_bytes(settings.audit_key.get_secret_value())], settings)
     if settings.audit_key_file is not None:
-        return _holding(_read(settings.audit_key_file.expanduser()), settings)
+        return _with_keys(_read(settings.audit_key_file.expanduser()), settings)
     if embedded_home is not None:
         return KeyFileSigners(embedded_home / "audit.key", settings)
-    return _holding([], settings)
+    return _with_keys([], settings)
 
 
-def _holding(keys: Sequence[bytes], settings: Settings) -> Signers:
-    """The first key signs; the others, and the retired ones, are believed in either way."""
+def _with_keys(keys: Sequence[bytes], settings: Settings) -> Signers:
+    """The first key signs; the others and the retired ones are trusted with either algorithm."""
     retired = settings.audit_keys_retired
-    spelt = [] if retired is None else retired.get_secret_value().split(",")
-    earlier = [*keys[1:], *map(master_key_bytes, spelt)]
+    encoded = [] if retired is None else retired.get_secret_value().split(",")
+    earlier = [*keys[1:], *map(master_key_bytes, encoded)]
     public = [] if settings.audit_public_keys is None else settings.audit_public_keys.split(",")
     known: list[AuditSigner] = [Ed25519Verifier(master_key_bytes(key)) for key in public]
     for key in earlier:
@@ -216,7 +222,8 @@ def _read(path: Path) -> list[bytes]:
     return key_files.read(
         path,
         field="audit_key_file",
-        cure="make one with `digitwin keys generate --file PATH` and set DIGITWIN_AUDIT_KEY_FILE",
+        advice="create one with `digitwin keys generate --file PATH` and set"
+        " DIGITWIN_AUDIT_KEY_FILE",
     )
 
 

@@ -1,4 +1,4 @@
-"""What the trail adds up to."""
+"""Counts of audit records."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class AuditStatistics:
-    """Records counted by action, by result, by whom they concern, and by day (UTC).
+    """Records counted by action, result, person concerned, and day (UTC).
 
-    Each mapping adds up to ``total``; records that concern nobody count under the nil UUID.
+    Each mapping adds up to ``total``; records without a person count under the nil UUID.
     """
 
     total: int
@@ -24,11 +24,11 @@ class AuditStatistics:
 
 
 _KINDS = {0b0111: "action", 0b1011: "result", 0b1101: "user_id", 0b1110: "day"}
-"""What ``grouping(action, result, user_id, day)`` says: a bit is 0 for the column counted by."""
+"""By ``grouping(action, result, user_id, day)``, whose bit is 0 for the column counted by."""
 
 
 def add_up(rows: Iterable[Mapping[str, Any]]) -> AuditStatistics:
-    """The answer of the query ``statistics``, sorted by what is counted."""
+    """Return the counts of the query ``statistics``, sorted by what they count."""
     counts: dict[str, dict[Any, int]] = {kind: {} for kind in _KINDS.values()}
     for row in rows:
         kind = _KINDS[row["kind"]]

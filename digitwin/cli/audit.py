@@ -13,7 +13,7 @@ import typer
 from digitwin.cli import output
 
 if TYPE_CHECKING:
-    from digitwin.audit.verification import AuditVerification
+    from digitwin.audit.faults import AuditVerification
 
 audit = typer.Typer(no_args_is_help=True, help="The audit trail: verify and export it.")
 
@@ -74,7 +74,7 @@ def export(
         return
     from digitwin.audit import exporting
 
-    file, cursor = exporting.continued(to.expanduser())
+    file, cursor = exporting.open_to_continue(to.expanduser())
     with file:
         lines = output.run(lambda: _exported(file, cursor, asked, False))
     output.show({"lines": lines}, f"{lines:>9,}  records written to {to}")
@@ -117,13 +117,13 @@ async def _verified(archive: Path | None) -> AuditVerification:
 
 
 async def _exported(file: Any, after: str | None, asked: dict[str, Any], unsealed: bool) -> int:
-    from digitwin.audit.exporting import START, line
+    from digitwin.audit.exporting import START, to_line
 
     lines = 0
     async with output.connect() as db:
         some: list[bytes] = []
         async for record in db.audit.export(after=after or START, unsealed=unsealed, **asked):
-            some.append(line(record))
+            some.append(to_line(record))
             if len(some) == FLUSHED:
                 lines += _flush(file, some)
         lines += _flush(file, some)

@@ -1,1 +1,1 @@
-"""A key for each person, under a master key that lives elsewhere."""
+"""Encryption of sensitive fields: a key for each person, wrapped with a master key."""

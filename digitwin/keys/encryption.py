@@ -1,8 +1,11 @@
-"""AES-256-GCM, for values and for keys; the format of what is stored.
+"""AES-256-GCM (NIST SP 800-38D) for field values and for wrapped keys.
 
-A sealed value is text: ``dt1:`` and, in base64, the nonce (12 bytes, at random), the
-ciphertext and the tag (16 bytes). With one key for each person, 2**32 values of one person
-may be sealed before random nonces become a worry (NIST SP 800-38D, 8.3).
+An encrypted value is text: ``dt1:`` and the base64 of a random nonce (12 bytes), the ciphertext
+and the tag (16 bytes). The additional authenticated data (AAD) names the table, column, person
+and row, so that a value moved elsewhere does not decrypt.
+
+With random nonces, one key may encrypt 2**32 values (SP 800-38D, 8.3). Every person has a key of
+their own, so that is the limit for one person.
 """
 
 from __future__ import annotations
@@ -18,72 +21,72 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 PREFIX: Final = "dt1:"
-"""The number is the format's. The schema's CHECKs require it, too."""
+"""The number is the version of the format. The schema's CHECKs require the prefix, too."""
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
 
 
-class BrokenSeal(ValueError):
-    """Not sealed with this key for this place, or changed since."""
+class DecryptionError(ValueError):
+    """The value was changed, or encrypted with another key or other AAD."""
 
 
 def new_key() -> bytes:
-    """A key of 256 bits, at random."""
+    """Return a random key of 256 bits."""
     return AESGCM.generate_key(256)
 
 
-def encrypt(key: AESGCM, plain: bytes, place: bytes) -> bytes:
-    """Nonce, ciphertext and tag; opens only with the same ``place``."""
+def encrypt(key: AESGCM, plaintext: bytes, aad: bytes) -> bytes:
+    """Return nonce, ciphertext and tag."""
     nonce = os.urandom(NONCE_BYTES)
-    return nonce + key.encrypt(nonce, plain, place)
+    return nonce + key.encrypt(nonce, plaintext, aad)
 
 
-def decrypt(key: AESGCM, sealed: bytes, place: bytes) -> bytes:
-    """What :func:`encrypt` was given.
+def decrypt(key: AESGCM, encrypted: bytes, aad: bytes) -> bytes:
+    """Return the plaintext of :func:`encrypt`.
 
     Raises:
-        BrokenSeal: another key or place, or a changed byte.
+        DecryptionError: another key or AAD, or a changed byte.
     """
-    if len(sealed) < NONCE_BYTES + TAG_BYTES:
-        raise BrokenSeal
+    if len(encrypted) < NONCE_BYTES + TAG_BYTES:
+        raise DecryptionError
     try:
-        return key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place)
+        return key.decrypt(encrypted[:NONCE_BYTES], encrypted[NONCE_BYTES:], aad)
     except InvalidTag:
-        raise BrokenSeal from None
+        raise DecryptionError from None
 
 
-def is_sealed(value: str) -> bool:
-    """Whether it has the form of a sealed value; says nothing about its key or place."""
+def is_encrypted(value: str) -> bool:
+    """Whether it has the form of an encrypted value; says nothing about its key or AAD."""
     return value.startswith(PREFIX)
 
 
-def seal(key: AESGCM, text: str, place: bytes) -> str:
-    """The text as it is stored."""
-    return PREFIX + base64.b64encode(encrypt(key, text.encode(), place)).decode()
+def encrypt_text(key: AESGCM, text: str, aad: bytes) -> str:
+    """Return the text as it is stored."""
+    return PREFIX + base64.b64encode(encrypt(key, text.encode(), aad)).decode()
 
 
-def unseal(key: AESGCM, sealed: str, place: bytes) -> str:
-    """The text again.
+def decrypt_text(key: AESGCM, value: str, aad: bytes) -> str:
+    """Return the plaintext of :func:`encrypt_text`.
 
     Raises:
-        BrokenSeal: as :func:`decrypt`, or the text is not sealed at all.
+        DecryptionError: as :func:`decrypt`, or the value is not encrypted at all.
     """
-    if not is_sealed(sealed):
-        raise BrokenSeal
+    if not is_encrypted(value):
+        raise DecryptionError
     try:
-        raw = base64.b64decode(sealed[len(PREFIX) :], validate=True)
+        raw = base64.b64decode(value[len(PREFIX) :], validate=True)
     except (binascii.Error, ValueError):
-        raise BrokenSeal from None
-    return decrypt(key, raw, place).decode()
+        raise DecryptionError from None
+    return decrypt(key, raw, aad).decode()
 
 
 @cache
-def column_place(table: str, column: str) -> bytes:
-    """The first part of what a value is bound to: where it stands."""
+def column_aad(table: str, column: str) -> bytes:
+    """Return the first part of a value's AAD."""
     return f"digitwin\0{table}\0{column}\0".encode()
 
 
-def row_place(user_id: UUID, row_id: UUID) -> bytes:
-    """The other part, the same for each value of a row: moved to another, it does not open."""
+def row_aad(user_id: UUID, row_id: UUID) -> bytes:
+    """Return the second part, which all values of a row share."""
     return user_id.bytes + row_id.bytes

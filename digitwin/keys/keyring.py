@@ -1,4 +1,9 @@
-"""A person's data key: made at the first need, kept in memory briefly, destroyed for good."""
+"""The data key of each person: created at first use, cached briefly, destroyed for good.
+
+This is envelope encryption: a data key encrypts one person's values, and a master key, which
+:class:`~digitwin.KeyService` holds, wraps the data keys. Destroying a data key makes everything
+it encrypted unreadable, copies and backups included (cryptographic erasure, NIST SP 800-88).
+"""
 
 from __future__ import annotations
 
@@ -19,32 +24,31 @@ from digitwin.errors import (
 from digitwin.kernel.execution.core import Core, operation
 from digitwin.kernel.primitives.ids import NOBODY, parse_id
 from digitwin.kernel.repository.ports import Sensitive
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.queries import Queries
 from digitwin.keys import encryption
 from digitwin.keys.ports import KeyService, KeyStore, StoredKey
 
-KEPT_SECONDS: Final = 60.0
-"""How long a key is used from memory: the bound within which other processes, too, cannot
-read what was sealed with a key that was destroyed here."""
-KEPT_KEYS: Final = 10_000
-_SQL = load(__package__)
+CACHE_SECONDS: Final = 60.0
+"""How long a key is cached: after it is destroyed in one process, others use it at most as long."""
+CACHE_SIZE: Final = 10_000
 BATCH: Final = 500
+QUERIES = Queries(__package__)
 
 
 @dataclass(frozen=True, slots=True)
 class RotationReport:
-    """What one run of ``rotate`` did."""
+    """The result of ``rotate``."""
 
     rewrapped: int = 0
-    """Keys that are now under the present master key."""
+    """Keys that are now wrapped with the current master key."""
     current: int = 0
-    """Keys that were so already."""
+    """Keys that already were."""
 
 
 class KeyRing:
-    """The people's keys, as ``db.keys``.
+    """The keys of all people, as ``db.keys``.
 
-    Which master key, and where the wrapped keys are kept, is said when the handle is opened.
+    The key service and the key store are arguments of ``connect``, else the settings choose them.
     """
 
     def __init__(
@@ -58,38 +62,45 @@ class KeyRing:
         self._service = service
         self._store = store
         self._record = record
-        self._kept: OrderedDict[UUID, tuple[float, AESGCM]] = OrderedDict()
+        self._cache: OrderedDict[UUID, tuple[float, AESGCM]] = OrderedDict()
         self._destroyed = 0
+        """Counts destructions, so that a key read before one is not used after it."""
 
     @operation
     async def destroy(self, user_id: UUID | str) -> bool:
-        """Forget this person's key for good: what was sealed with it, nobody reads again.
+        """Destroy a person's key, and with it everything it encrypted.
 
-        It stands at once, whatever transaction is open. This process cannot use the key any
-        more once the call returns, others at most a minute longer. False where there was none.
+        Takes effect at once, even inside a transaction that is rolled back. This process stops
+        using the key when the call returns, other processes at most a minute later.
+
+        Returns:
+            False if there was no key.
 
         Raises:
             InvalidInputError: ``user_id`` is not a UUID.
-            KeyUnavailableError: the store does not answer; nothing is known to be destroyed.
+            KeyUnavailableError: the key store failed; the key may still exist.
         """
         owner = parse_id(user_id, "user_id")
         try:
             return await self._store.destroy(owner)
         finally:
-            # also after a failure: the store may have done it, and its answer been lost
+            # after a failure too: the store may have destroyed it, and only the answer is lost
             self._destroyed += 1
-            self._kept.pop(owner, None)
+            self._cache.pop(owner, None)
 
     @operation
     async def rotate(self, *, batch: int = BATCH) -> RotationReport:
-        """Bring every key under the present master key; no row of data is touched.
+        """Wrap every key with the current master key; no row of data is changed.
 
-        Keys stay usable all the while. It may be broken off and begun again, and run in
-        several processes at once: a key that is done is passed over. Afterwards the earlier
-        master keys can be taken out of the settings. The trail has a record of it.
+        Keys stay usable meanwhile. Safe to interrupt and repeat, and to run concurrently.
+        Afterwards the earlier master keys can be removed from the settings. The audit trail
+        has a record of the rotation.
+
+        Args:
+            batch: keys read at once.
 
         Raises:
-            KeyUnavailableError: a key is under a master key that is not known here.
+            KeyUnavailableError: a key is wrapped with a master key that is not configured.
         """
         rewrapped = current = 0
         after: UUID | None = None
@@ -101,93 +112,101 @@ class KeyRing:
                     rewrapped += 1
             after = page[-1].user_id
         if self._record is not None and rewrapped:
-            told = {"rewrapped": rewrapped, "key_id": self._service.key_id}
-            await self._record("key.rotate", "key", metadata=told)
+            metadata = {"rewrapped": rewrapped, "key_id": self._service.key_id}
+            await self._record("key.rotate", "key", metadata=metadata)
         return RotationReport(rewrapped, current)
 
     @operation
     async def forget_removed(self) -> int:
-        """Destroy the keys of people who were removed for good; how many there were.
+        """Destroy the keys of people who were hard-deleted.
 
-        A removal may be rolled back, a destruction may not: so the key goes once the trail has
-        the removal, with the next upkeep.
+        A hard deletion can be rolled back, the destruction of a key cannot: so maintenance
+        destroys it once the audit trail has the deletion.
+
+        Returns:
+            The number of keys destroyed.
 
         Raises:
-            KeyUnavailableError: the store does not answer.
+            KeyUnavailableError: the key store failed.
         """
         destroyed, after = 0, NOBODY
-        while rows := await self._core.aside.fetch(_SQL["removed"], after, BATCH):
+        while rows := await self._core.aside.fetch(QUERIES["removed"], after=after, limit=BATCH):
             people = [row["user_id"] for row in rows]
             for person in await self._store.get(people):
                 destroyed += await self.destroy(person)
             after = people[-1]
         return destroyed
 
-    async def seal(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
-        """The values as they are stored; makes the person's key where there is none.
+    async def encrypt(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
+        """Encrypt values of a row; create the person's key if there is none.
 
         Raises:
-            KeyUnavailableError: the key cannot be had.
+            KeyUnavailableError: the key store or the key service failed.
             ConfigurationError: no master key is configured.
         """
-        key, place = await self._key(row.user_id), encryption.row_place(row.user_id, row.row_id)
+        key, aad = await self._key(row.user_id), encryption.row_aad(row.user_id, row.row_id)
         return {
-            column: encryption.seal(key, value, encryption.column_place(row.table, column) + place)
+            column: encryption.encrypt_text(
+                key, value, encryption.column_aad(row.table, column) + aad
+            )
             for column, value in values.items()
         }
 
-    async def open(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
-        """Sealed values as they were given; plain text in a sealed column is refused.
+    async def decrypt(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
+        """Decrypt values of a row; plain text in an encrypted column is refused.
 
         Raises:
-            KeyUnavailableError: the person has no key any more, or it cannot be had.
-            InvalidStateError: a value is not sealed, was changed in the database, or moved
-                there from another row or person, or its key was destroyed and another made since.
+            KeyUnavailableError: the person's key was destroyed, or cannot be read.
+            InvalidStateError: a value is not encrypted, was changed in the database, or moved
+                there from another row or person, or its key was destroyed and another created.
         """
         for column, value in values.items():
-            if not encryption.is_sealed(value):  # whether there is a key or not
-                raise _broken(row, column)
-        key = self._remembered(row.user_id) or (await self._known([row.user_id]))[row.user_id]
-        place = encryption.row_place(row.user_id, row.row_id)
-        return {column: _opened(key, row, column, value, place) for column, value in values.items()}
+            if not encryption.is_encrypted(value):  # whether there is a key or not
+                raise _not_decryptable(row, column)
+        key = self._cached(row.user_id) or (await self._load([row.user_id]))[row.user_id]
+        aad = encryption.row_aad(row.user_id, row.row_id)
+        return {
+            column: _decrypted(key, row, column, value, aad) for column, value in values.items()
+        }
 
-    async def foresee(self, user_ids: Iterable[UUID]) -> None:
-        """Fetch these people's keys in one go, before many rows of theirs are opened."""
-        unknown = {user_id for user_id in user_ids if self._remembered(user_id) is None}
-        if len(unknown) > 1:
-            await self._known(list(unknown), all_of_them=False)
+    async def prefetch(self, user_ids: Iterable[UUID]) -> None:
+        """Load people's keys in one round trip, before many rows of theirs are decrypted."""
+        missing = {user_id for user_id in user_ids if self._cached(user_id) is None}
+        if len(missing) > 1:
+            await self._load(list(missing), require_all=False)
 
     async def has_key(self, user_id: UUID) -> bool:
-        """Whether this person has a key already.
+        """Return whether this person has a key.
 
         Raises:
-            KeyUnavailableError: there is one, and it cannot be had.
+            KeyUnavailableError: there is one, and it cannot be read.
         """
-        if self._remembered(user_id) is not None:
+        if self._cached(user_id) is not None:
             return True
-        return bool(await self._known([user_id], all_of_them=False))
+        return bool(await self._load([user_id], require_all=False))
 
     async def _key(self, user_id: UUID) -> AESGCM:
-        """The person's key, made now if need be; two processes at once end with one."""
-        kept = self._remembered(user_id)
-        if kept is not None:
-            return kept
-        known = await self._known([user_id], all_of_them=False)
-        return known[user_id] if user_id in known else await self._make(user_id)
+        """Return the person's key; create it if there is none."""
+        cached = self._cached(user_id)
+        if cached is not None:
+            return cached
+        loaded = await self._load([user_id], require_all=False)
+        return loaded[user_id] if user_id in loaded else await self._create(user_id)
 
-    async def _make(self, user_id: UUID) -> AESGCM:
-        fresh, began = encryption.new_key(), self._destroyed
-        wrapped = await self._ask(user_id, self._service.wrap, fresh)
-        mine = StoredKey(user_id, self._service.key_id, wrapped)
-        stands = await self._store.put_if_absent(mine)
-        key = AESGCM(fresh if stands == mine else await self._unwrap(stands))
+    async def _create(self, user_id: UUID) -> AESGCM:
+        """Create a key; if another process does so at the same time, both use the stored one."""
+        plain, began = encryption.new_key(), self._destroyed
+        wrapped = await self._call_service(user_id, self._service.wrap, plain)
+        created = StoredKey(user_id, self._service.key_id, wrapped)
+        stored = await self._store.put_if_absent(created)
+        key = AESGCM(plain if stored == created else await self._unwrap(stored))
         if began != self._destroyed:
             return await self._key(user_id)
         self._remember(user_id, key)
         return key
 
-    async def _known(self, user_ids: list[UUID], *, all_of_them: bool = True) -> dict[UUID, AESGCM]:
-        """These people's keys from the store; read again where one was destroyed meanwhile."""
+    async def _load(self, user_ids: list[UUID], *, require_all: bool = True) -> dict[UUID, AESGCM]:
+        """Load keys from the store; again if a key was destroyed meanwhile."""
         while True:
             began = self._destroyed
             stored = await self._store.get(user_ids)
@@ -196,28 +215,30 @@ class KeyRing:
                 break
         for user_id, key in keys.items():
             self._remember(user_id, key)
-        for user_id in user_ids if all_of_them else ():
+        for user_id in user_ids if require_all else ():
             if user_id not in keys:
                 raise KeyUnavailableError(
-                    "This person's key was destroyed, or is missing from the key store: what was"
-                    " sealed with it cannot be read",
+                    "This person's key was destroyed, or is missing from the key store: their"
+                    " encrypted values cannot be read",
                     user_id=str(user_id),
                 )
         return keys
 
     async def _rewrap(self, key: StoredKey) -> bool:
         plain = await self._unwrap(key)
-        wrapped = await self._ask(key.user_id, self._service.wrap, plain)
+        wrapped = await self._call_service(key.user_id, self._service.wrap, plain)
         return await self._store.replace(key, StoredKey(key.user_id, self._service.key_id, wrapped))
 
     async def _unwrap(self, key: StoredKey) -> bytes:
-        plain = await self._ask(key.user_id, self._service.unwrap, key.wrapped)
+        plain = await self._call_service(key.user_id, self._service.unwrap, key.wrapped)
         if len(plain) != encryption.KEY_BYTES:
-            raise KeyUnavailableError("The key service gave no key", user_id=str(key.user_id))
+            raise KeyUnavailableError(
+                "The key service returned something that is not a key", user_id=str(key.user_id)
+            )
         return plain
 
-    async def _ask(self, user_id: UUID, method: Any, data: bytes) -> bytes:
-        """Ask the key service; what it raises is its own, and becomes one of ours."""
+    async def _call_service(self, user_id: UUID, method: Any, data: bytes) -> bytes:
+        """Call the key service, whose exceptions are its own, and translate them."""
         try:
             answer: bytes = await method(data, {"user_id": str(user_id)})
         except DigiTwinError:
@@ -228,29 +249,29 @@ class KeyRing:
             ) from error
         return answer
 
-    def _remembered(self, user_id: UUID) -> AESGCM | None:
-        kept = self._kept.get(user_id)
-        if kept is None or kept[0] <= time.monotonic():
+    def _cached(self, user_id: UUID) -> AESGCM | None:
+        entry = self._cache.get(user_id)
+        if entry is None or entry[0] <= time.monotonic():
             return None
-        return kept[1]
+        return entry[1]
 
     def _remember(self, user_id: UUID, key: AESGCM) -> None:
-        self._kept[user_id] = (time.monotonic() + KEPT_SECONDS, key)
-        self._kept.move_to_end(user_id)
-        while len(self._kept) > KEPT_KEYS:
-            self._kept.popitem(last=False)
+        self._cache[user_id] = (time.monotonic() + CACHE_SECONDS, key)
+        self._cache.move_to_end(user_id)
+        while len(self._cache) > CACHE_SIZE:
+            self._cache.popitem(last=False)
 
 
-def _opened(key: AESGCM, row: Sensitive, column: str, sealed: str, place: bytes) -> str:
+def _decrypted(key: AESGCM, row: Sensitive, column: str, value: str, aad: bytes) -> str:
     try:
-        return encryption.unseal(key, sealed, encryption.column_place(row.table, column) + place)
-    except encryption.BrokenSeal:
-        raise _broken(row, column) from None
+        return encryption.decrypt_text(key, value, encryption.column_aad(row.table, column) + aad)
+    except encryption.DecryptionError:
+        raise _not_decryptable(row, column) from None
 
 
-def _broken(row: Sensitive, column: str) -> InvalidStateError:
+def _not_decryptable(row: Sensitive, column: str) -> InvalidStateError:
     return InvalidStateError(
-        f"{column} does not open: it was changed outside digitwin or moved here from another"
+        f"{column} cannot be decrypted: it was changed outside digitwin or moved here from another"
         " row, or its key was destroyed",
         field=column,
         id=str(row.row_id),

@@ -1,6 +1,6 @@
 """Voices and faces kept elsewhere: whoever keeps them is asked until they are deleted.
 
-What is still to be deleted waits in the database, its address sealed with the service's key
+What is still to be deleted waits in the database, its address encrypted with the service's key
 and no longer the person's. A row is claimed for a time, so that several instances do not ask
 at once; whoever claimed it and died lets it be claimed again.
 """
@@ -19,7 +19,7 @@ from digitwin.errors import DigiTwinError, InvalidStateError, KeyUnavailableErro
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import NOBODY
-from digitwin.kernel.repository.ports import Sealer, Sensitive
+from digitwin.kernel.repository.ports import FieldCipher, Sensitive
 from digitwin.kernel.sql.queries import Queries
 
 log = logging.getLogger("digitwin.privacy")
@@ -70,7 +70,7 @@ class Artifacts:
         core: the handle's inside, without a scope: it is asked by upkeep, too.
     """
 
-    def __init__(self, core: Core, keys: Sealer, deleter: ArtifactDeleter | None) -> None:
+    def __init__(self, core: Core, keys: FieldCipher, deleter: ArtifactDeleter | None) -> None:
         self._core = core
         self._keys = keys
         self.deleter = deleter
@@ -105,7 +105,7 @@ class Artifacts:
     async def _address(self, row: Any, user_id: UUID) -> str | None:
         place = Sensitive(row["table_name"], user_id, row["id"])
         try:
-            opened = await self._keys.open(place, {"artifact_uri": row["artifact_uri"]})
+            opened = await self._keys.decrypt(place, {"artifact_uri": row["artifact_uri"]})
         except (KeyUnavailableError, InvalidStateError) as error:
             log.warning("Where a %s is kept can no longer be read: %s", row["table_name"], error)
             return None
@@ -113,13 +113,13 @@ class Artifacts:
 
     async def _put(self, on: Statements, row: Any, address: str, erasure: UUID | None) -> None:
         id = uuid5(row["id"], address)
-        sealed = await self._keys.seal(_place(id), {"address": address})
+        encrypted = await self._keys.encrypt(_place(id), {"address": address})
         await on.execute(
             QUERIES["queue_artifact"],
             id=id,
             erasure_id=erasure,
             kind=_KINDS[row["table_name"]],
-            address=sealed["address"],
+            address=encrypted["address"],
         )
 
     async def deliver(self) -> int:
@@ -136,7 +136,7 @@ class Artifacts:
 
     async def _ask(self, deleter: ArtifactDeleter, row: Any) -> bool:
         try:
-            opened = await self._keys.open(_place(row["id"]), {"address": row["address"]})
+            opened = await self._keys.decrypt(_place(row["id"]), {"address": row["address"]})
             artifact = Artifact(row["id"], cast(Kind, row["kind"]), opened["address"])
             async with asyncio.timeout(PATIENCE):
                 await deleter(artifact)

@@ -1,10 +1,10 @@
 """Erasing a person: what is done in which order, so that a crash between two steps loses nothing.
 
-1. What must be deleted elsewhere is written down, sealed with the service's key, and that an
+1. What must be deleted elsewhere is written down, encrypted with the service's key, and that an
    erasure has begun. Nothing is due yet.
 2. In one transaction: everybody who is adding something is waited for, and nobody can any more.
    The ledger outside has its line. The person's key is destroyed: from here on nothing that was
-   sealed can be read, whatever comes. Then the rows go, everywhere, and the receipt is recorded.
+   encrypted can be read, whatever comes. Then the rows go, everywhere, and the receipt is recorded.
 
 Broken off before the ledger's line, nothing has happened. Broken off after it, the erasure is
 still there as begun, and erasing again, or a replay, completes it.

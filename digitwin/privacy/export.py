@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -20,7 +18,8 @@ from uuid import UUID
 
 from digitwin.cache.codecs import VectorCodec
 from digitwin.errors import InvalidStateError, KeyUnavailableError
-from digitwin.kernel.repository.ports import Sealer, Sensitive
+from digitwin.kernel.primitives import private_file
+from digitwin.kernel.repository.ports import FieldCipher, Sensitive
 from digitwin.kernel.sql.queries import Queries, Query
 from digitwin.kernel.sql.tables import Table, View
 from digitwin.privacy import page
@@ -90,25 +89,18 @@ class Export:
         return self._chunks()
 
     async def write_to(self, path: str | Path) -> int:
-        """Write the archive to a file that only its owner may read; its size in bytes.
+        """Write the archive to a file that only its owner may read.
 
-        The file appears complete or not at all, in place of one that was there.
+        The file appears complete or not at all, in place of one that exists.
+
+        Returns:
+            Its size in bytes.
+
+        Raises:
+            OSError: the file cannot be written.
         """
-        goal = Path(path)
-        draft = goal.with_name(f".{goal.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                async with aclosing(self._chunks()) as chunks:
-                    async for chunk in chunks:
-                        await asyncio.to_thread(file.write, chunk)
-                file.flush()
-                await asyncio.to_thread(os.fsync, file.fileno())
-                size = file.tell()
-            draft.replace(goal)
-        finally:
-            draft.unlink(missing_ok=True)
-        return size
+        async with aclosing(self._chunks()) as chunks:
+            return await private_file.replace_streamed(Path(path), chunks)
 
 
 @dataclass(slots=True)
@@ -117,12 +109,12 @@ class ExportWriter:
 
     Args:
         about: who it is about, as the manifest says it.
-        sealer: opens what is encrypted; None where nothing is.
+        cipher: decrypts values; None if nothing is encrypted.
     """
 
     about: Mapping[str, str | None]
     files: Sequence[ExportFile]
-    sealer: Sealer | None
+    cipher: FieldCipher | None
     unreadable: int = 0
     sections: list[page.Section] = field(default_factory=list)
 
@@ -160,14 +152,14 @@ class ExportWriter:
     async def _opened(self, table: Table, row: dict[str, Any]) -> dict[str, Any]:
         for name in table.data.vectors:
             row[name] = VectorCodec().decode(bytes.fromhex(row[name].removeprefix("\\x")))
-        sealed = {name: row[name] for name in table.encrypted if row[name] is not None}
-        if sealed and self.sealer is not None:
+        encrypted = {name: row[name] for name in table.encrypted if row[name] is not None}
+        if encrypted and self.cipher is not None:
             place = Sensitive(table.name, UUID(row["user_id"]), UUID(row["id"]))
             try:
-                row |= await self.sealer.open(place, sealed)
+                row |= await self.cipher.decrypt(place, encrypted)
             except (KeyUnavailableError, InvalidStateError):  # nobody can read it any more
-                self.unreadable += len(sealed)
-                row |= dict.fromkeys(sealed)
+                self.unreadable += len(encrypted)
+                row |= dict.fromkeys(encrypted)
         return row
 
     async def _schema(self, on: Snapshot) -> dict[str, Any]:

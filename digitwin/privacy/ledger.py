@@ -1,8 +1,8 @@
-"""Who was erased, kept where no restored backup of the database can forget it.
+"""A list of erasures outside the database, so that a restored backup does not undo them.
 
-A line is on the disk before the rows go. Should the deletion fail after it, the ledger says of
-somebody who is still there that they are erased: it was asked for, and a replay completes it.
-The other way round, a backup would bring back somebody whom nobody remembers to have erased.
+An entry is durable before any row is deleted. If the deletion then fails, the ledger names
+somebody who still exists: the erasure was requested, and a replay completes it. In the opposite
+order, a restored backup could bring back a person whose erasure is recorded nowhere.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from typing import Any, Protocol, cast
 from uuid import UUID
 
 from digitwin.errors import ConfigurationError
+from digitwin.kernel.primitives import private_file
 from digitwin.privacy.subjects import KINDS, SubjectKind
 
 log = logging.getLogger("digitwin.privacy")
@@ -26,7 +26,7 @@ log = logging.getLogger("digitwin.privacy")
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One erasure: whom, as a hash alone."""
+    """One erasure; the person is named by a hash only."""
 
     erasure_id: UUID
     subject: SubjectKind
@@ -35,26 +35,26 @@ class LedgerEntry:
 
 
 class Ledger(Protocol):
-    """An append-only list outside the database: a file, or a bucket that nobody may empty."""
+    """An append-only list outside the database: a file, or a bucket with object lock."""
 
     async def append(self, entry: LedgerEntry) -> None:
-        """Add an entry; it must outlive a crash once this returns. The same one may come again."""
+        """Add an entry, durably once this returns; the same entry may be added again."""
 
     def entries(self) -> AsyncGenerator[LedgerEntry, None]:
-        """All entries, in any order."""
+        """Yield all entries, in any order."""
 
 
 class FileLedger:
-    """JSON lines in a file, each brought to the disk before it counts.
+    """A file of JSON lines, each durable once ``append`` returns.
 
-    Several processes of one machine may append. A line that a crash cut off is passed over.
+    Several processes of one machine may append. A line that a crash cut off is skipped.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path.expanduser()
 
     async def append(self, entry: LedgerEntry) -> None:
-        """One write of one line at the end of the file.
+        """Append a line.
 
         Raises:
             ConfigurationError: the file cannot be written.
@@ -67,15 +67,15 @@ class FileLedger:
             "at": entry.at.isoformat(),
         }
         try:
-            await asyncio.to_thread(self._append, json.dumps(line).encode())
+            await asyncio.to_thread(self._append, json.dumps(line))
         except OSError as error:
             raise self._unusable(error) from error
 
     async def entries(self) -> AsyncGenerator[LedgerEntry, None]:
-        """Every line that was written whole.
+        """Yield every complete line; none if there is no file.
 
         Raises:
-            ConfigurationError: the file cannot be read; one that is not there yet is empty.
+            ConfigurationError: the file cannot be read.
         """
         try:
             found = await asyncio.to_thread(lambda: list(self._entries()))
@@ -84,20 +84,9 @@ class FileLedger:
         for entry in found:
             yield entry
 
-    def _append(self, line: bytes) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        made = not self._path.exists()
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            _lock(descriptor)  # until it is closed: whose line ends where
-            size = os.fstat(descriptor).st_size
-            cut_off = size and os.pread(descriptor, 1, size - 1) != b"\n"
-            os.write(descriptor, (b"\n" if cut_off else b"") + line + b"\n")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if made:
-            _bring_to_disk(self._path.parent)
+    def _append(self, line: str) -> None:
+        with private_file.appending(self._path) as file:
+            file.write(f"{line}\n".encode())
 
     def _entries(self) -> Iterator[LedgerEntry]:
         if not self._path.exists():
@@ -108,7 +97,9 @@ class FileLedger:
             try:
                 yield _entry(json.loads(line))
             except (ValueError, KeyError, TypeError):
-                log.warning("The erasure ledger's line %d is no entry: a crash cut it off", number)
+                log.warning(
+                    "Line %d of the erasure ledger is incomplete or no entry; it is skipped", number
+                )
 
     def _unusable(self, error: OSError) -> ConfigurationError:
         return ConfigurationError(
@@ -126,23 +117,3 @@ def _entry(line: Any) -> LedgerEntry:
         str(line["subject_hash"]),
         datetime.fromisoformat(line["at"]),
     )
-
-
-def _lock(descriptor: int) -> None:
-    try:
-        import fcntl
-    except ImportError:
-        raise ConfigurationError(
-            "A ledger in a file needs a POSIX system: give `connect()` a `ledger` of your own",
-            field="erasure_ledger",
-        ) from None
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-
-
-def _bring_to_disk(folder: Path) -> None:
-    """The file's name, which stands in its folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

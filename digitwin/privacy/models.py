@@ -27,7 +27,7 @@ class Erasure(Model):
 
 
 class ArtifactDeletion(Model):
-    """A voice or face artifact that the service is still to delete; its address is sealed."""
+    """A voice or face artifact that the service is still to delete; its address is encrypted."""
 
     id = fields.UUIDField(primary_key=True)
     erasure_id = fields.UUIDField(null=True)

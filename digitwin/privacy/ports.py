@@ -8,10 +8,10 @@ from uuid import UUID
 from typing_extensions import Unpack
 
 from digitwin.audit.fields import Details
-from digitwin.kernel.repository.ports import Sealer
+from digitwin.kernel.repository.ports import FieldCipher
 
 
-class Keys(Sealer, Protocol):
+class Keys(FieldCipher, Protocol):
     """Whoever holds the people's keys."""
 
     async def destroy(self, user_id: UUID | str) -> bool:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from digitwin.errors import InvalidStateError, KeyUnavailableError
 from digitwin.kernel.execution.executor import Statements
-from digitwin.kernel.repository.ports import Sealer, Sensitive
+from digitwin.kernel.repository.ports import FieldCipher, Sensitive
 from digitwin.kernel.sql.queries import Queries
 
 SHORTEST: Final = 16
@@ -81,22 +81,22 @@ class Scan:
         return not self.traces and not self.unread
 
 
-async def needles_of(on: Statements, person: UUID, sealer: Sealer) -> list[Needle]:
+async def needles_of(on: Statements, person: UUID, cipher: FieldCipher) -> list[Needle]:
     """What would give a person away: to be asked before they are erased."""
     rows = await on.fetch(QUERIES["telling"], person=person, shortest=SHORTEST, most=MOST)
     return [
         Needle("id", str(person), is_word=True),
         Needle("id", person.hex),
         *(Needle(row["what"], row["value"], row["is_word"]) for row in rows),
-        *[needle async for needle in _artifacts(on, person, sealer)],
+        *[needle async for needle in _artifacts(on, person, cipher)],
     ]
 
 
-async def _artifacts(on: Statements, person: UUID, sealer: Sealer) -> Any:
+async def _artifacts(on: Statements, person: UUID, cipher: FieldCipher) -> Any:
     for row in await on.fetch(QUERIES["artifacts"], person=person, deletion_id=None):
         place = Sensitive(row["table_name"], person, row["id"])
         try:
-            opened = await sealer.open(place, {"artifact_uri": row["artifact_uri"]})
+            opened = await cipher.decrypt(place, {"artifact_uri": row["artifact_uri"]})
         except (KeyUnavailableError, InvalidStateError):
             continue
         yield Needle("artifact", opened["artifact_uri"])

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any, Literal, Protocol, Required, TypedDict, Unpack, overload
 from uuid import UUID
 
+from digitwin.audit.faults import AuditVerification
 from digitwin.audit.fields import Details, Entry, Filters
 from digitwin.audit.statistics import AuditStatistics
-from digitwin.audit.verification import AuditVerification
 from digitwin.cache.codecs import Array, Vector
 from digitwin.cache.fields import Audience
 from digitwin.cache.statistics import StoreStatistics

@@ -1,4 +1,4 @@
-"""Fields that stand in the database sealed: repositories show them, models alone do not.
+"""Fields that stand in the database encrypted: repositories show them, models alone do not.
 
 A model names them in ``sensitive``. What a repository opened is remembered, so that a ``save()``
 of the instance leaves it as it stands in the database, and refuses what was changed.
@@ -14,7 +14,7 @@ from uuid import UUID
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.repository.entities import M, SoftDeleteRepository, no_owner
 from digitwin.kernel.repository.paging import Page
-from digitwin.kernel.repository.ports import Sealer, Sensitive
+from digitwin.kernel.repository.ports import FieldCipher, Sensitive
 from digitwin.kernel.sql import crud
 
 OPENED = "_opened"
@@ -25,22 +25,22 @@ BATCH = 500
 
 
 class SensitiveModel(Protocol):
-    """A model some of whose text fields are sealed."""
+    """A model some of whose text fields are encrypted."""
 
     sensitive: ClassVar[tuple[str, ...]]
 
 
 class SensitiveRepository(SoftDeleteRepository[M]):
-    """Seals what it writes and opens what it reads.
+    """Encrypts what it writes and decrypts what it reads.
 
-    Raises, where a row holds sealed values (all methods that give models back):
+    Raises, where a row holds encrypted values (all methods that give models back):
         KeyUnavailableError: the person's key was destroyed, or cannot be had.
-        InvalidStateError: a value was changed in the database, moved there, or is not sealed.
+        InvalidStateError: a value was changed in the database, moved there, or is not encrypted.
     """
 
-    def __init__(self, core: Core, sealer: Sealer, *, scope: UUID | None = None) -> None:
+    def __init__(self, core: Core, cipher: FieldCipher, *, scope: UUID | None = None) -> None:
         super().__init__(core, scope=scope)
-        self._sealer = sealer
+        self._cipher = cipher
 
     async def _find(
         self, id: object, user_id: object, *, include_deleted: bool = False
@@ -87,23 +87,23 @@ class SensitiveRepository(SoftDeleteRepository[M]):
         if not given:
             return values
         owner = key.get("user_id") or await self._owner_of(key["id"])
-        if not await self._sealer.has_key(owner):
+        if not await self._cipher.has_key(owner):
             await self._require_living(owner)
-        return values | await self._sealer.seal(self._place(owner, key["id"]), given)
+        return values | await self._cipher.encrypt(self._place(owner, key["id"]), given)
 
     async def _open(self, row: M) -> M:
         values = row.__dict__
         stored = {name: values[name] for name in self._sensitive() if values[name] is not None}
         if stored:
             place = self._place(values["user_id"], values["id"])
-            plain = await self._sealer.open(place, stored)
+            plain = await self._cipher.decrypt(place, stored)
             values.update(plain)
             values[OPENED] = plain
         return row
 
     async def _open_all(self, rows: list[M]) -> list[M]:
         names = self._sensitive()
-        await self._sealer.foresee(
+        await self._cipher.prefetch(
             row.__dict__["user_id"]
             for row in rows
             if any(row.__dict__[name] is not None for name in names)

@@ -187,7 +187,7 @@ class EntityRepository(Repository, Generic[M]):
         return self._row(record)
 
     async def _to_store(self, key: Mapping[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-        """The values of the row with this key as they are stored; some tables seal some."""
+        """The values of the row with this key as they are stored; some tables encrypt some."""
         return values
 
     def _change(

@@ -21,24 +21,24 @@ class CacheForgetter(Protocol):
 
 
 class Sensitive(NamedTuple):
-    """The row that sensitive values stand in: they are bound to it."""
+    """The row of sensitive values, to which their encryption binds them."""
 
     table: str
     user_id: UUID
     row_id: UUID
 
 
-class Sealer(Protocol):
-    """Whoever holds the people's keys, and turns sensitive values into what is stored."""
+class FieldCipher(Protocol):
+    """Encrypts sensitive values, each with the key of the person it belongs to."""
 
-    async def seal(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
-        """The values as they are stored."""
+    async def encrypt(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
+        """Return the values as they are stored; create the person's key if there is none."""
 
-    async def open(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
-        """Stored values as they were given; one that is not sealed is refused."""
+    async def decrypt(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
+        """Return the plain values; one that is not encrypted is refused."""
 
     async def has_key(self, user_id: UUID) -> bool:
-        """Whether this person has a key; sealing makes one where there is none."""
+        """Return whether this person has a key."""
 
-    async def foresee(self, user_ids: Iterable[UUID]) -> None:
-        """Make ready for many rows of these people."""
+    async def prefetch(self, user_ids: Iterable[UUID]) -> None:
+        """Load the keys of these people, before many rows of theirs are decrypted."""

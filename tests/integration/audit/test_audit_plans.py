@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from digitwin.audit.purging import BATCH
-from digitwin.audit.repository import _SQL
-from digitwin.audit.sealing import EVER
+from digitwin.audit.repository import QUERIES
+from digitwin.audit.sealing import MAX_TIME
 from digitwin.database import Database
 from digitwin.kernel.primitives.ids import uuid7
 
@@ -49,6 +49,11 @@ async def plan_of(db: Database, sql: str, *args: Any) -> dict[str, Any]:
     return plan
 
 
+async def plan_of_query(db: Database, name: str, **values: Any) -> dict[str, Any]:
+    query = QUERIES[name]
+    return await plan_of(db, query.sql, *query.bind(values))
+
+
 @pytest.mark.parametrize(
     ("filters", "value"),
     [
@@ -73,8 +78,8 @@ async def test_the_newest_page_reads_no_more_than_itself(busy_trail: Database) -
 
 
 async def test_a_purge_reads_only_what_is_old(busy_trail: Database) -> None:
-    cutoff = await busy_trail._core.db.fetchval(_SQL["cutoff"], 3600.0)
-    plan = await plan_of(busy_trail, _SQL["purge_batch"], cutoff, BATCH, 9)
+    cutoff = await busy_trail._core.db.fetchval(QUERIES["cutoff"], age=3600.0)
+    plan = await plan_of_query(busy_trail, "purge_batch", cutoff=cutoff, limit=BATCH, upto=9)
     assert "Seq Scan" not in {scan["Node Type"] for scan in scans(plan)}
 
 
@@ -82,9 +87,9 @@ async def test_sealing_and_its_probe_read_what_is_new(busy_trail: Database) -> N
     await busy_trail.audit.seal()
     await busy_trail._core.db.execute("ANALYZE audit_leaves")
     horizon = await busy_trail._core.db.fetchval("SELECT max(horizon) FROM audit_seals")
-    start = horizon, uuid7(), EVER, 5000
+    start = {"after_time": horizon, "after_id": uuid7(), "until": MAX_TIME, "limit": 5000}
     for plan in (
-        await plan_of(busy_trail, _SQL["unsealed"], *start),
-        await plan_of(busy_trail, _SQL["oldest_unsealed"]),
+        await plan_of_query(busy_trail, "unsealed", **start),
+        await plan_of_query(busy_trail, "oldest_unsealed"),
     ):
         assert "Seq Scan" not in {scan["Node Type"] for scan in scans(plan)}

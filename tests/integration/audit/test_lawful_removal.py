@@ -90,7 +90,7 @@ async def test_seals_are_folded_up_to_the_first_that_is_still_needed(
     db: Database, connection: asyncpg.Connection, past: Past, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("digitwin.audit.sealing.BATCH", 4)
-    monkeypatch.setattr(purging, "FOLDED", 2)
+    monkeypatch.setattr(purging, "SEAL_BATCH", 2)
     await past(120, 18)
     await past(10, 3)
     assert await db.audit.purge() == 18
@@ -203,12 +203,12 @@ async def test_the_trail_verifies_after_a_purge_broke_off(
             await db.audit.purge()
     assert await faults(db) == []
     with monkeypatch.context() as patch:
-        patch.setattr(purging, "_fold", broken)
+        patch.setattr(purging, "_replace_seals", broken)
         with pytest.raises(RuntimeError):
             await db.audit.purge()
     assert await faults(db) == []
     with monkeypatch.context() as patch:
-        patch.setattr(purging, "_sweep", broken)
+        patch.setattr(purging, "_delete_leaves", broken)
         with pytest.raises(RuntimeError):
             await db.audit.purge()
     assert await faults(db) == []
@@ -264,7 +264,7 @@ async def test_an_archive_that_was_edited_is_found(
     with gzip.open(path, "wb") as file:
         file.writelines(lines)
     if broken in {"cut off", "no archive"}:
-        with pytest.raises(InvalidInputError, match="no whole archive"):
+        with pytest.raises(InvalidInputError, match="not a complete audit archive"):
             await archive.verify(path, db.audit._sealing.signers)
         return
     seen = await archive.verify(path, db.audit._sealing.signers)

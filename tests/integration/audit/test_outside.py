@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from digitwin.audit.checkpoints import FileSink
+from digitwin.audit.checkpoints import FileCheckpointSink
 from digitwin.database import Database
 from digitwin.testing import DatabaseFactory
 
@@ -38,7 +38,11 @@ async def kinds(db: Database) -> set[str]:
 async def test_every_head_is_written_outside(db: Database, tmp_path: Path) -> None:
     for _ in range(3):
         await sealed(db)
-    assert [number async for number, _ in FileSink(tmp_path / "heads").read()] == [1, 2, 3]
+    assert [number async for number, _ in FileCheckpointSink(tmp_path / "heads").read()] == [
+        1,
+        2,
+        3,
+    ]
     assert await kinds(db) == set()
 
 
@@ -48,7 +52,7 @@ async def test_what_was_sealed_while_it_was_away_is_made_up_for(
     without = await digitwin_db_factory(digitwin_url, audit_key=KEY)
     await sealed(without)
     await sealed(db)
-    assert [number async for number, _ in FileSink(tmp_path / "heads").read()] == [1, 2]
+    assert [number async for number, _ in FileCheckpointSink(tmp_path / "heads").read()] == [1, 2]
 
 
 async def test_a_chain_rewritten_with_the_key_is_found(

@@ -95,12 +95,12 @@ async def test_lines_have_the_columns_of_the_table(digitwin_db: Database) -> Non
 
 def test_a_file_is_gone_on_with_behind_its_last_whole_line(tmp_path: Path) -> None:
     path = tmp_path / "export.ndjson"
-    file, cursor = exporting.continued(path)
+    file, cursor = exporting.open_to_continue(path)
     assert cursor == START
-    whole = [exporting.line({"cursor": f"1:{n}", "text": "ü" * 1000}) for n in range(1, 4)]
+    whole = [exporting.to_line({"cursor": f"1:{n}", "text": "ü" * 1000}) for n in range(1, 4)]
     file.write(b"".join(whole) + whole[0][:-5])
     file.close()
-    file, cursor = exporting.continued(path)
+    file, cursor = exporting.open_to_continue(path)
     assert cursor == "1:3"
     file.write(b"next\n")
     file.close()
@@ -110,7 +110,7 @@ def test_a_file_is_gone_on_with_behind_its_last_whole_line(tmp_path: Path) -> No
 def test_a_file_of_one_broken_line_begins_anew(tmp_path: Path) -> None:
     path = tmp_path / "export.ndjson"
     path.write_bytes(b'{"cursor": "1:1", "te')
-    file, cursor = exporting.continued(path)
+    file, cursor = exporting.open_to_continue(path)
     file.close()
     assert (cursor, path.read_bytes()) == (START, b"")
 
@@ -120,7 +120,7 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: bytes) 
     path = tmp_path / "letter.txt"
     path.write_bytes(content)
     with pytest.raises(InvalidInputError, match="no export"):
-        exporting.continued(path)
+        exporting.open_to_continue(path)
     assert path.read_bytes() == content
 
 

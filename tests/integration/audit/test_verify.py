@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from digitwin.audit.faults import MAX_FAULTS
 from digitwin.audit.partitions import Partition
-from digitwin.audit.verification import MAX_FAULTS
 from digitwin.database import Database
 
 Past = Callable[..., Awaitable[list[UUID]]]

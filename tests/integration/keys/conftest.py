@@ -14,7 +14,7 @@ from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.repository.ports import Sensitive
 from digitwin.keys.file_store import FileKeyStore
 from digitwin.keys.keyring import KeyRing
-from digitwin.keys.master_keys import LocalKeys
+from digitwin.keys.master_keys import LocalKeyService
 from digitwin.keys.ports import KeyStore, StoredKey
 from digitwin.keys.table_store import TableKeyStore
 
@@ -35,7 +35,7 @@ def ring(digitwin_db: Database, store: KeyStore) -> KeyRing:
 
 def another(db: Database, store: KeyStore, *masters: bytes) -> KeyRing:
     """A ring as another process has it: the same store, a memory of its own."""
-    return KeyRing(db._core, LocalKeys(masters or [OLD]), store)
+    return KeyRing(db._core, LocalKeyService(masters or [OLD]), store)
 
 
 def place(user_id: UUID | None = None) -> Sensitive:

@@ -20,12 +20,14 @@ async def test_after_a_rotation_the_old_master_key_is_not_needed(
 ) -> None:
     before = another(digitwin_db, store, OLD)
     rows = [place() for _ in range(7)]
-    sealed = [await before.seal(row, VALUES) for row in rows]
+    encrypted = [await before.encrypt(row, VALUES) for row in rows]
     between = another(digitwin_db, store, NEW, OLD)
     assert await between.rotate(batch=3) == RotationReport(rewrapped=7, current=0)
     assert await between.rotate(batch=3) == RotationReport(rewrapped=0, current=7)
     after = another(digitwin_db, store, NEW)
-    assert [await after.open(*pair) for pair in zip(rows, sealed, strict=True)] == [VALUES] * 7
+    assert [await after.decrypt(*pair) for pair in zip(rows, encrypted, strict=True)] == [
+        VALUES
+    ] * 7
 
 
 async def test_a_rotation_goes_on_where_another_was_broken_off(
@@ -33,11 +35,11 @@ async def test_a_rotation_goes_on_where_another_was_broken_off(
 ) -> None:
     rows = [place() for _ in range(6)]
     for row in rows:
-        await another(digitwin_db, store, OLD).seal(row, VALUES)
+        await another(digitwin_db, store, OLD).encrypt(row, VALUES)
     stray = (await store.page(None, 4))[3]
     await store.destroy(stray.user_id)
     alien = another(digitwin_db, store, b"x" * 32)
-    await alien.seal(place(stray.user_id), VALUES)
+    await alien.encrypt(place(stray.user_id), VALUES)
     between = another(digitwin_db, store, NEW, OLD)
     with pytest.raises(KeyUnavailableError):
         await between.rotate()
@@ -51,15 +53,15 @@ async def test_keys_are_made_used_and_destroyed_while_it_goes_on(
 ) -> None:
     old, between = another(digitwin_db, store, OLD), another(digitwin_db, store, NEW, OLD)
     rows = [place() for _ in range(40)]
-    sealed = [await old.seal(row, VALUES) for row in rows]
+    encrypted = [await old.encrypt(row, VALUES) for row in rows]
     kept, gone = rows[:30], rows[30:]
 
     async def write() -> None:
         for row in kept:
-            assert await another(digitwin_db, store, NEW, OLD).open(
-                row, await between.seal(row, VALUES)
+            assert await another(digitwin_db, store, NEW, OLD).decrypt(
+                row, await between.encrypt(row, VALUES)
             ) == VALUES  # fmt: skip
-            await between.seal(place(), VALUES)
+            await between.encrypt(place(), VALUES)
 
     async def destroy() -> None:
         for row in gone:
@@ -75,5 +77,5 @@ async def test_keys_are_made_used_and_destroyed_while_it_goes_on(
     assert {key.key_id for key in await every(store)} == {between._service.key_id}
     assert not {key.user_id for key in await every(store)} & {row.user_id for row in gone}
     after = another(digitwin_db, store, NEW)
-    for row, values in zip(kept, sealed, strict=False):
-        assert await after.open(row, values) == VALUES
+    for row, values in zip(kept, encrypted, strict=False):
+        assert await after.decrypt(row, values) == VALUES

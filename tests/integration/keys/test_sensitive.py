@@ -103,7 +103,7 @@ async def test_a_stream_of_many_people_shows_all_of_them(digitwin_db: Database) 
         await digitwin_db.voices.create_many(
             [{"user_id": user.id, "name": f"V{n}", "checksum": f"{user.id}{n}"} for n in range(20)]
         )
-    digitwin_db.keys._kept.clear()
+    digitwin_db.keys._cache.clear()
     seen = [model async for model in digitwin_db.voices.stream()]
     assert len(seen) == 600
     assert all(model.checksum == f"{model.user_id}{model.name[1:]}" for model in seen)
@@ -338,7 +338,7 @@ async def test_a_dump_without_the_keys_opens_nothing(digitwin_db: Database, ada:
     """As a restored backup that left them out: the master key alone does not help."""
     made = await digitwin_db.voices.create(user_id=ada.id, name="A", **SECRET)
     await digitwin_db._core.db.execute("TRUNCATE user_keys")
-    digitwin_db.keys._kept.clear()
+    digitwin_db.keys._cache.clear()
     with pytest.raises(KeyUnavailableError):
         await digitwin_db.voices.get(made.id)
 

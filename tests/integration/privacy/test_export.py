@@ -156,7 +156,7 @@ async def test_a_value_nobody_can_read_any_more_is_said_to_be_so(
     digitwin_db: Database, ada: Person, sql: asyncpg.Connection
 ) -> None:
     place = Sensitive("voice_models", ada.id, ada.voice)
-    sealed = await digitwin_db.keys.seal(place, {"artifact_uri": ARTIFACT})
+    sealed = await digitwin_db.keys.encrypt(place, {"artifact_uri": ARTIFACT})
     await sql.execute("UPDATE voice_models SET artifact_uri = $1", sealed["artifact_uri"])
     archive = await read(digitwin_db.privacy.export(ada.id))
     assert archive.rows("data/voice_models.ndjson")[0]["artifact_uri"] == ARTIFACT

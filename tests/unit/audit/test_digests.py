@@ -11,7 +11,7 @@ from hypothesis import assume, given, strategies as st
 
 from digitwin.audit import hash_chain
 from digitwin.audit.erasure import NO_SALT, new_pseudonym
-from digitwin.audit.hash_chain import OPEN, PERSONAL, Checkpoint, Seal, written
+from digitwin.audit.hash_chain import PERSONAL, PLAIN, Checkpoint, Seal, encode
 
 MOMENTS = st.datetimes(timezones=st.just(UTC), min_value=datetime(1900, 1, 1))  # noqa: DTZ001
 PARTS = st.one_of(
@@ -28,7 +28,7 @@ RECORDS = st.fixed_dictionaries(
     {
         "id": st.uuids(),
         "created_at": MOMENTS,
-        **{name: st.text(max_size=20) for name in OPEN},
+        **{name: st.text(max_size=20) for name in PLAIN},
         "user_id": st.uuids(),
         "actor_id": st.one_of(st.none(), st.uuids()),
         "resource_id": TEXTS,
@@ -46,7 +46,7 @@ def alike(one: list[Any], other: list[Any]) -> bool:
 
 @given(LISTS, LISTS)
 def test_different_values_are_written_differently(one: list[Any], other: list[Any]) -> None:
-    assert (written(*one) == written(*other)) == alike(one, other)
+    assert (encode(*one) == encode(*other)) == alike(one, other)
 
 
 @given(st.lists(st.text(), min_size=2, max_size=6), st.data())
@@ -57,13 +57,13 @@ def test_where_one_value_ends_and_the_next_begins_is_told(
     at = data.draw(st.integers(0, len(texts) - 2))
     between = data.draw(st.sampled_from(["", *"nsutib"]))
     joined = [*texts[:at], texts[at] + between + texts[at + 1], *texts[at + 2 :]]
-    assert written(*texts) != written(*joined)
+    assert encode(*texts) != encode(*joined)
 
 
 @given(MOMENTS)
 def test_a_moment_is_one_moment_in_every_time_zone(moment: datetime) -> None:
     elsewhere = moment.astimezone(timezone(timedelta(hours=5, minutes=30)))
-    assert written(moment) == written(elsewhere)
+    assert encode(moment) == encode(elsewhere)
 
 
 @given(RECORDS, RECORDS, SALTS)
@@ -102,7 +102,7 @@ def test_equal_values_cannot_be_seen_to_be_equal(
 
 
 def test_a_value_is_not_found_by_trying_without_its_salt() -> None:
-    record = dict.fromkeys((*OPEN, *PERSONAL), "x") | {"id": UUID(int=1)}
+    record = dict.fromkeys((*PLAIN, *PERSONAL), "x") | {"id": UUID(int=1)}
     record |= {"created_at": datetime(2026, 1, 1, tzinfo=UTC), "ip_address": "10.0.0.1"}
     [leaf] = hash_chain.leaves_of(1, [record])
     tried = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from digitwin.audit.checkpoints import FileSink
+from digitwin.audit.checkpoints import FileCheckpointSink
 from digitwin.audit.hash_chain import Seal
 from digitwin.errors import ConfigurationError
 
@@ -21,7 +21,7 @@ def seals(*numbers: int) -> list[Seal]:
     ]
 
 
-async def read(sink: FileSink) -> list[tuple[int, bytes]]:
+async def read(sink: FileCheckpointSink) -> list[tuple[int, bytes]]:
     return [head async for head in sink.read()]
 
 
@@ -30,7 +30,7 @@ def heads(*numbers: int) -> list[tuple[int, bytes]]:
 
 
 async def test_heads_are_read_as_they_were_written(tmp_path: Path) -> None:
-    sink = FileSink(tmp_path / "new" / "heads")
+    sink = FileCheckpointSink(tmp_path / "new" / "heads")
     assert (await sink.last(), await read(sink)) == (0, [])
     await sink.append(seals(1, 2))
     await sink.append(seals(2, 3))
@@ -40,7 +40,7 @@ async def test_heads_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 async def test_a_line_that_was_broken_off_is_followed_by_a_whole_one(tmp_path: Path) -> None:
     path = tmp_path / "heads"
-    sink = FileSink(path)
+    sink = FileCheckpointSink(path)
     await sink.append(seals(1, 2))
     path.write_bytes(path.read_bytes()[:-20])
     assert await sink.last() == 1
@@ -49,12 +49,12 @@ async def test_a_line_that_was_broken_off_is_followed_by_a_whole_one(tmp_path: P
 
 
 async def test_several_may_write_at_once(tmp_path: Path) -> None:
-    sinks = [FileSink(tmp_path / "heads") for _ in range(4)]
+    sinks = [FileCheckpointSink(tmp_path / "heads") for _ in range(4)]
     await asyncio.gather(*(sink.append(seals(*range(1, 50))) for sink in sinks))
     assert await read(sinks[0]) == heads(*range(1, 50))
 
 
 async def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        await FileSink(tmp_path).append(seals(1))
+        await FileCheckpointSink(tmp_path).append(seals(1))
     assert refused.value.details["field"] == "audit_checkpoints"

@@ -64,18 +64,18 @@ async def test_a_seal_is_signed_by_the_present_key() -> None:
     signers = Signers(HmacSigner(ONE))
     made = await signers.sign(SEAL)
     assert made.digest() == made.head
-    assert await signers.standing(made) == "signed"
-    assert await Signers(HmacSigner(TWO)).standing(made) == "unknown"
-    assert await Signers(HmacSigner(TWO), [HmacSigner(ONE)]).standing(made) == "signed"
-    assert await signers.standing(replace(made, signature=b"other")) == "forged"
-    assert await signers.standing(replace(made, algorithm="ed25519")) == "forged"
+    assert await signers.status(made) == "valid"
+    assert await Signers(HmacSigner(TWO)).status(made) == "unknown_key"
+    assert await Signers(HmacSigner(TWO), [HmacSigner(ONE)]).status(made) == "valid"
+    assert await signers.status(replace(made, signature=b"other")) == "invalid"
+    assert await signers.status(replace(made, algorithm="ed25519")) == "invalid"
 
 
 async def test_without_a_key_a_seal_is_unsigned() -> None:
     made = await Signers().sign(SEAL)
     assert (made.signature, made.key_id, made.algorithm) == (None, None, "none")
     assert made.digest() == made.head
-    assert await Signers().standing(made) == "unsigned"
+    assert await Signers().status(made) == "unsigned"
 
 
 async def test_earlier_keys_are_believed_however_they_signed() -> None:
@@ -85,7 +85,7 @@ async def test_earlier_keys_are_believed_however_they_signed() -> None:
     )
     assert isinstance(now.current(), Ed25519Signer)
     for signer in (HmacSigner(ONE), Ed25519Signer(ONE), HmacSigner(TWO), Ed25519Signer(TWO)):
-        assert await now.standing(await Signers(signer).sign(SEAL)) == "signed"
+        assert await now.status(await Signers(signer).sign(SEAL)) == "valid"
 
 
 async def test_a_file_has_the_key_and_then_retired_ones(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ async def test_the_embedded_servers_key_is_made_when_it_is_needed(tmp_path: Path
     assert not (tmp_path / "audit.key").exists()
     made = await signers.sign(SEAL)
     assert (tmp_path / "audit.key").stat().st_mode & 0o777 == 0o600
-    assert await signers_of(Settings(), tmp_path).standing(made) == "signed"
+    assert await signers_of(Settings(), tmp_path).status(made) == "valid"
 
 
 @pytest.mark.parametrize(
