@@ -101,7 +101,7 @@ class Opening:
             return Database(core, target, server, self._parts)
         except BaseException:
             core.pool.terminate()
-            active_handle.leave(core.client)
+            active_handle.unregister(core.client)
             if server is not None:
                 await server.release()
             raise

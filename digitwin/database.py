@@ -49,7 +49,7 @@ from digitwin.limits.repository import RateLimitRepository
 from digitwin.maintenance import Caretaker
 from digitwin.privacy import maintenance as privacy_maintenance
 from digitwin.privacy.repository import Privacy
-from digitwin.scopes import ALLOWED, Personal, ServiceScope, UserScope
+from digitwin.scopes import PERMITS, Personal, ServiceScope, UserScope
 from digitwin.servers import embedded
 from digitwin.settings import Settings
 from digitwin.users import maintenance as users_maintenance
@@ -219,7 +219,7 @@ class Database:
             *cache_maintenance.steps(self.cache),
             *limits_maintenance.steps(self.limits, settings.limiter_retention),
             *audit_maintenance.steps(self.audit, settings.audit_retention),
-            *consents_maintenance.steps(self._core, ALLOWED),
+            *consents_maintenance.steps(self._core, PERMITS),
             *users_maintenance.steps(deletions, settings.deletion_retention),
             *privacy_maintenance.steps(self.privacy),
             *keys_maintenance.steps(self.keys),
@@ -282,7 +282,7 @@ class Database:
                 await core.pool.close(core.settings.drain_timeout)
             else:
                 core.pool.terminate()
-            active_handle.leave(core.client)
+            active_handle.unregister(core.client)
             if self._server is not None:
                 await self._server.release()
 

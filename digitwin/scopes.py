@@ -16,8 +16,8 @@ from typing_extensions import Unpack
 
 from digitwin.audit.repository import AuditLogRepository
 from digitwin.cache.repository import CacheRepository
+from digitwin.consents.fields import Permits
 from digitwin.consents.repository import ConsentRepository
-from digitwin.consents.statements import Allowed
 from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.kernel.connection import scopes
 from digitwin.kernel.connection.transactions import outside
@@ -27,12 +27,14 @@ from digitwin.kernel.primitives.validation import line, validate
 from digitwin.kernel.sql.actor import ActingAs, Who
 from digitwin.keys.keyring import KeyRing
 from digitwin.knowledge.repository import KnowledgeDocumentRepository
-from digitwin.likeness.models import FaceModel, VoiceModel
 from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
 from digitwin.users.repository import UserRepository
 
-ALLOWED: Allowed = {"voice": VoiceModel, "face": FaceModel}
-"""What may be active by which consent."""
+PERMITS: Permits = {
+    repository.purpose: repository.model._meta.db_table
+    for repository in (VoiceModelRepository, FaceModelRepository)
+}
+"""For each purpose of a consent, the table whose models it permits to be active."""
 
 _REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, line(500)])
 
@@ -54,7 +56,7 @@ class Personal:
         self.users = UserRepository(core, scope=user_id, cache=cache)
         self.voices = VoiceModelRepository(core, keys, scope=user_id)
         self.faces = FaceModelRepository(core, keys, scope=user_id)
-        self.consents = ConsentRepository(core, ALLOWED, scope=user_id)
+        self.consents = ConsentRepository(core, PERMITS, scope=user_id)
         self.sessions = ConversationSessionRepository(core, scope=user_id)
         self.documents = KnowledgeDocumentRepository(core, scope=user_id, cache=cache)
 

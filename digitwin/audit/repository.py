@@ -21,7 +21,8 @@ from digitwin.kernel.execution.core import Core, operation, streaming
 from digitwin.kernel.orm.hydration import hydrate
 from digitwin.kernel.primitives.ids import NOBODY, uuid7
 from digitwin.kernel.primitives.validation import Period, bounded, dumps, seconds, validate
-from digitwin.kernel.repository.entities import MAX_ROWS, Repository
+from digitwin.kernel.repository.base import Repository
+from digitwin.kernel.repository.entities import MAX_ROWS
 from digitwin.kernel.repository.paging import Page, decode_cursor, encode_cursor
 from digitwin.kernel.sql import actor
 from digitwin.kernel.sql.queries import Queries

@@ -18,7 +18,7 @@ from digitwin.cache.statistics import Counts, StoreStatistics
 from digitwin.cache.store import Store
 from digitwin.kernel.connection.transactions import Transaction
 from digitwin.kernel.execution.core import Core, operation
-from digitwin.kernel.repository.entities import Repository
+from digitwin.kernel.repository.base import Repository
 from digitwin.kernel.sql.queries import load
 
 _SQL = load(__package__)

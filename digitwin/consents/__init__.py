@@ -1,1 +1,1 @@
-"""What a person has agreed to, and until when."""
+"""Consents: what a person has agreed to, and until when."""

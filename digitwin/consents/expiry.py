@@ -1,40 +1,48 @@
-"""Consents that have ended by themselves: their models are active no longer."""
+"""Consents that have expired: the models they permitted are deactivated."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
-from digitwin.consents.statements import Allowed, statement
+from digitwin.consents.fields import Permits
+from digitwin.consents.repository import QUERIES
 from digitwin.kernel.execution.core import Core
-from digitwin.kernel.orm.model import Model
 from digitwin.kernel.primitives.ids import NOBODY
+from digitwin.kernel.repository.consent import lock_activation
 from digitwin.kernel.sql.audit_step import parameters
 
 BATCH = 500
 
 
-async def deactivate_expired(allowed: Allowed, core: Core) -> int:
-    """Deactivate what an expired consent allowed; of how many people and purposes.
+async def deactivate_expired(permits: Permits, core: Core) -> int:
+    """Deactivate the models whose consent has expired.
 
-    ``active_for`` has not shown it since the consent ended. Each person's models take a short
-    transaction, in turn with activations and new consents.
+    ``active_for`` has not returned them since the consent expired. Each person takes a short
+    transaction of its own, under the same lock as activations and new consents.
+
+    Returns:
+        How many people and purposes it was.
     """
-    return sum([await _of_purpose(core, *purpose) for purpose in allowed.items()])
+    return sum([await _of_purpose(core, *permit) for permit in permits.items()])
 
 
-async def _of_purpose(core: Core, purpose: str, model: type[Model]) -> int:
+async def _of_purpose(core: Core, purpose: str, models: str) -> int:
     done, after = 0, NOBODY
-    sql = statement("past_their_time", purpose, model)
-    while rows := await core.db.fetch(sql, purpose, BATCH, after):
+    query = QUERIES.get("expired_with_active_models", models=models)
+    while rows := await core.db.fetch(query, purpose=purpose, batch=BATCH, after=after):
         for row in rows:
-            done += await _of_person(core, purpose, model, row["user_id"])
+            done += await _of_person(core, purpose, models, row["user_id"])
         after = rows[-1]["user_id"]
     return done
 
 
-async def _of_person(core: Core, purpose: str, model: type[Model], user_id: UUID) -> bool:
+async def _of_person(core: Core, purpose: str, models: str, user_id: UUID) -> bool:
     async with core.transaction():
-        await core.db.execute(statement("one_at_a_time", purpose, model), user_id)
-        sql = statement("deactivate_past", purpose, model)
-        why = parameters(reason="consent expired").values()
-        return bool(await core.db.fetch(sql, user_id, *why))
+        await lock_activation(core.db, models, user_id)
+        deactivated = await core.db.fetch(
+            QUERIES.get("deactivate", models=models),
+            user_id=user_id,
+            purpose=purpose,
+            **parameters(reason="consent expired"),
+        )
+        return bool(deactivated)

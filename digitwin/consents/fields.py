@@ -1,9 +1,10 @@
-"""What a consent is made of, as callers give it."""
+"""Fields and filters of consents."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import AfterValidator, TypeAdapter, with_config
@@ -22,6 +23,9 @@ from digitwin.kernel.primitives.validation import (
 
 Purpose = Literal["voice", "face", "recording"]
 
+Permits: TypeAlias = Mapping[str, str]
+"""By purpose, the table whose models may be active only while a consent to it is in force."""
+
 CENTURY = 100 * 366 * 86_400.0
 
 
@@ -32,12 +36,12 @@ def _says_something(value: dict[str, Any]) -> dict[str, Any]:
 
 
 Evidence = Annotated[JsonObject, AfterValidator(_says_something)] | Annotated[str, line(2000)]
-"""How the person agreed: a dict for JSON, such as a form's version and who took it, or a line."""
+"""How the person agreed: a JSON object, such as a form's version and its witness, or a line."""
 
 
 @with_config(STRICT)
 class NewConsent(TypedDict):
-    """What ``grant`` is told."""
+    """The validated arguments of ``grant``."""
 
     purpose: Purpose
     evidence: Evidence
@@ -45,7 +49,7 @@ class NewConsent(TypedDict):
 
 @with_config(STRICT)
 class ConsentFilters(TypedDict, total=False):
-    """What ``list`` can ask for."""
+    """Filters of ``list``."""
 
     user_id: UUID | str
     purpose: Purpose
@@ -58,10 +62,12 @@ _MOMENT: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
 
 
 def expiry(value: object) -> tuple[datetime | None, float | None]:
-    """A moment, or seconds from the database's now; neither: no end is set.
+    """Return the time at which a consent expires, or the seconds after which it does.
+
+    Seconds are added by the database, whose clock decides. Both are None if it never expires.
 
     Raises:
-        InvalidInputError: it is none of these, or no time at all.
+        InvalidInputError: the value is of another type, naive, or out of range.
     """
     if value is None:
         return None, None

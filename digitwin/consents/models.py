@@ -1,4 +1,4 @@
-"""The table of consents."""
+"""The model of consents."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tortoise.fields.db_defaults import Now
 
 from digitwin.errors import InvalidStateError
 from digitwin.kernel.orm.model import Model
-from digitwin.kernel.orm.parent_visibility import Shelter
+from digitwin.kernel.orm.parent_visibility import ParentVisibility
 from digitwin.kernel.primitives.ids import uuid7
 
 if TYPE_CHECKING:
@@ -21,12 +21,14 @@ _GRANT = "db.consents.grant(user_id, purpose=…, evidence=…)"
 
 
 class Consent(Model):
-    """One agreement of a person to one purpose; it is never changed, only ended.
+    """A person's consent to one purpose; immutable, except that it can be withdrawn.
 
-    ``withdrawn_at`` is when it was withdrawn, or when a new one took its place.
+    ``withdrawn_at`` is set when it is withdrawn or replaced by a new one.
     """
 
-    hidden_with: ClassVar[Shelter | None] = Shelter("users", "user", {"id": "user_id"})
+    hidden_with: ClassVar[ParentVisibility | None] = ParentVisibility(
+        "users", "user", {"id": "user_id"}
+    )
     resource: ClassVar[str] = "consent"
     create_through: ClassVar[str] = _GRANT
     change_through: ClassVar[dict[str, str]] = {
@@ -58,11 +60,11 @@ class Consent(Model):
         force_create: bool = False,
         force_update: bool = False,
     ) -> None:
-        """Refused: a consent is given and withdrawn through the repository, and kept as it was.
+        """Refuse to save: only the repository grants and withdraws consents.
 
         Raises:
-            InvalidStateError: it names the methods.
+            InvalidStateError: always; names the methods to use.
         """
         raise InvalidStateError(
-            f"A consent is kept as it was given: {_GRANT}, db.consents.withdraw(user_id, purpose=…)"
+            f"A consent cannot be changed: {_GRANT}, db.consents.withdraw(user_id, purpose=…)"
         )

@@ -1,7 +1,7 @@
-"""Consents: what a person agreed to, how, and until when.
+"""Repository of consents: what a person agreed to, how, and until when.
 
-A voice or face model is active only while its owner's consent is in force. A withdrawal and
-the deactivation it brings are one transaction, and take turns with activations.
+A voice or face model is active only while its owner's consent is in force. A withdrawal
+deactivates it in the same transaction, under the lock that activations take.
 """
 
 from __future__ import annotations
@@ -17,29 +17,38 @@ from digitwin.consents.fields import (
     PURPOSE,
     ConsentFilters,
     Evidence,
+    Permits,
     Purpose,
     expiry,
 )
 from digitwin.consents.models import Consent
-from digitwin.consents.statements import Allowed, statement
 from digitwin.errors import NotFoundError
 from digitwin.kernel.execution.core import Core, operation
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.primitives.validation import dumps, validate
-from digitwin.kernel.repository.entities import EntityRepository, no_owner
+from digitwin.kernel.repository.base import owner_not_found
+from digitwin.kernel.repository.consent import CONSENT_IN_FORCE, lock_activation
+from digitwin.kernel.repository.entities import EntityRepository
 from digitwin.kernel.repository.paging import Page
 from digitwin.kernel.sql.audit_step import parameters
+from digitwin.kernel.sql.queries import Queries
+
+QUERIES = Queries(__package__, table="consents", consent_in_force=CONSENT_IN_FORCE)
 
 
 class ConsentRepository(EntityRepository[Consent]):
-    """At most one consent of a person to a purpose is in force; the earlier ones are kept."""
+    """At most one consent of a person to a purpose is in force; earlier ones are kept.
+
+    Args:
+        permits: for each purpose, the table whose models it permits to be active.
+    """
 
     model, noun = Consent, "consent"
     filters = FILTERS
 
-    def __init__(self, core: Core, allowed: Allowed, *, scope: UUID | None = None) -> None:
+    def __init__(self, core: Core, permits: Permits, *, scope: UUID | None = None) -> None:
         super().__init__(core, scope=scope)
-        self._allowed = allowed
+        self._permits = permits
 
     @operation
     async def grant(
@@ -50,50 +59,67 @@ class ConsentRepository(EntityRepository[Consent]):
         evidence: Evidence,
         expires: datetime | timedelta | float | None = None,
     ) -> Consent:
-        """Record that the person agrees; atomic. It takes the place of the consent before.
+        """Grant consent to a purpose; atomic. Replaces the previous consent.
 
         Args:
-            purpose: ``voice`` or ``face`` (their models may be active), or ``recording``.
-            evidence: how the person agreed: a dict fit for JSON, or a line of text.
-            expires: when it ends by itself: a moment, or seconds from the database's now.
-                None: it stands until it is withdrawn.
+            user_id: the person; may be omitted under ``for_user``.
+            purpose: ``voice`` or ``face`` (permits an active model), or ``recording``.
+            evidence: how the person agreed: a JSON object, or a line of text.
+            expires: when the consent expires: a datetime, or a duration from now by the
+                database clock. None: it is in force until it is withdrawn.
+
+        Returns:
+            The new consent.
 
         Raises:
             NotFoundError: the person is missing or deleted.
-            InvalidInputError: names the field that does not fit, ``expires`` in the past too.
+            InvalidInputError: names the invalid field; ``expires`` in the past too.
         """
         owner = self._require_owner(user_id)
         given = validate(NEW, {"purpose": purpose, "evidence": evidence})
-        moment, lasts = expiry(expires)
+        expires_at, expires_in = expiry(expires)
+        about = {"user_id": owner, "purpose": purpose}
         async with self._core.transaction():
-            await self._wait_turn(owner, purpose)
-            await self._core.db.execute(self._sql("replace", purpose), owner, purpose)
+            await self._lock(owner, purpose)
+            await self._core.db.execute(QUERIES["replace"], **about)
             record = await self._core.db.fetchrow(
-                self._sql("grant", purpose),
-                *(owner, uuid7(), purpose, dumps(given["evidence"]), moment, lasts),
-                *parameters(purpose=purpose).values(),
+                QUERIES["grant"],
+                **about,
+                id=uuid7(),
+                evidence=dumps(given["evidence"]),
+                expires_at=expires_at,
+                expires_in=expires_in,
+                **parameters(purpose=purpose),
             )
             if record is None:
-                raise no_owner(owner)
+                raise owner_not_found(owner)
             return self._row(record)
 
     @operation
     async def withdraw(self, user_id: UUID | str | None = None, *, purpose: Purpose) -> Consent:
-        """End the consent now; atomic. The active voice or face model is deactivated with it.
+        """Withdraw a consent and deactivate the models it permits; atomic.
 
-        Deleted models forget that they were active. A deleted person can withdraw, too.
+        A deleted model does not become active again when it is restored. The consent of a
+        deleted person can be withdrawn too.
+
+        Args:
+            user_id: the person; may be omitted under ``for_user``.
+            purpose: what the consent was granted for.
+
+        Returns:
+            The withdrawn consent.
 
         Raises:
-            NotFoundError: the person has given none, or has withdrawn it.
+            NotFoundError: there is no consent to withdraw.
+            InvalidInputError: names the invalid field.
         """
         owner = self._require_owner(user_id)
         validate(PURPOSE, purpose, "purpose")
+        about = {"user_id": owner, "purpose": purpose}
         async with self._core.transaction():
-            await self._wait_turn(owner, purpose)
+            await self._lock(owner, purpose)
             record = await self._core.db.fetchrow(
-                self._sql("withdraw", purpose),
-                *(owner, purpose),
-                *parameters(purpose=purpose).values(),
+                QUERIES["withdraw"], **about, **parameters(purpose=purpose)
             )
             if record is None:
                 raise NotFoundError(
@@ -102,38 +128,46 @@ class ConsentRepository(EntityRepository[Consent]):
                     purpose=purpose,
                     user_id=str(owner),
                 )
-            if purpose in self._allowed:
-                why = parameters(consent=str(record["id"])).values()
-                await self._core.db.execute(self._sql("deactivate", purpose), owner, *why)
+            if models := self._permits.get(purpose):
+                deactivate = QUERIES.get("deactivate", models=models)
+                why = parameters(consent=str(record["id"]))
+                await self._core.db.execute(deactivate, **about, **why)
             return self._row(record)
 
     @operation
     async def in_force(
         self, user_id: UUID | str | None = None, *, purpose: Purpose
     ) -> Consent | None:
-        """The person's consent to this purpose that counts now, or None."""
+        """Return the person's consent to this purpose that is in force now, or None.
+
+        Args:
+            user_id: the person; may be omitted under ``for_user``.
+            purpose: what the consent was granted for.
+
+        Raises:
+            InvalidInputError: names the invalid field.
+        """
         owner = self._require_owner(user_id)
         validate(PURPOSE, purpose, "purpose")
-        record = await self._core.db.fetchrow(self._sql("in_force", purpose), owner, purpose)
+        record = await self._core.db.fetchrow(QUERIES["in_force"], user_id=owner, purpose=purpose)
         return None if record is None else self._row(record)
 
     @operation
     async def list(
         self, *, limit: int = 50, after: str | None = None, **filters: Unpack[ConsentFilters]
     ) -> Page[Consent]:
-        """A page of consents, ended ones too, oldest first.
+        """Return a page of consents, expired and withdrawn ones included, oldest first.
 
         Args:
-            limit: how many, 1 to 1,000.
-            after: the ``next_cursor`` of the page before.
+            limit: rows per page, 1 to 1,000.
+            after: the ``next_cursor`` of the previous page.
+            **filters: see :class:`ConsentFilters`.
 
         Raises:
-            InvalidInputError: a limit, cursor or filter that does not fit.
+            InvalidInputError: names the invalid limit, cursor or filter.
         """
         return await self._list(filters, limit=limit, after=after)
 
-    async def _wait_turn(self, user_id: UUID, purpose: str) -> None:
-        await self._core.db.execute(self._sql("one_at_a_time", purpose), user_id)
-
-    def _sql(self, name: str, purpose: str) -> str:
-        return statement(name, purpose, self._allowed.get(purpose))
+    async def _lock(self, user_id: UUID, purpose: str) -> None:
+        table = self._permits.get(purpose, "consents")
+        await lock_activation(self._core.db, table, user_id)

@@ -10,7 +10,7 @@ from tortoise.fields.db_defaults import Now
 
 from digitwin.conversations.fields import STAGES, TOKENS
 from digitwin.kernel.orm.model import Entity, Model
-from digitwin.kernel.orm.parent_visibility import Shelter
+from digitwin.kernel.orm.parent_visibility import ParentVisibility
 from digitwin.kernel.primitives.ids import uuid7
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ class SessionParticipant(Model):
     Hidden while the owner is deleted.
     """
 
-    hidden_with: ClassVar[Shelter | None] = Shelter("users", "user", {"id": "user_id"})
+    hidden_with: ClassVar[ParentVisibility | None] = ParentVisibility(
+        "users", "user", {"id": "user_id"}
+    )
 
     id = fields.UUIDField(primary_key=True, default=uuid7)
     user_id = fields.UUIDField()
@@ -109,7 +111,7 @@ class ConversationTurn(Entity):
         "position": "db.sessions.add_turn(session_id, …)",
         "idempotency_key": "db.sessions.add_turn(session_id, idempotency_key=…)",
     }
-    hidden_with: ClassVar[Shelter | None] = Shelter(
+    hidden_with: ClassVar[ParentVisibility | None] = ParentVisibility(
         "conversation_sessions", "session", {"user_id": "user_id", "id": "session_id"}
     )
 

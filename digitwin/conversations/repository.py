@@ -28,7 +28,7 @@ from digitwin.errors import NotFoundError
 from digitwin.kernel.execution.core import operation, streaming
 from digitwin.kernel.primitives.ids import parse_id, uuid7
 from digitwin.kernel.primitives.validation import PERIOD, Id, dumps, validate
-from digitwin.kernel.repository.entities import listed
+from digitwin.kernel.repository.entities import row_dicts
 from digitwin.kernel.repository.paging import Page
 
 _NOUNS = {"user_id": "user", "voice_model_id": "voice model", "face_model_id": "face model"}
@@ -81,7 +81,7 @@ class ConversationSessionRepository(TurnLog):
         Raises:
             As ``start``.
         """
-        new = [self._new_session(row) for row in listed(rows)]
+        new = [self._new_session(row) for row in row_dicts(rows)]
         sessions = {}
         async with self._core.transaction():
             for values in sorted(new, key=_lock_order):

@@ -23,7 +23,7 @@ from digitwin.errors import (
 )
 from digitwin.kernel.execution.core import Core, operation
 from digitwin.kernel.primitives.ids import NOBODY, parse_id
-from digitwin.kernel.repository.ports import Sensitive
+from digitwin.kernel.repository.ports import EncryptedRow
 from digitwin.kernel.sql.queries import Queries
 from digitwin.keys import encryption
 from digitwin.keys.ports import KeyService, KeyStore, StoredKey
@@ -137,7 +137,7 @@ class KeyRing:
             after = people[-1]
         return destroyed
 
-    async def encrypt(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
+    async def encrypt(self, row: EncryptedRow, values: Mapping[str, str]) -> dict[str, str]:
         """Encrypt values of a row; create the person's key if there is none.
 
         Raises:
@@ -152,7 +152,7 @@ class KeyRing:
             for column, value in values.items()
         }
 
-    async def decrypt(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
+    async def decrypt(self, row: EncryptedRow, values: Mapping[str, str]) -> dict[str, str]:
         """Decrypt values of a row; plain text in an encrypted column is refused.
 
         Raises:
@@ -262,14 +262,14 @@ class KeyRing:
             self._cache.popitem(last=False)
 
 
-def _decrypted(key: AESGCM, row: Sensitive, column: str, value: str, aad: bytes) -> str:
+def _decrypted(key: AESGCM, row: EncryptedRow, column: str, value: str, aad: bytes) -> str:
     try:
         return encryption.decrypt_text(key, value, encryption.column_aad(row.table, column) + aad)
     except encryption.DecryptionError:
         raise _not_decryptable(row, column) from None
 
 
-def _not_decryptable(row: Sensitive, column: str) -> InvalidStateError:
+def _not_decryptable(row: EncryptedRow, column: str) -> InvalidStateError:
     return InvalidStateError(
         f"{column} cannot be decrypted: it was changed outside digitwin or moved here from another"
         " row, or its key was destroyed",

@@ -10,7 +10,7 @@ from digitwin.errors import DigiTwinError, InvalidStateError
 from digitwin.kernel.execution.core import operation
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.primitives.validation import seconds, validate
-from digitwin.kernel.repository.entities import SoftDeleteRepository
+from digitwin.kernel.repository.soft_delete import SoftDeleteRepository
 from digitwin.knowledge.fields import FAILURE, WORKER
 from digitwin.knowledge.models import KnowledgeDocument
 from digitwin.knowledge.queries import for_owner

@@ -183,7 +183,7 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
             InvalidInputError: ``reason`` is invalid.
         """
         async with self._core.transaction():
-            document = await self._hide(id, reason)
+            document = await self._delete(id, reason)
             await self._cache.forget_searches(document.user_id)
 
     @operation
@@ -199,7 +199,7 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
             InvalidStateError: its owner is deleted.
         """
         async with self._core.transaction():
-            document = await self._show(id)
+            document = await self._restore(id)
             await self._cache.forget_searches(document.user_id)
         return document
 

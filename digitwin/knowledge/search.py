@@ -8,7 +8,7 @@ from uuid import UUID
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.execution.core import operation
 from digitwin.kernel.primitives.validation import bounded, validate
-from digitwin.kernel.repository.entities import SoftDeleteRepository
+from digitwin.kernel.repository.soft_delete import SoftDeleteRepository
 from digitwin.knowledge.fields import SEARCH, VISIBLE_TO, Audience
 from digitwin.knowledge.models import KnowledgeDocument
 from digitwin.knowledge.queries import QUERIES

@@ -1,1 +1,1 @@
-"""What a twin sounds and looks like."""
+"""Voice and face models of a twin."""

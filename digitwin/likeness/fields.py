@@ -1,4 +1,4 @@
-"""What a voice or face model is made of, as callers give it, and the life it leads."""
+"""Fields, filters and status changes of voice and face models."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ STEPS: Final[dict[str, frozenset[str]]] = {
     "ready": frozenset({"training"}),
     "failed": frozenset({"pending", "training"}),
 }
-"""What each status may become. A model that comes trained goes from pending to ready at once,
-a training called off goes back to pending, a ready model may be trained again, and a failed
-one is ready only after another training."""
+"""The statuses that may follow each status. A model that was trained elsewhere goes directly
+from pending to ready, a cancelled training goes back to pending, a ready model can be trained
+again, and a failed one must be."""
 
 Name = Annotated[str, line(200)]
 Provider = Annotated[str, line(100)]
@@ -31,11 +31,15 @@ Score = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 @with_config(STRICT)
 class NewModel(TypedDict, total=False):
-    """Fields of ``create``; ``name`` is needed, and ``user_id`` outside ``for_user``.
+    """Fields of ``create``; ``name`` is required, ``user_id`` too unless under ``for_user``.
 
-    ``user_id`` is the person the model imitates, ``provider`` who trains or hosts it,
-    ``artifact_uri`` where its file is and ``checksum`` what that file must be.
-    ``quality_score`` goes from 0 to 1. ``is_active`` does what ``activate`` does.
+    Attributes:
+        user_id: the person the model imitates.
+        provider: who trains or hosts the model.
+        artifact_uri: location of the model's file.
+        checksum: checksum of that file.
+        quality_score: 0 to 1.
+        is_active: activate the model, as ``activate`` does.
     """
 
     user_id: UUID | str
@@ -50,14 +54,14 @@ class NewModel(TypedDict, total=False):
 
 
 class NewModelRow(NewModel, total=False):
-    """One row of ``create_many``: the fields of ``create``, and ``id`` if the caller made one."""
+    """One row of ``create_many``: the fields of ``create``, and optionally ``id``."""
 
     id: UUID | str
 
 
 @with_config(STRICT)
 class ModelChanges(TypedDict, total=False):
-    """Fields of ``update``; ``is_active`` is changed by ``activate`` and ``deactivate``."""
+    """Fields of ``update``; ``activate`` and ``deactivate`` change ``is_active``."""
 
     name: Name
     provider: Provider | None
@@ -70,7 +74,7 @@ class ModelChanges(TypedDict, total=False):
 
 @with_config(STRICT)
 class ModelFilters(TypedDict, total=False):
-    """What ``list``, ``stream``, ``count`` and ``exists`` can ask for; None means "has none"."""
+    """Filters of ``list``, ``stream``, ``count`` and ``exists``; None matches NULL."""
 
     user_id: UUID | str
     name: Name

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class Likeness(SoftDeleteEntity):
-    """What voice and face models have in common."""
+    """Columns of voice and face models."""
 
-    sensitive: ClassVar[tuple[str, ...]] = ("artifact_uri", "checksum")
+    encrypted: ClassVar[tuple[str, ...]] = ("artifact_uri", "checksum")
     audited: ClassVar[tuple[str, ...]] = (
         "name",
         "provider",

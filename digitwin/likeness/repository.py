@@ -1,14 +1,13 @@
-"""Voice and face models: which exist, and which one is active.
+"""Repositories of voice and face models.
 
-A person has at most one active voice and one active face. The database guarantees it by a
-unique index; activations of one person wait for each other, so that none of them fails.
+A person has at most one active voice and one active face. A unique index guarantees it, and a
+lock serializes the activations of a person, so that a concurrent one waits instead of failing.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from functools import cache
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 from uuid import UUID
 
 from typing_extensions import Unpack
@@ -16,12 +15,11 @@ from typing_extensions import Unpack
 from digitwin.errors import ConsentRequiredError, InvalidInputError, InvalidStateError
 from digitwin.kernel.execution.core import operation, streaming
 from digitwin.kernel.primitives.validation import validate
-from digitwin.kernel.repository.encrypted_fields import SensitiveRepository
-from digitwin.kernel.repository.entities import listed
+from digitwin.kernel.repository.consent import CONSENT_IN_FORCE, lock_activation
+from digitwin.kernel.repository.encrypted_fields import EncryptedFieldsRepository
+from digitwin.kernel.repository.entities import row_dicts
 from digitwin.kernel.repository.paging import Page
-from digitwin.kernel.sql.audit_step import numbered as insert, parameters
-from digitwin.kernel.sql.columns import columns
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.queries import Queries
 from digitwin.likeness.fields import (
     CHANGES,
     FILTERS,
@@ -36,30 +34,36 @@ from digitwin.likeness.models import FaceModel, VoiceModel
 
 M = TypeVar("M", VoiceModel, FaceModel)
 
-queries = load(__package__)
+
+def _queries(table: str) -> Queries:
+    return Queries(__package__, table=table, consent_in_force=CONSENT_IN_FORCE)
 
 
-class LikenessRepository(SensitiveRepository[M]):
-    """What voice and face models have in common.
+class LikenessRepository(EncryptedFieldsRepository[M]):
+    """The methods of voice and face models.
 
-    One may be active only while its owner's consent to that is in force (``db.consents``).
-    Deleting the active model leaves its owner without one. The deleted row remembers that it
-    was active: ``restore`` makes it so again, unless another has become active since.
+    A model can be active only while its owner's consent is in force (``db.consents``). Deleting
+    the active model leaves its owner without one; ``restore`` makes it active again, unless
+    another model has become active since.
     """
 
     purpose: ClassVar[str]
+    queries: ClassVar[Queries]
     new, changes, filters = NEW, CHANGES, FILTERS
 
     @operation
     async def create(self, *, id: UUID | str | None = None, **fields: Unpack[NewModel]) -> M:
-        """Store a new model; atomic, with ``is_active=True`` too.
+        """Create a model, and activate it with ``is_active=True``; atomic.
 
         Args:
-            id: a UUID made by the caller, which makes trying again safe.
+            id: a UUID made by the caller makes a retry safe.
             **fields: see :class:`NewModel`.
 
+        Returns:
+            The new model.
+
         Raises:
-            InvalidInputError: names the field that does not fit.
+            InvalidInputError: names the invalid field.
             NotFoundError: the user is missing or deleted.
             AlreadyExistsError: the id is taken.
             InvalidStateError: ``is_active`` without ``status="ready"``.
@@ -73,25 +77,32 @@ class LikenessRepository(SensitiveRepository[M]):
 
     @operation
     async def create_many(self, rows: Sequence[NewModelRow]) -> list[M]:
-        """Store several models, of one or more people, all or none; in the order given.
+        """Create up to 10,000 models, of one or more people; all or none.
+
+        Args:
+            rows: see :class:`NewModelRow`.
+
+        Returns:
+            The new models, in the order of the rows.
 
         Raises:
-            As ``create``; also InvalidInputError when two rows of one person are active.
+            As ``create``; also InvalidInputError if two rows of one person are active.
         """
-        given = listed(rows)
-        wanted = {
+        given = row_dicts(rows)
+        active = {
             n: self._require_owner(row.get("user_id"))
             for n, row in enumerate(given)
             if row.get("is_active") is True
         }
-        if len(set(wanted.values())) < len(wanted):
-            raise InvalidInputError("one active model for each person", field="is_active")
+        if len(set(active.values())) < len(active):
+            raise InvalidInputError("a person can have one active model", field="is_active")
         async with self._core.transaction():
             models = await self._create_many(
-                {**row, "is_active": False} if n in wanted else row for n, row in enumerate(given)
+                {**row, "is_active": False} if n in active else row for n, row in enumerate(given)
             )
-            for n in sorted(wanted, key=wanted.__getitem__):
-                models[n] = await self._activate(wanted[n], models[n].id)
+            # By owner, so that concurrent calls take the locks of several people in one order.
+            for n in sorted(active, key=active.__getitem__):
+                models[n] = await self._activate(active[n], models[n].id)
             return models
 
     @operation
@@ -103,14 +114,16 @@ class LikenessRepository(SensitiveRepository[M]):
         include_deleted: bool = False,
         **filters: Unpack[ModelFilters],
     ) -> Page[M]:
-        """A page of models, oldest first.
+        """Return a page of models, oldest first.
 
         Args:
-            limit: how many, 1 to 1,000.
-            after: the ``next_cursor`` of the page before.
+            limit: rows per page, 1 to 1,000.
+            after: the ``next_cursor`` of the previous page.
+            include_deleted: return deleted models too.
+            **filters: see :class:`ModelFilters`.
 
         Raises:
-            InvalidInputError: a limit, cursor or filter that does not fit.
+            InvalidInputError: names the invalid limit, cursor or filter.
         """
         return await self._list(filters, limit=limit, after=after, include_deleted=include_deleted)
 
@@ -118,19 +131,22 @@ class LikenessRepository(SensitiveRepository[M]):
     def stream(
         self, *, include_deleted: bool = False, **filters: Unpack[ModelFilters]
     ) -> AsyncGenerator[M, None]:
-        """All that match, oldest first, through a cursor on the server, in constant memory."""
+        """Yield all models that match, oldest first, in constant memory.
+
+        Holds a connection and a server-side cursor until it is exhausted or closed.
+        """
         return self._stream(filters, include_deleted=include_deleted)
 
     @operation
     async def count(self, *, include_deleted: bool = False, **filters: Unpack[ModelFilters]) -> int:
-        """How many match."""
+        """Return the number of models that match."""
         return await self._count(filters, include_deleted=include_deleted)
 
     @operation
     async def exists(
         self, *, include_deleted: bool = False, **filters: Unpack[ModelFilters]
     ) -> bool:
-        """Whether any matches."""
+        """Return whether any model matches."""
         return await self._exists(filters, include_deleted=include_deleted)
 
     @operation
@@ -141,16 +157,23 @@ class LikenessRepository(SensitiveRepository[M]):
         expected_version: int | None = None,
         **changes: Unpack[ModelChanges],
     ) -> M:
-        """Change some fields; atomic.
+        """Change fields of a model; atomic.
 
-        A status changes only as :data:`STEPS` allows. The active model stays ready: activate
-        another, or deactivate it, before it is trained again.
+        A status changes only as :data:`STEPS` allows. The active model must stay ready:
+        deactivate it, or activate another, before it is trained again.
+
+        Args:
+            expected_version: refuse the update if the row has another version.
+            **changes: see :class:`ModelChanges`.
+
+        Returns:
+            The updated model.
 
         Raises:
-            NotFoundError: there is no such model for this caller.
-            StaleVersionError: it no longer has ``expected_version``.
-            InvalidStateError: an impossible change of status.
-            InvalidInputError: names the field that does not fit.
+            NotFoundError: there is no such model.
+            StaleVersionError: the row does not have ``expected_version``.
+            InvalidStateError: the status cannot change like this.
+            InvalidInputError: names the invalid field.
         """
         given = validate(CHANGES, dict(changes))
         if "status" not in given:
@@ -161,13 +184,16 @@ class LikenessRepository(SensitiveRepository[M]):
 
     @operation
     async def activate(self, id: UUID | str) -> M:
-        """Make this the owner's one active model; atomic, and idempotent.
+        """Make this the owner's only active model; atomic and idempotent.
 
-        Two at once leave the later one active, and neither fails.
+        Of two concurrent calls neither fails; the later one decides.
+
+        Returns:
+            The active model.
 
         Raises:
-            NotFoundError: there is no such model for this caller.
-            InvalidStateError: it is not ready.
+            NotFoundError: there is no such model.
+            InvalidStateError: its status is not ``ready``.
             ConsentRequiredError: its owner's consent is not in force.
         """
         model = await self._get(id, None)
@@ -175,52 +201,74 @@ class LikenessRepository(SensitiveRepository[M]):
 
     @operation
     async def deactivate(self, id: UUID | str) -> M:
-        """Leave the owner without an active model, if this is it; idempotent.
+        """Deactivate this model; idempotent.
+
+        Returns:
+            The inactive model.
 
         Raises:
-            NotFoundError: there is no such model for this caller.
+            NotFoundError: there is no such model.
         """
         model = await self._get(id, None)
         record = await self._core.db.fetchrow(
-            self._sql("deactivate"), model.user_id, model.id, *parameters().values()
+            self.queries["deactivate"], user_id=model.user_id, id=model.id
         )
-        return await self._get(id, None) if record is None else await self._open(self._row(record))
+        return (
+            await self._get(id, None) if record is None else await self._decrypt(self._row(record))
+        )
 
     @operation
     async def active_for(self, user_id: UUID | str | None = None) -> M | None:
-        """The person's active model, or None; ``user_id`` may be left out under ``for_user``.
+        """Return the person's active model, or None.
 
-        None also from the moment at which the person's consent ends.
+        None as soon as the person's consent is withdrawn or expires.
+
+        Args:
+            user_id: the person; may be omitted under ``for_user``.
+
+        Raises:
+            InvalidInputError: ``user_id`` is missing or not a UUID.
         """
         owner = self._require_owner(user_id)
-        record = await self._core.db.fetchrow(self._sql("active_for"), owner)
-        return None if record is None else await self._open(self._row(record))
+        record = await self._core.db.fetchrow(
+            self.queries["active_for"], user_id=owner, purpose=self.purpose
+        )
+        return None if record is None else await self._decrypt(self._row(record))
 
     @operation
     async def restore(self, id: UUID | str) -> M:
-        """Take a deletion back; atomic.
+        """Undo a deletion; atomic.
 
-        A model that was active when it was deleted is active again, unless another is by now,
-        or the person's consent is not in force any more.
+        A model that was active when it was deleted becomes active again, unless another model
+        is active or the person's consent is no longer in force.
+
+        Returns:
+            The restored model.
 
         Raises:
-            NotFoundError: there is none, it is not deleted, or its deletion is final.
+            NotFoundError: there is no such model, it is not deleted, or its deletion is final.
             InvalidStateError: its owner is deleted.
         """
         model = await self._get(id, None, include_deleted=True)
         async with self._core.transaction():
-            await self._wait_turn(model.user_id)
-            await self._core.db.execute(self._sql("give_way"), model.user_id, model.id)
-            return await self._show(id)
+            await self._lock(model.user_id)
+            await self._core.db.execute(
+                self.queries["forget_active"],
+                user_id=model.user_id,
+                id=model.id,
+                purpose=self.purpose,
+            )
+            return await self._restore(id)
 
     async def _activate(self, user_id: UUID, id: UUID) -> M:
         db = self._core.db
         async with self._core.transaction():
-            await self._wait_turn(user_id)
-            if await db.fetchval(self._sql("agreed"), user_id) is None:
+            await self._lock(user_id)
+            consent = self.queries["lock_consent"]
+            if await db.fetchval(consent, user_id=user_id, purpose=self.purpose) is None:
                 raise self._no_consent(user_id)
-            await db.execute(self._sql("retire"), user_id, id, *parameters().values())
-            record = await db.fetchrow(self._sql("activate"), user_id, id, *parameters().values())
+            await db.execute(self.queries["retire"], user_id=user_id, id=id)
+            record = await db.fetchrow(self.queries["activate"], user_id=user_id, id=id)
             if record is None:
                 model = await self._get(id, user_id)
                 raise InvalidStateError(
@@ -228,26 +276,28 @@ class LikenessRepository(SensitiveRepository[M]):
                     id=str(id),
                     status=model.status,
                 )
-            return await self._open(self._row(record))
+            return await self._decrypt(self._row(record))
 
     def _no_consent(self, user_id: UUID) -> ConsentRequiredError:
         return ConsentRequiredError(
-            f"The person has not agreed that a {self.noun} is active, or not any more:"
+            f"A {self.noun} can be active only with the person's consent, and none is in force:"
             f' db.consents.grant(user_id, purpose="{self.purpose}", evidence=…)',
             purpose=self.purpose,
             user_id=str(user_id),
         )
 
-    async def _wait_turn(self, user_id: UUID) -> None:
-        await self._core.db.execute(self._sql("one_at_a_time"), user_id)
+    async def _lock(self, user_id: UUID) -> None:
+        await lock_activation(self._core.db, self.model._meta.db_table, user_id)
 
     async def _check_step(self, id: object, status: str, expected_version: object) -> None:
         model = await self._get(id, None)
-        row = await self._core.db.fetchrow(self._sql("locked_state"), model.user_id, model.id)
+        row = await self._core.db.fetchrow(
+            self.queries["locked_state"], user_id=model.user_id, id=model.id
+        )
         if row is None:
             raise self._missing(id)
         if expected_version not in (None, row["version"]):
-            return  # the update will refuse it: whoever asked knows another status
+            return  # the update raises StaleVersionError
         now = row["status"]
         if status != now and status not in STEPS[now]:
             raise InvalidStateError(
@@ -255,39 +305,22 @@ class LikenessRepository(SensitiveRepository[M]):
             )
         if status != "ready" and row["is_active"]:
             raise InvalidStateError(
-                f"This {self.noun} is active: deactivate it, or activate another, before it"
-                f" is {status}",
+                f"This {self.noun} is active: deactivate it, or activate another, before its"
+                f" status becomes {status}",
                 id=str(id),
                 status=now,
             )
 
-    def _sql(self, name: str) -> str:
-        return _statement(self.model, self.purpose, name)
-
-
-@cache
-def _statement(model: type[Any], purpose: str, name: str) -> str:
-    """A named query for one of the two tables."""
-    sql: str = queries[name]
-    for mark, text in (
-        ("{purpose}", purpose),
-        ("{table}", model._meta.db_table),
-        ("{model}", columns(model)),
-        ("{t_model}", columns(model, "t.")),
-        ("{activated}", insert(model, "activate", 3, of=", before")),
-        ("{deactivated}", insert(model, "deactivate", 3)),
-    ):
-        sql = sql.replace(mark, text)
-    return sql
-
 
 class VoiceModelRepository(LikenessRepository[VoiceModel]):
-    """The voices a twin can speak with."""
+    """Repository of voice models (``db.voices``)."""
 
     model, noun, purpose = VoiceModel, "voice model", "voice"
+    queries = _queries("voice_models")
 
 
 class FaceModelRepository(LikenessRepository[FaceModel]):
-    """The faces a twin can show."""
+    """Repository of face models (``db.faces``)."""
 
     model, noun, purpose = FaceModel, "face model", "face"
+    queries = _queries("face_models")

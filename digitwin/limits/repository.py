@@ -11,7 +11,7 @@ from uuid import UUID
 from digitwin.errors import RateLimitedError
 from digitwin.kernel.execution.core import Core, operation
 from digitwin.kernel.primitives.ids import parse_id
-from digitwin.kernel.repository.entities import Repository
+from digitwin.kernel.repository.base import Repository
 from digitwin.limits import fields
 from digitwin.limits.buckets import Buckets, Taking
 from digitwin.limits.decision import Ask, Decision, EndpointUsage, JointDecision

@@ -19,7 +19,7 @@ from digitwin.errors import DigiTwinError, InvalidStateError, KeyUnavailableErro
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import NOBODY
-from digitwin.kernel.repository.ports import FieldCipher, Sensitive
+from digitwin.kernel.repository.ports import EncryptedRow, FieldCipher
 from digitwin.kernel.sql.queries import Queries
 
 log = logging.getLogger("digitwin.privacy")
@@ -103,7 +103,7 @@ class Artifacts:
         return queued
 
     async def _address(self, row: Any, user_id: UUID) -> str | None:
-        place = Sensitive(row["table_name"], user_id, row["id"])
+        place = EncryptedRow(row["table_name"], user_id, row["id"])
         try:
             opened = await self._keys.decrypt(place, {"artifact_uri": row["artifact_uri"]})
         except (KeyUnavailableError, InvalidStateError) as error:
@@ -191,5 +191,5 @@ class Artifacts:
                 continue
 
 
-def _place(id: UUID) -> Sensitive:
-    return Sensitive("artifact_deletions", NOBODY, id)
+def _place(id: UUID) -> EncryptedRow:
+    return EncryptedRow("artifact_deletions", NOBODY, id)

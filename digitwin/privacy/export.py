@@ -19,7 +19,7 @@ from uuid import UUID
 from digitwin.cache.codecs import VectorCodec
 from digitwin.errors import InvalidStateError, KeyUnavailableError
 from digitwin.kernel.primitives import private_file
-from digitwin.kernel.repository.ports import FieldCipher, Sensitive
+from digitwin.kernel.repository.ports import EncryptedRow, FieldCipher
 from digitwin.kernel.sql.queries import Queries, Query
 from digitwin.kernel.sql.tables import Table, View
 from digitwin.privacy import page
@@ -154,7 +154,7 @@ class ExportWriter:
             row[name] = VectorCodec().decode(bytes.fromhex(row[name].removeprefix("\\x")))
         encrypted = {name: row[name] for name in table.encrypted if row[name] is not None}
         if encrypted and self.cipher is not None:
-            place = Sensitive(table.name, UUID(row["user_id"]), UUID(row["id"]))
+            place = EncryptedRow(table.name, UUID(row["user_id"]), UUID(row["id"]))
             try:
                 row |= await self.cipher.decrypt(place, encrypted)
             except (KeyUnavailableError, InvalidStateError):  # nobody can read it any more

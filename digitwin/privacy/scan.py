@@ -16,7 +16,7 @@ from uuid import UUID
 
 from digitwin.errors import InvalidStateError, KeyUnavailableError
 from digitwin.kernel.execution.executor import Statements
-from digitwin.kernel.repository.ports import FieldCipher, Sensitive
+from digitwin.kernel.repository.ports import EncryptedRow, FieldCipher
 from digitwin.kernel.sql.queries import Queries
 
 SHORTEST: Final = 16
@@ -94,7 +94,7 @@ async def needles_of(on: Statements, person: UUID, cipher: FieldCipher) -> list[
 
 async def _artifacts(on: Statements, person: UUID, cipher: FieldCipher) -> Any:
     for row in await on.fetch(QUERIES["artifacts"], person=person, deletion_id=None):
-        place = Sensitive(row["table_name"], person, row["id"])
+        place = EncryptedRow(row["table_name"], person, row["id"])
         try:
             opened = await cipher.decrypt(place, {"artifact_uri": row["artifact_uri"]})
         except (KeyUnavailableError, InvalidStateError):

@@ -1,1 +1,1 @@
-"""The twin's owners."""
+"""Users: the owners of twins."""

@@ -1,6 +1,6 @@
-"""What a deletion of a person takes along: one step for each table that hides with its owner.
+"""The cascade of a person's deletion: one step for each table whose rows are hidden with theirs.
 
-The tables are the registry's: one that is declared takes part without an edit here.
+The tables come from the registry, so a new table takes part once it is declared.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ def _remove(table: Table) -> str:
 
 @cache
 def hide_belongings() -> Query:
-    """Hide everything alive under one deletion; sessions end, the address is free again."""
+    """Return the query that hides everything the user owns and frees the address."""
     return _of_each_table("hide_belongings", _hide)
 
 
 @cache
 def restore_belongings() -> Query:
-    """Restore exactly what one deletion took along, and the address."""
+    """Return the query that restores exactly what one deletion hid, and the address."""
     return _of_each_table("restore_belongings", _restore)
 
 
 @cache
 def remove_hidden() -> Query:
-    """Remove exactly what one deletion hid; returns how many deletions became final."""
+    """Return the query that removes exactly what one deletion hid."""
     return _of_each_table("remove_hidden", _remove)
 
 

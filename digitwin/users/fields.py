@@ -1,4 +1,4 @@
-"""What a user is made of, as callers give it."""
+"""Fields and filters of users."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Traits = Annotated[list[Annotated[str, line(500)]], Field(max_length=100)]
 
 @with_config(STRICT)
 class NewUser(TypedDict, total=False):
-    """Fields of ``create``; ``email`` and ``name`` are needed."""
+    """Fields of ``create``; ``email`` and ``name`` are required."""
 
     email: Required[Email]
     name: Required[Name]
@@ -28,7 +28,7 @@ class NewUser(TypedDict, total=False):
 
 
 class NewUserRow(NewUser, total=False):
-    """A row of ``create_many``: the fields of ``create``, and an id when the caller made one."""
+    """One row of ``create_many``: the fields of ``create``, and optionally ``id``."""
 
     id: UUID | str
 
@@ -46,9 +46,9 @@ class UserChanges(TypedDict, total=False):
 
 @with_config(STRICT)
 class UserFilters(TypedDict, total=False):
-    """Fields that ``list``, ``stream``, ``count`` and ``exists`` can ask for.
+    """Filters of ``list``, ``stream``, ``count`` and ``exists``.
 
-    ``email`` asks for the living user who has it, whatever its case.
+    ``email`` matches the user who has the address now, without regard to case.
     """
 
     email: Email
@@ -58,7 +58,7 @@ class UserFilters(TypedDict, total=False):
 
 @with_config(STRICT)
 class DeletionFilters(TypedDict, total=False):
-    """What ``deletions`` can ask for."""
+    """Filters of ``deletions``."""
 
     user_id: UUID | str
 

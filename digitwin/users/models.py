@@ -1,8 +1,8 @@
-"""The tables of users.
+"""The models of users, their addresses and their deletions.
 
-Constraints, indexes and triggers of every table stand in the migrations. A closed set of
-values is text here and a CHECK there: a value that a newer release has added can still be
-read by an older one.
+Constraints, indexes and triggers of all tables are in the migrations. Enumerations are text in
+the model and a CHECK in the migration, so that an older release can read a value that a newer
+one has added.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class User(SoftDeleteEntity):
-    """Whoever owns a twin."""
+    """The owner of a twin."""
 
     resource: ClassVar[str] = "user"
 
@@ -33,7 +33,7 @@ class User(SoftDeleteEntity):
     looked_up: ClassVar[dict[str, str]] = {
         "email": "id = (SELECT user_id FROM user_emails WHERE address = :email)"
     }
-    """Filters that ask another table: who has an address is known by its unique form."""
+    """Filters answered by another table: an address is looked up by its unique form."""
 
     email = fields.CharField(max_length=320)
     name = fields.CharField(max_length=200)
@@ -51,12 +51,12 @@ class User(SoftDeleteEntity):
 
 
 class Deletion(Model):
-    """A deletion as an event: who deleted what, when and why, and what became of it.
+    """The event of a soft deletion: who deleted what, when and why, and how it ended.
 
-    ``resource`` (user, voice_model, face_model, document) and ``resource_id`` are what was
-    deleted; what went along carries ``id`` in its ``deletion_id``. ``restored_at`` says that it
-    was taken back, ``final_at`` that it no longer can be; with neither it waits for one of them.
-    A user's final deletion takes the person's events along.
+    ``resource`` (user, voice_model, face_model, document) and ``resource_id`` are the deleted
+    row; every row that was deleted with it has the event's id as ``deletion_id``.
+    ``restored_at`` is set by a restore, ``final_at`` when a restore is no longer possible. The
+    events of a person are removed with the person.
     """
 
     create_through: ClassVar[str] = "a repository's delete(id, reason=…)"
@@ -80,7 +80,7 @@ class Deletion(Model):
 
 
 class UserEmail(Model):
-    """The addresses of the living: the key keeps each one's owner unique."""
+    """The address of each user who is not deleted; its primary key keeps addresses unique."""
 
     address = fields.CharField(max_length=320, primary_key=True)
     user_id = fields.UUIDField()

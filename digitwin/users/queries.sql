@@ -1,5 +1,5 @@
 -- name: create
--- The address and the user stand or fall together; the address's key keeps it unique.
+-- The address and the user in one statement; the primary key of user_emails keeps it unique.
 WITH taken AS (
     INSERT INTO user_emails (address, user_id) VALUES (:address, :id::uuid)
 ), done AS (
@@ -10,7 +10,7 @@ WITH taken AS (
 SELECT * FROM done;
 
 -- name: create_many
--- As create, for one array a column; addresses in order, so that no two callers deadlock.
+-- As create, with one array for each column; addresses are sorted to prevent deadlocks.
 WITH given AS (
     SELECT * FROM unnest(
         :address::text[], :id::uuid[], :email::text[], :name::text[], :personality_traits::jsonb[], :settings::jsonb[], :subscription_tier::text[]
@@ -25,20 +25,20 @@ WITH given AS (
 SELECT * FROM done;
 
 -- name: by_email
--- One index look-up for the address, one for the user.
+-- One index lookup for the address, one for the user.
 SELECT {columns as u}
 FROM user_emails e JOIN users u ON u.id = e.user_id
 WHERE e.address = :address AND u.deleted_at IS NULL;
 
 -- name: update_with_email
--- The address moves with the user's row, which is locked first; its key refuses one that is taken.
+-- The user's row is locked first; the primary key of user_emails refuses an address in use.
 WITH {update}, moved AS (
     UPDATE user_emails SET address = :address FROM done WHERE user_id = done.id
 )
 SELECT * FROM done;
 
 -- name: delete
--- First: it waits for whoever is creating a child under this user, and stops all that come later.
+-- Runs first: it waits for inserts of child rows under this user, and blocks later ones.
 WITH done AS (
     UPDATE users
     SET deleted_at = now(), deletion_id = :deletion_id, version = version + 1, updated_at = now()
@@ -51,12 +51,12 @@ WITH done AS (
 SELECT id FROM done;
 
 -- name: hide_belongings
--- Everything alive goes under the one deletion, table by table ({steps}).
+-- Everything not yet deleted gets the same deletion_id; one step for each table in {steps}.
 WITH {steps}
 DELETE FROM user_emails WHERE user_id = :user_id;
 
 -- name: restore
--- Gives the deletion's id back, by which its belongings are found again.
+-- Also returns the deletion_id, by which restore_belongings finds the rest.
 WITH was AS (
     SELECT id, deletion_id FROM users WHERE id = :user_id AND deleted_at IS NOT NULL FOR UPDATE
 ), done AS (
@@ -68,46 +68,46 @@ WITH was AS (
 SELECT * FROM done;
 
 -- name: restore_belongings
--- Exactly what that deletion took along; what was deleted before stays deleted.
+-- Exactly the rows of that deletion; what was deleted before stays deleted.
 WITH {steps}, noted AS (
     UPDATE deletions SET restored_at = now() WHERE user_id = :user_id AND id = :deletion_id
 )
 INSERT INTO user_emails (address, user_id) VALUES (:address, :user_id);
 
 -- name: due
--- The next deletion that is past its time, in their order.
+-- The oldest deletion past its retention, after the given one.
 SELECT user_id, id, resource, resource_id, deleted_at FROM deletions
 WHERE restored_at IS NULL AND final_at IS NULL
   AND deleted_at < now() - make_interval(secs => :older_than) AND (deleted_at, id) > (:after_time, :after_id)
 ORDER BY deleted_at, id LIMIT 1;
 
 -- name: hold_owner
--- Whoever deletes, restores or removes something of a person's locks them first; where somebody
--- is at it, this deletion is left for another time. Deleted or not: what is theirs may be due.
+-- Deletes, restores and removals lock the owner first. If another transaction holds the lock, the
+-- deletion is skipped until the next run. A deleted owner too: their deletion may be due.
 SELECT id FROM users WHERE id = :user_id FOR UPDATE SKIP LOCKED;
 
 -- name: still_due
--- What was read before the owner was held may be over by now.
+-- The deletion may have been restored or made final before the owner was locked.
 SELECT id FROM deletions WHERE user_id = :user_id AND id = :deletion_id AND restored_at IS NULL AND final_at IS NULL;
 
 -- name: remove_user
--- With all that is theirs, the events too; where they live again the deletion is no more.
+-- Cascades to everything the user owns, events included. No row if the user was restored.
 WITH removed AS (
     DELETE FROM users WHERE id = :user_id AND deletion_id = :deletion_id RETURNING id
 )
 SELECT count(*) FROM removed;
 
 -- name: remove_hidden
--- Exactly what that deletion hid; the event says that nothing can bring it back.
+-- Exactly the rows of that deletion; its event becomes final.
 WITH {steps}, finished AS (
     UPDATE deletions SET final_at = now() WHERE user_id = :user_id AND id = :deletion_id RETURNING id
 )
 SELECT count(*) FROM finished;
 
 -- name: holder_of_email
--- Who stands in the way of a restore.
+-- The user who has the address, for the error of a restore.
 SELECT user_id FROM user_emails WHERE address = :address;
 
 -- name: free_email
--- A hard deletion of a living user frees the address.
+-- A hard delete of a user who is not soft-deleted frees the address.
 DELETE FROM user_emails WHERE user_id = :user_id;

@@ -1,4 +1,4 @@
-"""The twin's owners: created once for each e-mail, deleted and restored as a whole."""
+"""Repository of users: unique by e-mail, deleted and restored with everything they own."""
 
 from __future__ import annotations
 
@@ -13,14 +13,10 @@ from digitwin.errors import AlreadyExistsError, NotFoundError
 from digitwin.kernel.execution.core import Core, operation, streaming
 from digitwin.kernel.primitives.ids import parse_id, uuid7
 from digitwin.kernel.primitives.validation import dumps, validate
-from digitwin.kernel.repository.entities import (
-    EntityRepository,
-    SoftDeleteRepository,
-    deletion_event,
-    listed,
-)
+from digitwin.kernel.repository.entities import EntityRepository, row_dicts
 from digitwin.kernel.repository.paging import Page
 from digitwin.kernel.repository.ports import CacheForgetter
+from digitwin.kernel.repository.soft_delete import SoftDeleteRepository, deletion_event
 from digitwin.kernel.sql import crud
 from digitwin.kernel.sql.audit_step import parameters
 from digitwin.kernel.sql.queries import Queries, Query
@@ -42,10 +38,10 @@ QUERIES = Queries(__package__, table="users")
 
 
 class UserRepository(SoftDeleteRepository[User]):
-    """Users: whoever owns a twin.
+    """Repository of users, the owners of twins (``db.users``).
 
-    Fields: ``email`` (unique among the living, compared without case), ``name``,
-    ``personality_traits`` (list of str), ``settings`` (dict: the preferences),
+    Fields: ``email`` (unique among users who are not deleted, without regard to case),
+    ``name``, ``personality_traits`` (list of str), ``settings`` (dict: the preferences),
     ``subscription_tier`` (free, pro, enterprise).
     """
 
@@ -59,14 +55,18 @@ class UserRepository(SoftDeleteRepository[User]):
 
     @operation
     async def create(self, *, id: UUID | str | None = None, **fields: Unpack[NewUser]) -> User:
-        """Create a user; atomic: of two with one e-mail, one is refused.
+        """Create a user; atomic. Of concurrent calls with one e-mail, one succeeds.
 
         Args:
-            id: a UUID made by the caller makes trying again safe.
+            id: a UUID made by the caller makes a retry safe.
+            **fields: see :class:`NewUser`.
+
+        Returns:
+            The new user.
 
         Raises:
-            AlreadyExistsError: ``email`` belongs to a living user, or ``id`` is taken.
-            InvalidInputError: a field is missing, unknown or out of bounds.
+            AlreadyExistsError: ``email`` belongs to another user, or ``id`` is taken.
+            InvalidInputError: names the missing, unknown or invalid field.
         """
         record = await self._core.db.fetchrow(QUERIES["create"], **self._new_user(id, fields))
         assert record is not None
@@ -74,11 +74,18 @@ class UserRepository(SoftDeleteRepository[User]):
 
     @operation
     async def create_many(self, rows: Iterable[NewUserRow]) -> list[User]:
-        """Create users, all or none, in the order given; errors as :meth:`create`.
+        """Create up to 10,000 users; all or none.
 
-        At most 10,000 at once.
+        Args:
+            rows: see :class:`NewUserRow`.
+
+        Returns:
+            The new users, in the order of the rows.
+
+        Raises:
+            As :meth:`create`.
         """
-        made = [self._new_user(row.pop("id", None), row) for row in listed(rows)]
+        made = [self._new_user(row.pop("id", None), row) for row in row_dicts(rows)]
         if len({user["id"] for user in made}) < len(made):
             raise AlreadyExistsError("id is given twice", field="id")
         if not made:
@@ -92,10 +99,10 @@ class UserRepository(SoftDeleteRepository[User]):
 
     @operation
     async def get_by_email(self, email: str) -> User:
-        """The living user with this e-mail, whatever its case.
+        """Return the user with this e-mail, compared without regard to case.
 
         Raises:
-            NotFoundError: nobody has it.
+            NotFoundError: no user has it, or the user is deleted.
             InvalidInputError: it is not an e-mail address.
         """
         user = await self._by_email(email)
@@ -105,7 +112,11 @@ class UserRepository(SoftDeleteRepository[User]):
 
     @operation
     async def find_by_email(self, email: str) -> User | None:
-        """The living user with this e-mail, or None; errors as :meth:`get_by_email`."""
+        """Return the user with this e-mail, or None.
+
+        Raises:
+            InvalidInputError: it is not an e-mail address.
+        """
         return await self._by_email(email)
 
     @operation
@@ -117,14 +128,16 @@ class UserRepository(SoftDeleteRepository[User]):
         include_deleted: bool = False,
         **filters: Unpack[UserFilters],
     ) -> Page[User]:
-        """A page of users, oldest first.
+        """Return a page of users, oldest first.
 
         Args:
-            limit: rows of the page, 1 to 1,000.
-            after: the page before's ``next_cursor``.
+            limit: rows per page, 1 to 1,000.
+            after: the ``next_cursor`` of the previous page.
+            include_deleted: return deleted users too.
+            **filters: see :class:`UserFilters`.
 
         Raises:
-            InvalidInputError: a bad limit, cursor or filter.
+            InvalidInputError: names the invalid limit, cursor or filter.
         """
         return await self._list(filters, limit=limit, after=after, include_deleted=include_deleted)
 
@@ -132,7 +145,10 @@ class UserRepository(SoftDeleteRepository[User]):
     def stream(
         self, *, include_deleted: bool = False, **filters: Unpack[UserFilters]
     ) -> AsyncGenerator[User, None]:
-        """Every user that fits, oldest first, in constant memory; holds one connection."""
+        """Yield all users that match, oldest first, in constant memory.
+
+        Holds a connection and a server-side cursor until it is exhausted or closed.
+        """
         return self._stream(filters, include_deleted=include_deleted)
 
     @operation
@@ -146,13 +162,17 @@ class UserRepository(SoftDeleteRepository[User]):
         """Change fields of a user; atomic.
 
         Args:
-            expected_version: refuse when the row is at another version by now.
+            expected_version: refuse the update if the row has another version.
+            **changes: see :class:`UserChanges`.
+
+        Returns:
+            The updated user.
 
         Raises:
-            NotFoundError: there is no such living user.
-            StaleVersionError: it is not at ``expected_version``.
-            AlreadyExistsError: the new ``email`` belongs to another living user.
-            InvalidInputError: a field is unknown or out of bounds, or none is given.
+            NotFoundError: there is no such user.
+            StaleVersionError: the row does not have ``expected_version``.
+            AlreadyExistsError: the new ``email`` belongs to another user.
+            InvalidInputError: names the unknown or invalid field, or none is given.
         """
         if "email" not in changes:
             return await self._update(id, changes, expected_version)
@@ -169,30 +189,31 @@ class UserRepository(SoftDeleteRepository[User]):
 
     @operation
     async def count(self, *, include_deleted: bool = False, **filters: Unpack[UserFilters]) -> int:
-        """How many users fit."""
+        """Return the number of users that match."""
         return await self._count(filters, include_deleted=include_deleted)
 
     @operation
     async def exists(
         self, *, include_deleted: bool = False, **filters: Unpack[UserFilters]
     ) -> bool:
-        """Whether any user fits."""
+        """Return whether any user matches."""
         return await self._exists(filters, include_deleted=include_deleted)
 
     @operation
     async def delete(self, id: UUID | str, *, reason: str | None = None) -> None:
-        """Delete a user with all that is theirs, as one deletion; ``restore`` takes it back.
+        """Delete a user with everything they own, as one deletion; atomic.
 
-        Voice and face models and documents go along; open sessions end (reason
-        ``user_deleted``) and all are hidden; the e-mail is free again; cached entries are
-        gone for good. Atomic. After ``deletion_retention`` the upkeep makes it final.
+        Voice models, face models, documents and sessions are hidden; open sessions end (reason
+        ``user_deleted``); the e-mail can be used again; cached entries are deleted.
+        :meth:`restore` undoes the deletion until maintenance makes it final, after
+        ``deletion_retention``.
 
         Args:
-            reason: why, as the deletion's event says it; at most 500 characters.
+            reason: stored with the deletion's event, at most 500 characters.
 
         Raises:
-            NotFoundError: there is no such living user.
-            InvalidInputError: ``reason`` does not fit.
+            NotFoundError: there is no such user, or the user is already deleted.
+            InvalidInputError: ``reason`` is invalid.
         """
         user_id, event = self._id(id), deletion_event(reason)
         deletion = event["deletion_id"]
@@ -206,13 +227,16 @@ class UserRepository(SoftDeleteRepository[User]):
 
     @operation
     async def restore(self, id: UUID | str) -> User:
-        """Take a user's deletion back, with exactly what it took along; atomic.
+        """Undo a user's deletion, and of everything that was deleted with them; atomic.
 
-        Sessions are seen again, still ended. What was deleted before stays deleted.
+        Sessions stay ended. What was deleted before the user stays deleted.
+
+        Returns:
+            The restored user.
 
         Raises:
             NotFoundError: there is no such deleted user, or the deletion is final.
-            AlreadyExistsError: the e-mail belongs to someone else by now (``user_id``).
+            AlreadyExistsError: another user has the e-mail now (``user_id`` in the details).
         """
         user_id = self._id(id)
         async with self._core.transaction():
@@ -225,12 +249,10 @@ class UserRepository(SoftDeleteRepository[User]):
 
     @operation
     async def hard_delete(self, id: UUID | str) -> None:
-        """Remove a user and all that is theirs for good; nothing brings it back. Atomic.
-
-        The audit trail stays.
+        """Delete a user and everything they own permanently; atomic. The audit trail stays.
 
         Raises:
-            NotFoundError: there is no such user, alive or deleted.
+            NotFoundError: there is no such user, deleted or not.
         """
         user_id = self._id(id)
         async with self._core.transaction():
@@ -242,21 +264,21 @@ class UserRepository(SoftDeleteRepository[User]):
     async def deletions(
         self, user_id: UUID | str | None = None, *, limit: int = 50, after: str | None = None
     ) -> Page[Deletion]:
-        """A page of deletions, oldest first: of users and of what is theirs, restored ones too.
+        """Return a page of deletion events, oldest first, restored and final ones included.
 
         Args:
-            user_id: whose; left out, everybody's, or the scope's.
-            limit: rows of the page, 1 to 1,000.
-            after: the page before's ``next_cursor``.
+            user_id: the owner of what was deleted; if unset, the person of the scope, or all.
+            limit: rows per page, 1 to 1,000.
+            after: the ``next_cursor`` of the previous page.
 
         Raises:
-            InvalidInputError: a bad id, limit or cursor.
+            InvalidInputError: names the invalid id, limit or cursor.
         """
         whose = {} if user_id is None else {"user_id": user_id}
         return await self._events._list(whose, limit=limit, after=after)
 
     def _new_user(self, id: object, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """A row as the statements take it, complete."""
+        """Return all parameters of a new row."""
         given = validate(NEW, dict(fields))
         return {
             "address": normalised(given["email"]),
@@ -269,7 +291,7 @@ class UserRepository(SoftDeleteRepository[User]):
         }
 
     def _new_id(self, id: object) -> UUID:
-        """Under a scope, its person is the only one who can be created."""
+        """Return the id of a new user; under a scope only its person can be created."""
         if id is None:
             return self._scope or uuid7()
         return self._id(id)
@@ -293,7 +315,7 @@ class UserRepository(SoftDeleteRepository[User]):
         except AlreadyExistsError as error:
             holder = await self._core.db.fetchval(QUERIES["holder_of_email"], address=address)
             raise AlreadyExistsError(
-                "email belongs to another user by now",
+                "email belongs to another user",
                 field="email",
                 user_id=holder and str(holder),
             ) from error
@@ -329,6 +351,6 @@ class _Deletions(EntityRepository[Deletion]):
 
 @cache
 def _update_with_email(names: tuple[str, ...], equal: tuple[str, ...]) -> Query:
-    """The update of these columns, which moves the address too."""
+    """Return the update of these columns that changes the address in ``user_emails`` too."""
     steps = crud.update_steps(User, names, equal)
     return QUERIES.get("update_with_email", update=steps)

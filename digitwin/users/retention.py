@@ -1,8 +1,8 @@
-"""Deletions past their time become final: what they hid is removed, and nothing restores it.
+"""Makes deletions final after their retention: removes the rows that they hid.
 
-One short transaction a deletion. Its owner is locked first, where nobody else is at it, as
-whoever restores does: any number of instances may be at work, and a restore at the same moment
-has either happened, or finds nothing any more.
+Each deletion takes one short transaction, which locks the owner first, as a restore does. Any
+number of instances may run at once: one that finds the owner locked skips the deletion, and a
+concurrent restore either comes first or finds nothing to restore.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ QUERIES = Queries(__package__)
 _BEGINNING = {"after_time": datetime(1970, 1, 1, tzinfo=UTC), "after_id": UUID(int=0)}
 
 BeforeFinal = Callable[[UUID, UUID], Awaitable[None]]
-"""Told the person and the deletion, within its transaction and before its rows go: the place
-to note what must be removed elsewhere, such as artifacts, and a person's key."""
+"""Hook called with the person and the deletion, in its transaction and before its rows are
+deleted: it records what must be removed elsewhere, such as artifacts and the person's key."""
 
 
 async def nothing_elsewhere(user_id: UUID, deletion_id: UUID) -> None:
-    """Nothing is kept elsewhere."""
+    """The default hook: nothing is stored elsewhere."""
 
 
 class DeletionRetention:
-    """Makes deletions final after their retention."""
+    """Makes deletions final after their retention; see :meth:`make_final`."""
 
     def __init__(
         self,
@@ -46,12 +46,14 @@ class DeletionRetention:
         self._before_final = before_final
 
     async def make_final(self, older_than: float) -> int:
-        """Remove what deletions older than so many seconds hid; how many have become final.
+        """Delete the rows hidden by deletions older than ``older_than`` seconds.
 
-        Where row security binds whoever logged in, it works as the role for work across people.
+        Returns:
+            How many deletions have become final.
 
         Raises:
-            ConfigurationError: that role is missing, or not this login's.
+            ConfigurationError: row security applies to this login, and the role for work
+                across people is missing or not granted to it.
         """
         core = self._core
         if await core.db.fetchval("SELECT row_security_active('users')"):

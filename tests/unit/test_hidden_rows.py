@@ -31,9 +31,8 @@ EXCEPTIONS = {
     "keys/removed": "asks who is there at all, deleted or not",
     "kernel/sql/queries.py": "an example in the docstring",
     "kernel/sql/crud.py": "locks the owner, deleted or not, before what is theirs",
-    "likeness/one_at_a_time": "only waits for its turn; what is changed then says that it lives",
-    "consents/one_at_a_time": "as the likeness domain's",
-    "conversations/owner": "an id finds its owner; each statement asks whether it lives",
+    "repository/lock_activation": "a lock; the statements that follow check that the row is alive",
+    "conversations/owner": "an id finds its owner; each statement asks whether it is alive",
 }
 """Statements that say nothing about deletion, and why they need not."""
 

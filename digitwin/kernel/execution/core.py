@@ -67,7 +67,7 @@ class Core:
         self.closing = False
         self._under_way = 0
         self._quiet = asyncio.Event()
-        active_handle.join(self.client)
+        active_handle.register(self.client)
 
     def scoped(self, scope: Scope, *, before: Before | None = None) -> ScopedCore:
         """The same, whose statements run on behalf of ``scope``; ``aside`` stays as it is.

@@ -15,7 +15,7 @@ from digitwin.kernel.connection.dsn import Target
 from digitwin.kernel.connection.pool import Connection, Pool
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.migrations import upgrade
-from digitwin.kernel.orm import client
+from digitwin.kernel.orm.initialisation import initialise
 from digitwin.settings import Settings
 
 OLDEST_SERVER = 150_000
@@ -73,7 +73,7 @@ async def _prepare(settings: Settings, target: Target, prepare: Prepare) -> None
 @cache
 def wire_models() -> None:
     """Make the models usable, once a process."""
-    client.initialise("digitwin.models")
+    initialise("digitwin.models")
 
 
 async def connect_once(settings: Settings, target: Target) -> asyncpg.Connection:

@@ -1,9 +1,9 @@
-"""Which handle a model speaks to.
+"""Which handle a model uses.
 
-Tortoise keeps one connection for each model; we keep several handles, each with a
-database of its own. A model therefore asks here, every time: the handle activated in
-this task, else the only live one in the process, else nobody, with an error that says
-how to choose. It never guesses, so it never reads the wrong database.
+Tortoise keeps one connection for each model, and a process may have several handles with a
+database each. Models therefore look up their client at each use: the handle activated in this
+task, else the only open one, else a client that refuses every query and says how to choose.
+There is no guess, so a model never reads the wrong database.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _live: dict[str, Client] = {}
 
 
 class Client(AsyncpgDBClient):
-    """A Tortoise client that knows its handle's name, unique across processes."""
+    """A Tortoise client with an ``origin``: its handle's name, unique across processes."""
 
     def __init__(self) -> None:
         super().__init__(connection_name="digitwin")
@@ -40,24 +40,24 @@ class Client(AsyncpgDBClient):
         """Delete a row as its repository does."""
         raise NotImplementedError
 
-    def of_origin(self, rest: str) -> Client:
-        """The client of what an instance's stamp says behind the handle's name."""
+    def for_origin(self, scope: str) -> Client:
+        """Return the client of this handle for the scope in an instance's origin."""
         raise NotImplementedError
 
 
 def _json_filter(field: Term, value: dict[str, Any]) -> Criterion:
-    """Tortoise writes the keys of a JSON filter into the statement as they are."""
+    # Tortoise interpolates the keys of a JSON filter into the statement unescaped.
     return postgres_json_filter(field, {k.replace("'", "''"): v for k, v in value.items()})
 
 
 class TortoiseExecutor(AsyncpgExecutor):
-    """Tortoise's executor, without its way in for foreign SQL."""
+    """Tortoise's executor without the SQL injection through keys of JSON filters."""
 
     FILTER_FUNC_OVERRIDE = AsyncpgExecutor.FILTER_FUNC_OVERRIDE | {json_filter: _json_filter}
 
 
-class _Nobody(Client):
-    """Stands in while models are built and where no handle can be chosen: it refuses queries."""
+class _NoClient(Client):
+    """Lets queries be built where no handle can be chosen; refuses to execute them."""
 
     executor_class = TortoiseExecutor
 
@@ -70,15 +70,15 @@ class _Nobody(Client):
     def _in_transaction(self) -> Any:
         raise _cannot_choose()
 
-    def of_origin(self, rest: str) -> Client:
+    def for_origin(self, scope: str) -> Client:
         raise _cannot_choose()
 
 
-NOBODY = _Nobody()
+NO_CLIENT = _NoClient()
 
 
 class BoundMeta(MetaInfo):
-    """Tortoise's metadata of a model of ours, whose connection is chosen at each use."""
+    """Tortoise's metadata of a digitwin model; the connection is looked up at each use."""
 
     __slots__ = ()
 
@@ -87,22 +87,22 @@ class BoundMeta(MetaInfo):
         return client()
 
 
-def join(client: Client) -> None:
-    """Count this handle among the live ones, and no more those whose event loop is gone."""
+def register(client: Client) -> None:
+    """Add a handle to the open ones, and drop those whose event loop is closed."""
     for other in list(_live.values()):
         if other.loop is not None and other.loop.is_closed():
-            leave(other)
+            unregister(other)
     client.loop = asyncio.get_running_loop()
     _live[client.origin] = client
 
 
-def leave(client: Client) -> None:
-    """Forget a closed handle."""
+def unregister(client: Client) -> None:
+    """Remove a closed handle from the open ones."""
     _live.pop(client.origin, None)
 
 
 def activate(client: Client) -> Token[Client | None]:
-    """Make this handle the one that models use in the current task."""
+    """Make models use this handle in the current task, until :func:`deactivate`."""
     return _active.set(client)
 
 
@@ -112,8 +112,8 @@ def deactivate(token: Token[Client | None]) -> None:
 
 
 @contextmanager
-def at(client: Client) -> Iterator[None]:
-    """Speak to this handle within."""
+def activated(client: Client) -> Iterator[None]:
+    """Make models use this handle inside the block."""
     token = activate(client)
     try:
         yield
@@ -121,44 +121,44 @@ def at(client: Client) -> Iterator[None]:
         deactivate(token)
 
 
-def chosen() -> Client | None:
-    """The client that was activated in this task."""
+def activated_client() -> Client | None:
+    """Return the client that is activated in this task, if any."""
     return _active.get()
 
 
 def client() -> Client:
-    """The client that a query awaited here and now belongs to; it may be one that refuses."""
+    """Return the client for a query that is awaited here; it may be one that refuses."""
     active = _active.get()
     if active is not None:
         return active
-    return next(iter(_live.values())) if len(_live) == 1 else NOBODY
+    return next(iter(_live.values())) if len(_live) == 1 else NO_CLIENT
 
 
 def client_of(instance: Any) -> Client:
-    """The client an instance came from; a new instance belongs to :func:`client`.
+    """Return the client an instance was read with; for a new instance, :func:`client`.
 
     Raises:
-        InvalidStateError: its handle is closed, and no other was activated for it.
+        InvalidStateError: its handle is closed, and no other one is activated.
     """
     origin = instance.__dict__.get("_origin")
     if origin is None:
         return client()
     handle, _, scope = origin.partition("/")
-    home = _live.get(handle)
-    if home is not None:
-        return home.of_origin(scope)
-    home = _active.get()
-    if home is None:
+    found = _live.get(handle)
+    if found is not None:
+        return found.for_origin(scope)
+    active = _active.get()
+    if active is None:
         raise InvalidStateError(
-            "The handle this object came from is closed: use it inside `with db.activate():`"
+            "The handle this object was read with is closed: use it inside `with db.activate():`"
         )
-    return home
+    return active
 
 
 def _cannot_choose() -> InvalidStateError:
     if _live:
         return InvalidStateError(
-            f"{len(_live)} digitwin handles are open: say which one the model belongs to,"
+            f"{len(_live)} digitwin handles are open: choose one for the model with"
             " `with db.activate():`",
             handles=len(_live),
         )

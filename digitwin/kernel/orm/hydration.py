@@ -1,10 +1,9 @@
-"""Rows turned into models by a function generated once for each model.
+"""Turns rows into model instances, by a function generated once for each model.
 
-Tortoise asks every field how to convert itself, for every row. Here that question is asked
-once, and the answer compiled: a copy of a dictionary that has every key already, filled from
-the record in one assignment (a third less than building the dictionary anew, and half of
-looking values up by name); only the columns that need a converter pay for one. The instances
-equal Tortoise's own in every field.
+Tortoise asks every field of every row how to convert its value. The generated function copies a
+dictionary that already has every key, and fills it from the record in one assignment: a third
+less time than building the dictionary, and half of looking values up by name. Only columns that
+need a converter call one. The instances equal Tortoise's own in every field.
 """
 
 from __future__ import annotations
@@ -22,27 +21,29 @@ from digitwin.kernel.primitives.jsonb import loads
 
 M = TypeVar("M", bound=Model)
 
-_READY = (fields.UUIDField, fields.DatetimeField)
-"""Fields whose value arrives from asyncpg as it should be: UUIDs, and datetimes in UTC."""
+_NATIVE = (fields.UUIDField, fields.DatetimeField)
+"""Fields whose values asyncpg returns as they should be: UUIDs, and datetimes in UTC."""
 
 
 def hydrate(model: type[M], record: Sequence[Any], client: active_handle.Client | None = None) -> M:
-    """An instance as if Tortoise had read it, from a record that begins with :func:`columns`.
+    """Return the instance that Tortoise would have read.
 
-    ``client`` is where it came from; left out, the handle that is active.
+    Args:
+        record: starts with the columns of :func:`~digitwin.kernel.sql.columns.columns`.
+        client: the client it was read with; if unset, the one of the active handle.
     """
     row: M = hydrator(model)(record, (client or active_handle.client()).origin)
     return row
 
 
 def fill(relation: ReverseRelation[M], rows: list[M]) -> None:
-    """Give a reverse relation its rows, as Tortoise's prefetch does: no query is left to make."""
+    """Set the rows of a reverse relation, as Tortoise's prefetch does."""
     relation._set_result_for_query(rows)
 
 
 def _converter(field: fields.Field[Any]) -> Callable[[Any], Any] | None:
-    """What makes a field's value of what the driver gives; None when that is it already."""
-    if isinstance(field, _READY):
+    """Return the function that converts the driver's value, or None if none is needed."""
+    if isinstance(field, _NATIVE):
         return None
     if type(field) is fields.JSONField:
         return loads
@@ -52,9 +53,10 @@ def _converter(field: fields.Field[Any]) -> Callable[[Any], Any] | None:
 
 @cache
 def hydrator(model: type[M], first: int = 0) -> Callable[[Sequence[Any], str], M]:
-    """The compiled reader of one model's rows; it takes a record and the origin of its handle.
+    """Return the function that turns a record and its handle's origin into an instance.
 
-    ``first`` is the place in the record at which the model's columns begin.
+    Args:
+        first: position in the record of the model's first column.
     """
     meta = model._meta
     fixed = {

@@ -1,4 +1,4 @@
-"""Querysets and managers of our models: they keep the book, and deleted rows out of sight."""
+"""Managers and querysets of the models: soft delete, versions, and protected columns."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from tortoise.queryset import (
 
 from digitwin.errors import InvalidInputError, InvalidStateError
 from digitwin.kernel.orm import active_handle, writes
-from digitwin.kernel.orm.orm_errors import in_our_words
-from digitwin.kernel.orm.parent_visibility import under_shelter
-from digitwin.kernel.orm.soft_delete_joins import Alive
-from digitwin.kernel.orm.soft_delete_query import HidingQuery
+from digitwin.kernel.orm.orm_errors import translates_errors
+from digitwin.kernel.orm.parent_visibility import parents_locked
+from digitwin.kernel.orm.soft_delete_joins import AliveFilter
+from digitwin.kernel.orm.soft_delete_query import SoftDeleteQuery
 
 
 class _Now(Expression):
-    """The database's clock."""
+    """``now()``: the database's clock, not the process's."""
 
     def resolve(self, resolve_context: ResolveContext) -> ResolveResult:
         return ResolveResult(term=SqlNow())
 
 
-@in_our_words
-class Rows(QuerySet[Any]):
-    """A queryset that keeps the book.
+@translates_errors
+class ModelQuerySet(QuerySet[Any]):
+    """A queryset with the rules of the repositories.
 
-    ``updated_at`` and ``version`` move with every update; what only a repository can keep right
-    is refused; a deletion only hides.
+    Updates also set ``updated_at`` and ``version``, and are refused for columns that only a
+    repository may change. ``delete()`` is a soft delete.
     """
 
     def update(self, **kwargs: Any) -> UpdateQuery:
-        writes.refuse_guarded(self.model, kwargs)
+        writes.refuse_repository_only(self.model, kwargs)
         for name, value in kwargs.items():
             if name in self.model._meta.fields_db_projection and not isinstance(value, Expression):
-                writes.stored(self.model, name, value)
-        return self._moving(**kwargs)
+                writes.to_column(self.model, name, value)
+        return self._touching(**kwargs)
 
     def delete(self) -> DeleteQuery:
         if not hasattr(self.model, "delete_through"):
@@ -54,10 +54,10 @@ class Rows(QuerySet[Any]):
         method = self.model.delete_through
         if method is not None:
             raise InvalidStateError(
-                f"Delete through the repository: {method} takes along what belongs to the row"
+                f"Delete through the repository: {method} also deletes what belongs to the row"
             )
-        hidden: Any = HidingQuery(self, self.model.resource)
-        return hidden  # type: ignore[no-any-return]
+        query: Any = SoftDeleteQuery(self, self.model.resource)
+        return query  # type: ignore[no-any-return]
 
     def bulk_create(
         self,
@@ -70,9 +70,9 @@ class Rows(QuerySet[Any]):
         writes.refuse_creation(self.model)
         if update_fields or on_conflict:
             raise InvalidStateError("bulk_create() does not update: use a queryset's update()")
-        made = super().bulk_create(objects, batch_size, ignore_conflicts)
-        made.__class__ = _UnderShelter
-        return made
+        query = super().bulk_create(objects, batch_size, ignore_conflicts)
+        query.__class__ = _LockingBulkCreate
+        return query
 
     def bulk_update(self, *_: Any, **__: Any) -> BulkUpdateQuery[Any]:
         raise InvalidStateError(
@@ -80,14 +80,14 @@ class Rows(QuerySet[Any]):
         )
 
     def annotate(self, **kwargs: Any) -> QuerySet[Any]:
-        _refuse_odd_names(kwargs)
+        _require_identifiers(kwargs)
         return super().annotate(**kwargs)
 
     def values(self, *args: str, **kwargs: str) -> ValuesQuery[Any]:
-        _refuse_odd_names(kwargs)
+        _require_identifiers(kwargs)
         return super().values(*args, **kwargs)
 
-    def _moving(self, **kwargs: Any) -> UpdateQuery:
+    def _touching(self, **kwargs: Any) -> UpdateQuery:
         known = self.model._meta.fields_map
         if "updated_at" in known:
             kwargs["updated_at"] = _Now()
@@ -96,33 +96,33 @@ class Rows(QuerySet[Any]):
         return super().update(**kwargs)
 
 
-class _UnderShelter(BulkCreateQuery[Any]):
+class _LockingBulkCreate(BulkCreateQuery[Any]):
     __slots__ = ()
 
     async def _execute_many(self, *statements: Any) -> None:
-        async with under_shelter(self._db, self.model, self._objects):
+        async with parents_locked(self._db, self.model, self._objects):
             await super()._execute_many(*statements)
 
 
-def _refuse_odd_names(names: Iterable[str]) -> None:
-    """Tortoise writes these into the statement as they are."""
+def _require_identifiers(names: Iterable[str]) -> None:
+    # Tortoise interpolates these names into the statement unescaped.
     for name in names:
         if not name.isidentifier():
-            raise InvalidInputError(f"{name[:100]!r} is no name for a result", field=name[:100])
+            raise InvalidInputError(f"{name[:100]!r} is not an identifier", field=name[:100])
 
 
-class Everything(Manager):
-    """Sees every row of its model, the hidden too; what is joined to them is alive all the same."""
+class AllRowsManager(Manager):
+    """Returns deleted rows too; rows that are joined to them are alive nevertheless."""
 
     _model: type[Model]
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Bound to the handle that is activated here; without one, chosen when it is awaited."""
-        return Rows(self._model).using_db(active_handle.chosen())
+        """Return a queryset of the handle activated here, else of the one when it is awaited."""
+        return ModelQuerySet(self._model).using_db(active_handle.activated_client())
 
 
-class Living(Everything):
-    """Sees what is not hidden."""
+class AliveManager(AllRowsManager):
+    """Returns rows that are not hidden by a deletion."""
 
     def get_queryset(self) -> QuerySet[Any]:
-        return super().get_queryset().filter(Alive())
+        return super().get_queryset().filter(AliveFilter())

@@ -1,9 +1,7 @@
-"""The base of every model: bound to its handle, soft-deleted rows out of sight.
+"""Base classes of the models: bound to a handle, versioned, soft-deleted.
 
-What reaches into Tortoise's private parts reaches into models of our own alone: here
-``Model._choose_db`` (a foreign router has no say) and ``Model._init_from_db`` (an instance
-knows where it came from); in ``active`` ``MetaInfo.db`` (which connection); in ``engine`` the
-getters of relations (an instance's relations stay in its database); in ``hiding`` the joins.
+An instance remembers the handle it was read with (its ``_origin``); its relations, saves and
+deletions use that handle. :mod:`tortoise_internals` lists the private methods overridden here.
 """
 
 from __future__ import annotations
@@ -20,51 +18,54 @@ from tortoise.queryset import QuerySet
 
 from digitwin.errors import AlreadyExistsError, InvalidInputError
 from digitwin.kernel.orm import active_handle, writes
-from digitwin.kernel.orm.managers import Everything, Living
-from digitwin.kernel.orm.orm_errors import our_words
-from digitwin.kernel.orm.parent_visibility import Shelter
-from digitwin.kernel.orm.relations import of_their_owners
+from digitwin.kernel.orm.managers import AliveManager, AllRowsManager
+from digitwin.kernel.orm.orm_errors import translated_errors
+from digitwin.kernel.orm.parent_visibility import ParentVisibility
+from digitwin.kernel.orm.relations import with_same_owners
 from digitwin.kernel.primitives.ids import uuid7
 
 
 class BoundRelation(ReverseRelation[Any]):
-    """A reverse relation that asks the database its instance came from."""
+    """A reverse relation that queries the database its instance was read from."""
 
     @property
     def _query(self) -> QuerySet[Any]:
-        with our_words():
+        with translated_errors():
             rows = super()._query.using_db(active_handle.client_of(self.instance))
-        return of_their_owners(rows, [self.instance])
+        return with_same_owners(rows, [self.instance])
 
     async def create(self, using_db: BaseDBAsyncClient | None = None, **kwargs: Any) -> Any:
-        with our_words():
+        with translated_errors():
             return await super().create(
                 using_db or active_handle.client_of(self.instance), **kwargs
             )
 
     def _raise_if_not_fetched(self) -> None:
-        with our_words():
+        with translated_errors():
             super()._raise_if_not_fetched()
 
 
 class ModelType(models.ModelMeta):
-    """Gives each model a manager of its own: Tortoise would share one between siblings."""
+    """Gives each model its own manager; Tortoise shares one between subclasses of a model."""
 
     @staticmethod
     def build_meta(meta_class: Any, fields_map: Any, *rest: Any) -> models.MetaInfo:
         meta = models.ModelMeta.build_meta(meta_class, fields_map, *rest)
         meta.__class__ = active_handle.BoundMeta
-        meta.manager = Living()
+        meta.manager = AliveManager()
         return meta
 
 
 class Model(models.Model, metaclass=ModelType):
-    """A row of one of our tables."""
+    """A row of one of digitwin's tables."""
 
-    all_objects: ClassVar[Manager] = Everything()
+    all_objects: ClassVar[Manager] = AllRowsManager()
 
-    hidden_with: ClassVar[Shelter | None] = None
-    """The row whose deletion hides this one, where it has no ``deleted_at`` of its own."""
+    hidden_with: ClassVar[ParentVisibility | None] = None
+    """The parent whose deletion hides this row, if it has no ``deleted_at`` of its own."""
+
+    encrypted: ClassVar[tuple[str, ...]] = ()
+    """Text fields that are stored encrypted; repositories decrypt them."""
 
     class Meta:
         abstract = True
@@ -87,20 +88,20 @@ class Model(models.Model, metaclass=ModelType):
         return row
 
     def _set_kwargs(self, kwargs: dict[str, Any]) -> set[str]:
-        """One field after the other, so that one that does not fit can be named."""
+        # One field at a time, so that the error can name the invalid one.
         passed: set[str] = super()._set_kwargs({})
         for name, value in kwargs.items():
             writes.refuse_naive(name, value)
             try:
-                with our_words(name):
+                with translated_errors(name):
                     passed |= super()._set_kwargs({name: value})
-            except writes.UNFIT as error:
-                raise InvalidInputError(f"{name} does not fit", field=name) from error
+            except writes.CONVERSION_ERRORS as error:
+                raise InvalidInputError(f"{name} is not a valid value", field=name) from error
         return passed
 
     @classmethod
     def _validate_relation_type(cls, field_key: str, value: models.Model | None) -> None:
-        with our_words(field_key):
+        with translated_errors(field_key):
             super()._validate_relation_type(field_key, value)
 
     @classmethod
@@ -114,20 +115,20 @@ class Model(models.Model, metaclass=ModelType):
         force_create: bool = False,
         force_update: bool = False,
     ) -> None:
-        """Write the instance back; an existing row only at the version that was read.
+        """Insert the instance, or update its row if that still has the version that was read.
 
         Raises:
-            StaleVersionError: the row has changed, moved or gone since.
-            InvalidStateError: only a repository can make this change; it is named.
-            InvalidInputError: a field does not fit.
+            StaleVersionError: the row was changed or deleted since.
+            InvalidStateError: only a repository may make this change; the error names it.
+            InvalidInputError: names the invalid field.
         """
         client = using_db or active_handle.client_of(self)
-        with our_words():
+        with translated_errors():
             await super().save(client, update_fields, force_create, force_update)
 
     async def fetch_related(self, *args: Any, using_db: BaseDBAsyncClient | None = None) -> None:
-        """Load these relations, from the database this instance came from."""
-        with our_words():
+        """Load these relations from the database this instance was read from."""
+        with translated_errors():
             await super().fetch_related(*args, using_db=using_db or active_handle.client_of(self))
 
     @classmethod
@@ -137,18 +138,23 @@ class Model(models.Model, metaclass=ModelType):
         *args: Any,
         using_db: BaseDBAsyncClient | None = None,
     ) -> None:
-        """Load these relations of each instance, from the database it came from."""
-        homes: dict[Any, list[Any]] = {}
+        """Load these relations of each instance from the database it was read from."""
+        by_client: dict[Any, list[Any]] = {}
         for instance in instance_list:
-            homes.setdefault(using_db or active_handle.client_of(instance), []).append(instance)
-        with our_words():
-            for home, instances in homes.items():
-                await super().fetch_for_list(instances, *args, using_db=home)
+            client = using_db or active_handle.client_of(instance)
+            by_client.setdefault(client, []).append(instance)
+        with translated_errors():
+            for client, instances in by_client.items():
+                await super().fetch_for_list(instances, *args, using_db=client)
 
     async def refresh_from_db(
         self, fields: Iterable[str] | None = None, using_db: BaseDBAsyncClient | None = None
     ) -> None:
-        """Load the row again; a deleted one is not found."""
+        """Load the row again.
+
+        Raises:
+            NotFoundError: the row is missing or deleted.
+        """
         client = using_db or active_handle.client_of(self)
         names = list(fields or self._meta.db_fields)
         row = await type(self)._meta.manager.get_queryset().using_db(client).get(pk=self.pk)
@@ -156,8 +162,8 @@ class Model(models.Model, metaclass=ModelType):
             setattr(self, name, getattr(row, name))
 
     async def delete(self, using_db: BaseDBAsyncClient | None = None) -> None:
-        """Delete the row for real; the database refuses it for a person's data."""
-        with our_words():
+        """Delete the row permanently; the database refuses that for personal data."""
+        with translated_errors():
             await super().delete(using_db or active_handle.client_of(self))
 
     @classmethod
@@ -168,7 +174,14 @@ class Model(models.Model, metaclass=ModelType):
         batch_size: int | None = None,
         using_db: BaseDBAsyncClient | None = None,
     ) -> int:
-        """Save these fields of each object, all or none; errors as :meth:`save`."""
+        """Save these fields of each object in one transaction.
+
+        Returns:
+            How many objects were saved.
+
+        Raises:
+            As :meth:`save`.
+        """
         names, count = list(fields), 0
         async with (using_db or cls._choose_db(True))._in_transaction():
             for instance in objects:
@@ -183,7 +196,11 @@ class Model(models.Model, metaclass=ModelType):
         using_db: BaseDBAsyncClient | None = None,
         **kwargs: Any,
     ) -> tuple[Self, bool]:
-        """The row that matches, or a new one; of several callers at once one creates it."""
+        """Return the row that matches, or create it; only one of several callers creates it.
+
+        Returns:
+            The row, and whether it was created.
+        """
         db = using_db or cls._choose_db(True)
         row = await cls.filter(**kwargs).using_db(db).get_or_none()
         return (row, False) if row else await cls._create_or_get(db, defaults or {}, **kwargs)
@@ -208,7 +225,11 @@ class Model(models.Model, metaclass=ModelType):
         using_db: BaseDBAsyncClient | None = None,
         **kwargs: Any,
     ) -> tuple[Self, bool]:
-        """Update the row that matches, or create it."""
+        """Update the row that matches, or create it.
+
+        Returns:
+            The row, and whether it was created.
+        """
         db = using_db or cls._choose_db(True)
         async with db._in_transaction():
             row = await cls.select_for_update().using_db(db).get_or_none(**kwargs)
@@ -220,7 +241,7 @@ class Model(models.Model, metaclass=ModelType):
 
 
 class Entity(Model):
-    """A row with an identity of its own, an optimistic lock and its times."""
+    """A row with an id, an optimistic lock and timestamps."""
 
     id = fields.UUIDField(primary_key=True, default=uuid7)
     version = fields.IntField(default=1)
@@ -232,13 +253,13 @@ class Entity(Model):
 
 
 class SoftDelete(Model):
-    """Rows that a deletion hides; ``deletion_id`` names the deletion that did."""
+    """A row that a deletion hides; ``deletion_id`` is the deletion's event."""
 
     delete_through: ClassVar[str | None] = None
-    """The repository's method, where a deletion takes along more than the row."""
+    """The repository's method, if a deletion includes more than the row."""
 
     resource: ClassVar[str]
-    """What a row is called in a deletion's event."""
+    """The row's name in deletion events and in the audit trail."""
 
     deleted_at = fields.DatetimeField(null=True)
     deletion_id = fields.UUIDField(null=True)
@@ -247,19 +268,19 @@ class SoftDelete(Model):
         abstract = True
 
     async def delete(self, using_db: BaseDBAsyncClient | None = None) -> None:
-        """Delete as the repository does; ``restore`` brings it back."""
+        """Delete as the repository does; its ``restore`` undoes it."""
         await active_handle.client_of(self).delete_instance(self)
 
 
 class SoftDeleteEntity(Entity, SoftDelete):
-    """An entity whose deletion can be taken back."""
+    """An entity whose deletion can be undone."""
 
     class Meta:
         abstract = True
 
 
 def every_model(base: type[Model] = Model) -> Iterator[type[Model]]:
-    """Every model that was defined so far and has a table."""
+    """Yield every model defined so far that has a table."""
     for model in base.__subclasses__():
         if not model._meta.abstract:
             yield model

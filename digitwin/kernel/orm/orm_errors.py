@@ -1,7 +1,7 @@
-"""What Tortoise raises, in digitwin's words.
+"""Errors of Tortoise, translated to digitwin's.
 
-Models are used directly, and no error of the ORM's leaves them: a query speaks our words when
-it is built and when it is awaited, a model in each of its methods.
+Models and querysets are used directly, and no error of the ORM may leave them. A queryset
+translates in each of its methods and when it is awaited, a model in each of its methods.
 """
 
 from __future__ import annotations
@@ -23,61 +23,62 @@ from digitwin.errors import (
 
 Q = TypeVar("Q", bound=type[QuerySet[Any]])
 
-_MISSING = (exceptions.DoesNotExist, exceptions.ObjectDoesNotExistError)
-_MISSPELT = (exceptions.FieldError, exceptions.ParamsError)
+_NOT_FOUND = (exceptions.DoesNotExist, exceptions.ObjectDoesNotExistError)
+_INVALID_NAME = (exceptions.FieldError, exceptions.ParamsError)
 
 
 @contextmanager
-def our_words(field: str = "query") -> Iterator[None]:
-    """Turn what Tortoise raises within into an error of ours; ``field`` is what it is about."""
+def translated_errors(field: str = "query") -> Iterator[None]:
+    """Translate what Tortoise raises inside the block; ``field`` is named in the error."""
     try:
         yield
     except exceptions.BaseORMException as error:
-        raise _of(error, field) from error
+        raise _translate(error, field) from error
 
 
-def _of(error: exceptions.BaseORMException, field: str) -> DigiTwinError:
-    if isinstance(error, _MISSING):
+def _translate(error: exceptions.BaseORMException, field: str) -> DigiTwinError:
+    if isinstance(error, _NOT_FOUND):
         return NotFoundError(str(error))
     if isinstance(error, exceptions.ValidationError):  # its text repeats the value
-        return InvalidInputError(f"{field} holds a value that does not fit", field=field)
-    if isinstance(error, _MISSPELT):
+        return InvalidInputError(f"{field} has an invalid value", field=field)
+    if isinstance(error, _INVALID_NAME):
         return InvalidInputError(str(error), field=field)
     return InvalidStateError(str(error))
 
 
-def in_our_words(rows: Q) -> Q:
-    """A class of querysets whose methods, and what they give to await, speak our words."""
+def translates_errors(queryset: Q) -> Q:
+    """Class decorator: the methods translate errors, and so does what they return to await."""
     for name, method in vars(QuerySet).items():
         if callable(method) and (name == "__getitem__" or not name.startswith("_")):
-            setattr(rows, name, _speaking_method(getattr(rows, name)))
-    setattr(rows, "__await__", _speaking_await(rows.__await__))  # noqa: B010 - of another type
-    return rows
+            setattr(queryset, name, _translating_method(getattr(queryset, name)))
+    wait = _translating_await(queryset.__await__)
+    setattr(queryset, "__await__", wait)  # noqa: B010 - of another type
+    return queryset
 
 
-def _speaking_method(method: Callable[..., Any]) -> Callable[..., Any]:
+def _translating_method(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
-    def speak(*args: Any, **kwargs: Any) -> Any:
-        with our_words():
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with translated_errors():
             found = method(*args, **kwargs)
         if isinstance(found, AwaitableQuery) and not isinstance(found, QuerySet):
             kind: Any = type(found)
-            found.__class__ = _speaking(kind)
+            found.__class__ = _translating_query(kind)
         return found
 
-    return speak
+    return call
 
 
 @cache
-def _speaking(query: type[Any]) -> type[Any]:
-    """The same kind of query; nothing but its errors is different."""
-    spoken = {"__slots__": (), "__await__": _speaking_await(query.__await__)}
-    return type(query.__name__, (query,), spoken)
+def _translating_query(query: type[Any]) -> type[Any]:
+    """Return a subclass of this kind of query that differs in its errors alone."""
+    members = {"__slots__": (), "__await__": _translating_await(query.__await__)}
+    return type(query.__name__, (query,), members)
 
 
-def _speaking_await(wait: Callable[[Any], Any]) -> Callable[[Any], Generator[Any, None, Any]]:
-    def speak(query: Any) -> Generator[Any, None, Any]:
-        with our_words():
+def _translating_await(wait: Callable[[Any], Any]) -> Callable[[Any], Generator[Any, None, Any]]:
+    def call(query: Any) -> Generator[Any, None, Any]:
+        with translated_errors():
             return (yield from wait(query))
 
-    return speak
+    return call

@@ -1,4 +1,7 @@
-"""Rows that are hidden with another: a turn with its session, a participant with their owner."""
+"""Rows without a deletion of their own: they are hidden while their parent is deleted.
+
+A turn is hidden with its session, a participant with the owner.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,24 @@ from tortoise.models import Model
 from digitwin.errors import NotFoundError
 
 
-class Shelter(NamedTuple):
-    """The row of another table whose deletion hides this one, too."""
+class ParentVisibility(NamedTuple):
+    """The parent whose deletion hides a row."""
 
     table: str
     noun: str
     keys: dict[str, str]
-    """Columns of the sheltering table, each with the one that holds its value here."""
+    """Columns of the parent's table, each with the column of the child that refers to it."""
 
-    def stands(self, row: str) -> str:
-        """The condition that the sheltering row is alive, for a table by the name ``row``."""
-        keys = [f'shelter."{there}" = "{row}"."{here}"' for there, here in self.keys.items()]
+    def is_alive(self, row: str) -> str:
+        """Return the condition that the parent of ``row``, a table or its alias, is alive."""
+        keys = [f'parent."{there}" = "{row}"."{here}"' for there, here in self.keys.items()]
         return (
-            f'EXISTS (SELECT 1 FROM "{self.table}" AS shelter'
-            f" WHERE {' AND '.join(keys)} AND shelter.deleted_at IS NULL)"
+            f'EXISTS (SELECT 1 FROM "{self.table}" AS parent'
+            f" WHERE {' AND '.join(keys)} AND parent.deleted_at IS NULL)"
         )
 
-    def held(self) -> str:
-        """The sheltering row, kept from being deleted until the transaction ends."""
+    def lock(self) -> str:
+        """Return the statement that keeps a living parent alive until the transaction ends."""
         keys = [f'"{there}" = ${n}' for n, there in enumerate(self.keys, 1)]
         return (
             f'SELECT 1 FROM "{self.table}" WHERE {" AND ".join(keys)} AND deleted_at IS NULL'
@@ -36,27 +39,27 @@ class Shelter(NamedTuple):
         )
 
 
-def shelter_of(model: type[Model]) -> Shelter | None:
-    """What hides this model's rows along with itself, if anything does."""
-    found: Shelter | None = getattr(model, "hidden_with", None)
+def parent_of(model: type[Model]) -> ParentVisibility | None:
+    """Return the parent that hides this model's rows, if they have one."""
+    found: ParentVisibility | None = getattr(model, "hidden_with", None)
     return found
 
 
 @asynccontextmanager
-async def under_shelter(client: Any, model: type[Model], rows: Iterable[Model]) -> Any:
-    """Within, new rows are made: beside an open deletion none slips in.
+async def parents_locked(client: Any, model: type[Model], rows: Iterable[Model]) -> Any:
+    """Insert these rows inside the block: their parents cannot be deleted meanwhile.
 
     Raises:
-        NotFoundError: what one would be hidden with is deleted, or not there.
+        NotFoundError: a parent is missing or deleted.
     """
-    shelter = shelter_of(model)
-    if shelter is None:
+    parent = parent_of(model)
+    if parent is None:
         yield
         return
-    held = {tuple(getattr(row, here) for here in shelter.keys.values()) for row in rows}
+    keys = {tuple(getattr(row, here) for here in parent.keys.values()) for row in rows}
     async with client._in_transaction():
-        for key in sorted(held, key=str):
-            if not await client.execute_query_dict(shelter.held(), list(key)):
-                field = list(shelter.keys.values())[-1]
-                raise NotFoundError(f"{shelter.noun} not found", field=field)
+        for key in sorted(keys, key=str):  # in order, so that two callers do not deadlock
+            if not await client.execute_query_dict(parent.lock(), list(key)):
+                field = list(parent.keys.values())[-1]
+                raise NotFoundError(f"{parent.noun} not found", field=field)
         yield

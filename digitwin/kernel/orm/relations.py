@@ -1,7 +1,7 @@
-"""Related rows are asked for by their owner too, who leads every key of a person's tables.
+"""Related rows are filtered by their owner too, which leads every key of personal tables.
 
-Tortoise asks by the relation's own column alone. No index begins with a turn's session, so the
-turns of one session would cost a look at everybody's.
+Tortoise filters by the relation's own column alone. No index starts with a turn's session, so
+reading the turns of one session would scan the whole table.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 from tortoise.queryset import QuerySet
 
 
-def of_their_owners(rows: QuerySet[Any], instances: Iterable[Any]) -> QuerySet[Any]:
-    """The rows narrowed to the owners of these instances, where both kinds have one."""
+def with_same_owners(rows: QuerySet[Any], instances: Iterable[Any]) -> QuerySet[Any]:
+    """Return the rows filtered by the owners of these instances, where both have an owner."""
     if "user_id" not in rows.model._meta.fields_map:
         return rows
     owners = {getattr(instance, "user_id", None) for instance in instances}

@@ -1,4 +1,4 @@
-"""A queryset's ``delete()`` of rows that a deletion hides: an event for each, all or none."""
+"""A queryset's soft ``delete()``: one deletion event for each row, all in one transaction."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from tortoise.models import Model
 from tortoise.queryset import QuerySet
 
 from digitwin.kernel.orm import active_handle
-from digitwin.kernel.orm.orm_errors import our_words
+from digitwin.kernel.orm.orm_errors import translated_errors
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.sql import actor, audit_step
 from digitwin.kernel.sql.queries import Query, compiled
 
 
-class HidingQuery:
-    """Await it for how many rows were hidden: each as its repository would, by itself."""
+class SoftDeleteQuery:
+    """Awaitable that deletes the rows as their repository would, and returns how many."""
 
     def __init__(self, rows: QuerySet[Any], resource: str) -> None:
         self._rows = rows
         self._resource = resource
 
     def __await__(self) -> Generator[Any, None, int]:
-        with our_words():
-            return (yield from self._hide().__await__())
+        with translated_errors():
+            return (yield from self._delete().__await__())
 
-    async def _hide(self) -> int:
+    async def _delete(self) -> int:
         client: Any = self._rows._db or active_handle.client()
         model: Any = self._rows.model
         async with client._in_transaction():
@@ -36,7 +36,7 @@ class HidingQuery:
             if not found:
                 return 0
             owners, ids = zip(*found, strict=True)
-            query = _hide_many(model, self._resource)
+            query = _soft_delete_many(model, self._resource)
             values = query.bind(
                 {
                     "user_id": list(owners),
@@ -47,11 +47,11 @@ class HidingQuery:
                 }
             )
             (answer,) = await client.execute_query_dict(query.sql, values)
-            return int(answer["hidden"])
+            return int(answer["deleted"])
 
 
 @cache
-def _hide_many(model: type[Model], resource: str) -> Query:
+def _soft_delete_many(model: type[Model], resource: str) -> Query:
     table = model._meta.db_table
     return compiled(
         "WITH given AS (SELECT * FROM unnest(:user_id::uuid[], :id::uuid[], :deletion_id::uuid[])"
@@ -64,5 +64,5 @@ def _hide_many(model: type[Model], resource: str) -> Query:
         "INSERT INTO deletions (user_id, id, resource, resource_id, actor_id)"
         f" SELECT user_id, deletion_id, '{resource}', id, :actor_id::uuid FROM done),"
         f" recorded AS ({audit_step.insert(model, 'delete', many=True)})"
-        " SELECT count(*) AS hidden FROM done"
+        " SELECT count(*) AS deleted FROM done"
     )

@@ -1,8 +1,7 @@
-"""What a model may write by itself, and in which form a value is stored.
+"""Which columns a model may write, and how values are converted and validated.
 
-What the database keeps, and what only a repository can keep right, is refused with the name
-of the method that does it; a value that does not fit is refused by its field's name, before
-anything is sent.
+Columns of the database and columns that only a repository may change are refused; the error
+names the method to use. An invalid value is refused by its field before anything is sent.
 """
 
 from __future__ import annotations
@@ -19,64 +18,67 @@ from tortoise.models import Model
 from digitwin.errors import InvalidInputError, InvalidStateError
 from digitwin.kernel.primitives.jsonb import complaint, complaint_about_text, dumps
 
-FIXED = frozenset(
+READ_ONLY = frozenset(
     {"id", "user_id", "created_at", "updated_at", "version", "deleted_at", "deletion_id"}
 )
-"""What no model writes: it is set once, or moves with every change."""
+"""Columns no model writes: they are set once, or by every statement that updates."""
 
-UNFIT = (BaseORMException, AttributeError, OverflowError, TypeError, ValueError)
-"""What a conversion raises for a value that it cannot convert."""
+CONVERSION_ERRORS = (BaseORMException, AttributeError, OverflowError, TypeError, ValueError)
+"""What a field raises for a value that it cannot convert."""
 
 
-def guarded(model: type[Model]) -> Mapping[str, str]:
-    """The columns that only a repository changes, and by which method."""
+def repository_only(model: type[Model]) -> Mapping[str, str]:
+    """Return the columns that only a repository may change, each with the method to use."""
     found: Mapping[str, str] = getattr(model, "change_through", {})
     return found
 
 
-def columns(model: type[Model], names: Iterable[str] | None) -> list[str]:
-    """The columns that a save of these fields writes or compares; None means all.
+def saved_columns(model: type[Model], names: Iterable[str] | None) -> list[str]:
+    """Return the columns that a save of these fields writes or compares.
+
+    Args:
+        names: the fields; None means all.
 
     Raises:
         InvalidInputError: there is no such field.
-        InvalidStateError: it is one that no model writes.
+        InvalidStateError: no model may write it.
     """
-    fixed = FIXED | {model._meta.pk_attr}
+    fixed = READ_ONLY | {model._meta.pk_attr}
     if names is None:
         return [name for name in model._meta.fields_db_projection if name not in fixed]
     found = [_column(model, name) for name in names]
     for column in found:
         if column in fixed:
-            raise InvalidStateError(f"{column} is not for a model to change", field=column)
+            raise InvalidStateError(f"{column} cannot be changed on a model", field=column)
     return found
 
 
-def refuse_guarded(model: type[Model], names: Iterable[str]) -> None:
-    """Refuse to write these fields where only a repository may; errors as :func:`columns`."""
-    for column in columns(model, names):
-        if column in guarded(model):
+def refuse_repository_only(model: type[Model], names: Iterable[str]) -> None:
+    """Refuse fields that only a repository may change; errors as :func:`saved_columns`."""
+    for column in saved_columns(model, names):
+        if column in repository_only(model):
             raise through_repository(model, column)
 
 
 def through_repository(model: type[Model], column: str) -> InvalidStateError:
-    """Why this column is not changed on the model."""
+    """Return the error for a column that only a repository may change."""
     return InvalidStateError(
-        f"Change {column} through the repository: {guarded(model)[column]}", field=column
+        f"Change {column} through the repository: {repository_only(model)[column]}", field=column
     )
 
 
 def refuse_creation(model: type[Model]) -> None:
-    """Refuse a new row where only a repository can make it."""
+    """Refuse to insert where only a repository may."""
     method: str | None = getattr(model, "create_through", None)
     if method is not None:
         raise InvalidStateError(f"Create through the repository: {method}")
 
 
-def stored(model: type[Model], name: str, value: Any, instance: Any = None) -> Any:
-    """A field's value as the driver takes it.
+def to_column(model: type[Model], name: str, value: Any, instance: Any = None) -> Any:
+    """Return a field's value as the driver takes it.
 
     Raises:
-        InvalidInputError: it does not fit; the value itself is not repeated.
+        InvalidInputError: the value is invalid; the message does not contain it.
     """
     field = model._meta.fields_map[name]
     if isinstance(field, fields.JSONField):
@@ -84,22 +86,25 @@ def stored(model: type[Model], name: str, value: Any, instance: Any = None) -> A
     refuse_naive(name, value)
     try:
         converted = field.to_db_value(value, instance)
-    except UNFIT as error:
-        raise InvalidInputError(f"{name} does not fit into its column", field=name) from error
+    except CONVERSION_ERRORS as error:
+        raise InvalidInputError(f"{name} cannot be stored in its column", field=name) from error
     found = complaint_about_text(converted) if isinstance(converted, str) else None
     if found is not None:
         raise InvalidInputError(f"{name} {found}", field=name)
     return converted
 
 
-def still_as_opened(instance: Any, name: str) -> bool:
-    """Whether this is a sensitive field as a repository showed it, which is not how it stands."""
-    opened = instance.__dict__.get("_opened", {})
-    return name in opened and opened[name] == instance.__dict__[name]
+def is_as_decrypted(instance: Any, name: str) -> bool:
+    """Whether an encrypted field still holds what a repository decrypted.
+
+    The column holds the encrypted value then, so a save cannot compare the two.
+    """
+    decrypted = instance.__dict__.get("_decrypted", {})
+    return name in decrypted and decrypted[name] == instance.__dict__[name]
 
 
 def refuse_naive(name: str, value: Any) -> None:
-    """Refuse a moment that does not say its zone: Tortoise would guess one."""
+    """Refuse a datetime without a time zone: Tortoise would guess one."""
     if isinstance(value, datetime) and value.tzinfo is None:
         raise InvalidInputError(f"{name} must carry a time zone", field=name)
 
@@ -112,7 +117,7 @@ def _json(name: str, value: Any) -> str:
 
 
 def _column(model: type[Model], name: str) -> str:
-    """Where a field is stored: a relation in the column of its key."""
+    """Return the column of a field; a relation is stored in the column of its key."""
     meta = model._meta
     field = meta.pk if name == "pk" else meta.fields_map.get(name)
     if isinstance(field, RelationalField):

@@ -1,4 +1,4 @@
-"""Pages by key: the next page starts behind the last row seen, however the table changes."""
+"""Keyset pagination: rows inserted or deleted between two pages shift nothing."""
 
 from __future__ import annotations
 
@@ -15,22 +15,27 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some rows, and where the next ones begin: pass ``next_cursor`` as ``after``."""
+    """One page of rows.
+
+    Attributes:
+        items: the rows.
+        next_cursor: pass it as ``after`` to get the next page; None on the last one.
+    """
 
     items: list[T]
     next_cursor: str | None
 
 
 def encode_cursor(id: UUID) -> str:
-    """A cursor behind this row: opaque, and safe in a URL."""
+    """Return the opaque, URL-safe cursor that starts after this row."""
     return base64.urlsafe_b64encode(id.bytes).rstrip(b"=").decode()
 
 
 def decode_cursor(cursor: object, field: str = "after") -> UUID:
-    """The row a cursor stands behind.
+    """Return the id after which the cursor's page starts.
 
     Raises:
-        InvalidInputError: no ``next_cursor`` of ours; ``field`` is named.
+        InvalidInputError: it is not a ``next_cursor``; names ``field``.
     """
     try:
         id = UUID(bytes=base64.urlsafe_b64decode(f"{cursor}=="))

@@ -1,4 +1,4 @@
-"""What one domain needs of another, handed in by ``database.py``: no domain imports another."""
+"""Protocols for what one domain needs of another; ``database.py`` passes the implementation."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from uuid import UUID
 
 
 class CacheForgetter(Protocol):
-    """Whoever keeps cached answers, and forgets them when what they rest on changes.
+    """Deletes cached entries when the data they were made from changes.
 
-    Both join the caller's transaction: what is rolled back has forgotten nothing.
+    The methods join the caller's transaction and are rolled back with it.
     """
 
     async def forget_user(self, user_id: UUID) -> None:
-        """Drop every entry of this person."""
+        """Delete all cached entries of this person."""
 
     async def forget_searches(self, user_id: UUID) -> None:
-        """Drop this person's cached searches."""
+        """Delete this person's cached searches."""
 
 
-class Sensitive(NamedTuple):
+class EncryptedRow(NamedTuple):
     """The row of sensitive values, to which their encryption binds them."""
 
     table: str
@@ -31,10 +31,10 @@ class Sensitive(NamedTuple):
 class FieldCipher(Protocol):
     """Encrypts sensitive values, each with the key of the person it belongs to."""
 
-    async def encrypt(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
+    async def encrypt(self, row: EncryptedRow, values: Mapping[str, str]) -> dict[str, str]:
         """Return the values as they are stored; create the person's key if there is none."""
 
-    async def decrypt(self, row: Sensitive, values: Mapping[str, str]) -> dict[str, str]:
+    async def decrypt(self, row: EncryptedRow, values: Mapping[str, str]) -> dict[str, str]:
         """Return the plain values; one that is not encrypted is refused."""
 
     async def has_key(self, user_id: UUID) -> bool:

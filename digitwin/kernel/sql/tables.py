@@ -3,7 +3,7 @@
 Roles and row security, export and erasure, what a deletion of a person takes along, and the
 removal of late writes derive from these declarations, and so do the tests' lists. What the model
 of a table says is not said again: whether a deletion hides its rows (``SoftDelete``), whether a
-change is recorded (``resource``), which columns are encrypted (``sensitive``), and which tables
+change is recorded (``resource``), which columns are encrypted (``encrypted``), and which tables
 it refers to (its foreign keys).
 """
 
@@ -163,7 +163,7 @@ class Table:
     @property
     def encrypted(self) -> tuple[str, ...]:
         """Columns that are stored encrypted, and exported as plain text."""
-        return getattr(self.model, "sensitive", ())
+        return getattr(self.model, "encrypted", ())
 
     @property
     def has_deletions(self) -> bool:

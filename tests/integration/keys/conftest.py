@@ -11,7 +11,7 @@ import pytest
 
 from digitwin.database import Database
 from digitwin.kernel.primitives.ids import uuid7
-from digitwin.kernel.repository.ports import Sensitive
+from digitwin.kernel.repository.ports import EncryptedRow
 from digitwin.keys.file_store import FileKeyStore
 from digitwin.keys.keyring import KeyRing
 from digitwin.keys.master_keys import LocalKeyService
@@ -38,9 +38,9 @@ def another(db: Database, store: KeyStore, *masters: bytes) -> KeyRing:
     return KeyRing(db._core, LocalKeyService(masters or [OLD]), store)
 
 
-def place(user_id: UUID | None = None) -> Sensitive:
+def place(user_id: UUID | None = None) -> EncryptedRow:
     """A row of somebody's."""
-    return Sensitive("voice_models", user_id or uuid7(), uuid7())
+    return EncryptedRow("voice_models", user_id or uuid7(), uuid7())
 
 
 async def every(store: KeyStore) -> Sequence[StoredKey]:

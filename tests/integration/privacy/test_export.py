@@ -14,7 +14,7 @@ import pytest
 
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError, NotFoundError
-from digitwin.kernel.repository.ports import Sensitive
+from digitwin.kernel.repository.ports import EncryptedRow
 from digitwin.privacy.export import FORMAT, VERSION
 from tests.integration.privacy.conftest import (
     ARTIFACT,
@@ -155,7 +155,7 @@ async def test_somebody_unknown_is_not_found(digitwin_db: Database) -> None:
 async def test_a_value_nobody_can_read_any_more_is_said_to_be_so(
     digitwin_db: Database, ada: Person, sql: asyncpg.Connection
 ) -> None:
-    place = Sensitive("voice_models", ada.id, ada.voice)
+    place = EncryptedRow("voice_models", ada.id, ada.voice)
     sealed = await digitwin_db.keys.encrypt(place, {"artifact_uri": ARTIFACT})
     await sql.execute("UPDATE voice_models SET artifact_uri = $1", sealed["artifact_uri"])
     archive = await read(digitwin_db.privacy.export(ada.id))

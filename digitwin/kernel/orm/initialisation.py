@@ -1,0 +1,67 @@
+"""Prepares the models once per process, without touching any other Tortoise application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tortoise.apps import Apps
+from tortoise.connection import ConnectionHandler
+from tortoise.models import Model
+from tortoise.queryset import QuerySet
+
+from digitwin.kernel.orm import active_handle
+from digitwin.kernel.orm.model import BoundRelation
+from digitwin.kernel.sql.columns import register
+
+APP = "digitwin"
+
+
+def initialise(module: str) -> None:
+    """Resolve the relations of this module's models, and register each by its table."""
+    apps = Apps(
+        {APP: {"models": [module], "default_connection": APP}},
+        _NoConnections(),
+        validate_connections=False,
+    )
+    apps._build_initial_querysets()
+    for model in apps.get_models_iterable():
+        _bind_relations(model)
+        register(model)
+
+
+class _NoConnections(ConnectionHandler):
+    """Satisfies Tortoise, which requires a connection; models look up their own at each use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._db_config = {APP: {}}
+
+
+def _bind_relations(model: type[Model]) -> None:
+    """Make relations query the database that their instance was read from."""
+    for name in model._meta.fk_fields:
+        forward = getattr(model, name)
+        setattr(model, name, property(_forward(forward.fget), forward.fset, forward.fdel))
+    for name in model._meta.backward_fk_fields:
+        setattr(model, name, property(_reverse(getattr(model, name).fget)))
+
+
+def _forward(getter: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def get(instance: Any) -> Any:
+        client = active_handle.client_of(instance)
+        with active_handle.activated(client):
+            found = getter(instance)
+        # A query is bound to the client, since another handle may be active when it is awaited.
+        return found.using_db(client) if isinstance(found, QuerySet) else found
+
+    return get
+
+
+def _reverse(getter: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def get(instance: Any) -> Any:
+        relation = getter(instance)
+        relation.__class__ = BoundRelation
+        return relation
+
+    return get

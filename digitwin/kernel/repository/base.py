@@ -1,0 +1,52 @@
+"""The base of every repository: the core of its handle and the scope of its calls."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from digitwin.errors import InvalidInputError, NotFoundError
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.primitives.ids import parse_id
+
+
+class Repository:
+    """A group of methods of a handle.
+
+    Args:
+        scope: the person that every call is bound to, if any.
+    """
+
+    def __init__(self, core: Core, *, scope: UUID | None = None) -> None:
+        self._core = core
+        self._scope = scope
+
+    def _owner(self, user_id: object = None) -> UUID | None:
+        """Return the person a call is about: the argument, else the scope, else None.
+
+        Raises:
+            NotFoundError: the scope is bound to another person.
+        """
+        if user_id is None:
+            return self._scope
+        owner = parse_id(user_id, "user_id")
+        if self._scope is not None and owner != self._scope:
+            raise NotFoundError("user not found", field="user_id", user_id=str(owner))
+        return owner
+
+    def _require_owner(self, user_id: object = None) -> UUID:
+        """Return the person a call is about; errors as :meth:`_owner`.
+
+        Raises:
+            InvalidInputError: neither the argument nor the scope names one.
+        """
+        owner = self._owner(user_id)
+        if owner is None:
+            raise InvalidInputError(
+                "user_id is missing: pass it, or use db.for_user(user_id)", field="user_id"
+            )
+        return owner
+
+
+def owner_not_found(user_id: UUID) -> NotFoundError:
+    """Return the error for an owner who is missing or deleted."""
+    return NotFoundError("user not found", field="user_id", user_id=str(user_id))
