@@ -41,14 +41,6 @@ def insert(model: type[Model], verb: str, *, many: bool = False) -> str:
     return _insert(model, _action(model, verb), many=many)
 
 
-def numbered(model: type[Model], verb: str, first: int, *, many: bool = False, of: str = "") -> str:
-    """As :func:`insert`, with parameters numbered from ``first``; ``of`` follows ``FROM done``."""
-    sql = insert(model, verb, many=many)
-    for n, name in enumerate(("id", "actor_id", "ip_address", "user_agent", "metadata"), first):
-        sql = sql.replace(f":audit_{name}:", f"${n}:")
-    return sql + of
-
-
 def _insert_change(model: type[Model], names: Iterable[str]) -> str:
     """As :func:`insert`, for an update of these fields; ``before`` holds their old values."""
     names = tuple(names)

@@ -163,7 +163,7 @@ class Table:
     @property
     def encrypted(self) -> tuple[str, ...]:
         """Columns that are stored encrypted, and exported as plain text."""
-        return getattr(self.model, "encrypted", ())
+        return self.model.encrypted if self.model else ()
 
     @property
     def has_deletions(self) -> bool:
