@@ -46,7 +46,7 @@ from digitwin.knowledge.repository import KnowledgeDocumentRepository
 from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
 from digitwin.limits import maintenance as limits_maintenance
 from digitwin.limits.repository import RateLimitRepository
-from digitwin.maintenance import Caretaker
+from digitwin.maintenance import background
 from digitwin.privacy import maintenance as privacy_maintenance
 from digitwin.privacy.repository import Privacy
 from digitwin.scopes import PERMITS, Personal, ServiceScope, UserScope
@@ -111,12 +111,14 @@ class Database:
         self.sessions, self.documents = personal.sessions, personal.documents
         self.consents = personal.consents
         core.client.deleter = self._deleter
-        self._caretaker = Caretaker(self.maintain, core.settings.maintenance_interval)
-        self._caretaker.start()
-        self._sealer = Caretaker(
-            self.audit.seal, core.settings.audit_seal_interval, work="Sealing", soon=False
+        self._background = (
+            background(self.maintain, core.settings.maintenance_interval, name="maintenance"),
+            background(
+                self.audit.seal, core.settings.audit_seal_interval, name="audit sealing", soon=False
+            ),
         )
-        self._sealer.start()
+        for task in self._background:
+            task.start()
 
     def _deleter(
         self, scope: Scope, model: type[Any]
@@ -272,8 +274,8 @@ class Database:
     async def _close(self) -> None:
         core = self._core
         drained = await core.drained(core.settings.drain_timeout)
-        await self._caretaker.stop()
-        await self._sealer.stop()
+        for task in self._background:
+            await task.stop()
         try:
             for part in (self.privacy, self.cache, self.limits):
                 await part.close()

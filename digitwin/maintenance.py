@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from contextvars import Context
 
-from digitwin.errors import ClosedError, DigiTwinError
+from digitwin.kernel.execution.background import NEVER, BackgroundTask
 
 log = logging.getLogger("digitwin.maintenance")
 
@@ -16,65 +14,27 @@ JITTER = 0.1
 """How much shorter or longer than the interval a pause may be, so that instances drift apart."""
 
 
-class Caretaker:
-    """Runs upkeep again and again in the background, as long as its handle is open.
+def background(
+    run: Callable[[], Awaitable[object]],
+    interval: float | None,
+    *,
+    name: str,
+    soon: bool = True,
+) -> BackgroundTask:
+    """A task that repeats ``run`` and logs its report.
 
     Args:
-        run: one run of upkeep.
-        interval: seconds between the runs; None means never.
-        work: what it is, in a word for the log.
-        soon: the first run comes somewhere within the first interval, else after it.
+        run: returns a report, false if nothing was done.
+        interval: seconds between runs; None means never.
+        soon: the first run comes at a random moment within the first interval, else after it.
     """
+    pause = interval or NEVER
 
-    def __init__(
-        self,
-        run: Callable[[], Awaitable[object]],
-        interval: float | None,
-        *,
-        work: str = "Upkeep",
-        soon: bool = True,
-    ) -> None:
-        self._run = run
-        self._interval = interval
-        self._work = work
-        self._soon = soon
-        self._task: asyncio.Task[None] | None = None
+    async def once() -> None:
+        report = await run()
+        log.log(logging.INFO if report else logging.DEBUG, "%s done: %s", name, report)
 
-    def start(self) -> None:
-        """Begin.
-
-        The task inherits nothing: no transaction and no scope of whoever opened the handle.
-        """
-        if self._interval and self._task is None:
-            self._task = asyncio.create_task(
-                self._go_on(self._interval),
-                name=f"digitwin {self._work.lower()}",
-                context=Context(),
-            )
-
-    async def stop(self) -> None:
-        """End it, also in the middle of a run, and wait until it has ended."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-
-    async def _go_on(self, interval: float) -> None:
-        spread = random.random() if self._soon else 1 + JITTER * random.random()  # noqa: S311
-        pause, wanted = interval * spread, True
-        while wanted:
-            await asyncio.sleep(pause)
-            wanted = await self._once()
-            pause = interval * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
-
-    async def _once(self) -> bool:
-        try:
-            done = await self._run()
-            log.log(logging.INFO if done else logging.DEBUG, "%s done: %s", self._work, done)
-        except ClosedError:
-            return False
-        except DigiTwinError as error:
-            log.error("%s failed; it goes on in its time: %s", self._work, error)  # noqa: TRY400
-        except Exception:  # one failed run must not be the last
-            log.exception("%s failed; it goes on in its time", self._work)
-        return True
+    spread = random.random() if soon else 1 + JITTER * random.random()  # noqa: S311
+    return BackgroundTask(
+        once, name=name, logger=log, interval=pause, jitter=JITTER, first=pause * spread
+    )

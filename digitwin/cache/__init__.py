@@ -1,1 +1,1 @@
-"""What need not be computed twice."""
+"""Cached values: embeddings, searches, responses."""

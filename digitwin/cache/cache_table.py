@@ -1,30 +1,32 @@
-"""One table of the cache: rows as they are stored, and every statement that touches them."""
+"""One table of the cache: its rows as stored, and every statement that touches them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache, partial
+from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from digitwin.cache import invalidation
-from digitwin.cache.eviction import Bound
-from digitwin.cache.fields import Place
-from digitwin.cache.invalidation import Target
-from digitwin.cache.local_cache import Memory
+from digitwin.cache.eviction import Evictor
+from digitwin.cache.fields import EntryKey
+from digitwin.cache.invalidation import InvalidationTarget
+from digitwin.cache.local_cache import LocalCache
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import NOBODY
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.queries import Queries, Query
 
 BATCH: Final = 1000
-"""Rows removed by one statement: some 10 ms, after which every lock is free again."""
+"""Rows removed by one statement: it takes some 10 ms, then releases its locks."""
 
-_SQL = load(__package__)
+_UNBOUNDED: Final = 2**62
+_OF_PERSON: Final = "user_id = :user_id"
+_TAGGED: Final = "tags @> :tags::text[]"
 
 
-class Row(NamedTuple):
-    """An entry on its way into the table."""
+class CacheRow(NamedTuple):
+    """An entry to be stored."""
 
     user_id: UUID
     audience: str
@@ -36,234 +38,248 @@ class Row(NamedTuple):
     ttl: float
     """Seconds."""
     stale: float = 0.0
-    """Seconds for which it may still be shown after that."""
+    """Seconds after its expiry during which it may still be served stale."""
 
     @property
-    def place(self) -> Place:
-        return Place(*self[:3])
+    def entry_key(self) -> EntryKey:
+        return EntryKey(*self[:3])
 
 
-_ANY: Final = 2**62
-"""No bound."""
-_STALE: Final = Row._fields.index("stale")
-
-
-class Look(NamedTuple):
-    """What is there, and what was forgotten before, as one moment shows it."""
+class Lookup(NamedTuple):
+    """A stored value and the epochs of its invalidation targets, from one snapshot."""
 
     stored: Any
     epochs: list[int]
     stale: bool = False
-    """Its time is over."""
+    """The value has expired."""
 
 
-class Shelf:
-    """A store's table, and what of it is in memory.
+class CacheTable:
+    """A store's table, with the local cache in front of it.
 
     Args:
-        name: the store's, under which its marks stand.
-        counts_hits: whether each row says how often it was used.
+        name: the store's name, part of its invalidation targets.
+        counts_hits: whether each row counts its hits.
     """
 
     def __init__(
-        self, core: Core, memory: Memory, name: str, table: str, *, counts_hits: bool = False
+        self, core: Core, local: LocalCache, name: str, table: str, *, counts_hits: bool = False
     ) -> None:
         self._core = core
-        self._memory = memory
+        self._local = local
         self._schema = core.settings.schema
         rows, size = core.settings.cache_max_rows, core.settings.cache_max_bytes
-        self._bound = Bound(core, partial(self.evict, rows or _ANY, size or _ANY), rows, size)
+        evict = partial(self.evict, rows or _UNBOUNDED, size or _UNBOUNDED)
+        self._evictor = Evictor(core, evict, rows, size)
         self.name = name
         self.counts_hits = counts_hits
-        self._sql = partial(compiled, table, name, counts_hits=counts_hits)
-        self._get = self._sql("get")
-        self._read = self._sql("read")
-        self._put = self._sql("set")
-        self._put_of_person = self._sql("set_of_person")
-        self._keep = self._sql("set_unless_forgotten")
+        self._queries = Queries(
+            __package__, table=table, store=name, no_hits=", hit_count = 0" if counts_hits else ""
+        )
+        # Kept at hand: a lookup by name is measurable beside a read of 80 us
+        self._get, self._read = self._queries["get"], self._queries["read"]
+        self._set, self._set_of_person = self._queries["set"], self._queries["set_of_person"]
 
-    async def get(self, place: Place) -> Any:
-        if not self._memory.on:
-            return await self._core.aside.fetchval(self._get, *place)
-        stored = self._memory.get(self.name, place)
+    async def get(self, entry_key: EntryKey) -> Any:
+        """Return a stored value, or None."""
+        user_id, audience, key = entry_key
+        if not self._local.on:
+            return await self._core.aside.fetchval(
+                self._get, user_id=user_id, audience=audience, key=key
+            )
+        stored = self._local.get(self.name, entry_key)
         if stored is None:
-            reading = self._memory.reading(self.name)
-            row = await self._core.aside.fetchrow(self._read, *place)
+            read = self._local.begin_read(self.name)
+            row = await self._core.aside.fetchrow(
+                self._read, user_id=user_id, audience=audience, key=key
+            )
             if row is not None:
                 stored = row[0]
-                self._memory.keep(reading, place, *row)
+                self._local.remember(read, entry_key, *row)
         return stored
 
     async def get_many(self, user_id: UUID, audience: str, keys: list[str]) -> dict[str, Any]:
-        places = [Place(user_id, audience, key) for key in keys]
-        found = {place.key: self._memory.get(self.name, place) for place in places}
+        """Return the stored values that exist, by key."""
+        entry_keys = [EntryKey(user_id, audience, key) for key in keys]
+        found = {each.key: self._local.get(self.name, each) for each in entry_keys}
         missing = [key for key, stored in found.items() if stored is None]
         if missing:
             found |= await self._get_many(user_id, audience, missing)
         return {key: stored for key, stored in found.items() if stored is not None}
 
     async def _get_many(self, user_id: UUID, audience: str, keys: list[str]) -> dict[str, Any]:
-        reading = self._memory.reading(self.name)
-        rows = await self._core.aside.fetch(self._sql("get_many"), user_id, audience, keys)
-        for key, *read in rows:
-            self._memory.keep(reading, Place(user_id, audience, key), *read)
+        read = self._local.begin_read(self.name)
+        rows = await self._core.aside.fetch(
+            self._queries["get_many"], user_id=user_id, audience=audience, keys=keys
+        )
+        for key, *found in rows:
+            self._local.remember(read, EntryKey(user_id, audience, key), *found)
         return {row["key"]: row["value"] for row in rows}
 
-    async def put(self, row: Row) -> None:
+    async def put(self, row: CacheRow) -> None:
+        """Store an entry, replacing the current one."""
+        user_id, audience, key, stored, tags, size, ttl, _ = row
+        query, lock = self._set, None
+        if user_id != NOBODY:
+            query = self._set_of_person
+            lock = invalidation.person_target(self.name, user_id).lock
         try:
-            if row.user_id == NOBODY:
-                await self._core.aside.execute(self._put, *row[:_STALE])
-            else:
-                lock = invalidation.person(self.name, row.user_id).lock
-                await self._core.aside.execute(self._put_of_person, *row[:_STALE], lock)
+            # Named one by one: unpacking a dict costs 2 us of each call
+            await self._core.aside.execute(
+                query,
+                user_id=user_id,
+                audience=audience,
+                key=key,
+                stored=stored,
+                tags=tags,
+                size=size,
+                ttl=ttl,
+                lock=lock,
+            )
         finally:
-            self._memory.forget_entry(self.name, row.place)
-        self._bound.wrote(row.size)
+            self._local.invalidate_entry(self.name, row.entry_key)
+        self._evictor.count_write(size)
 
-    def remembered(self, place: Place) -> Any:
-        """What memory has, which is no less than the table's."""
-        return self._memory.get(self.name, place)
+    def get_local(self, entry_key: EntryKey) -> Any:
+        """Return the local cache's value, which is as current as the table's, or None."""
+        return self._local.get(self.name, entry_key)
 
-    def flight(self, place: Place, epochs: Iterable[int]) -> int:
-        """The number under which a value is made, in this schema, since it was last forgotten."""
-        target, since = invalidation.entry(self.name, place), " ".join(map(str, epochs))
+    def lock_number(self, entry_key: EntryKey, epochs: Iterable[int]) -> int:
+        """Return the advisory lock under which a value is loaded in this schema.
+
+        The epochs are part of it: a load that began before an invalidation blocks none after it.
+        """
+        target, since = invalidation.entry_target(self.name, entry_key), " ".join(map(str, epochs))
         return invalidation.lock_number(f"digitwin.cache {self._schema} {target.lock} {since}")
 
-    async def look(self, place: Place, tags: Iterable[str], stale: float = 0.0) -> Look:
-        """See a value, or what must not have changed when one is put there later.
+    async def lookup(self, entry_key: EntryKey, tags: Iterable[str], stale: float = 0.0) -> Lookup:
+        """Return a value and the epochs that a later :meth:`put_if_current` compares.
 
         Args:
-            stale: seconds for which its time may have been over.
+            stale: seconds for which the value may have expired.
         """
-        kinds, names = _by_column(self._covering(place, tags))
-        reading = self._memory.reading(self.name)
+        targets = invalidation.targets_of(self.name, entry_key, tags)
+        read = self._local.begin_read(self.name)
         row = await self._core.aside.fetchrow(
-            self._sql("look"), *place, self.name, kinds, names, stale
+            self._queries["lookup"],
+            user_id=entry_key.user_id,
+            audience=entry_key.audience,
+            key=entry_key.key,
+            store=self.name,
+            kinds=[target.kind for target in targets],
+            names=[target.name for target in targets],
+            stale=stale,
         )
         assert row is not None
         stored, labels, lives, epochs = row
         if stored is None:
-            return Look(None, epochs)
+            return Lookup(None, epochs)
         if lives > 0:
-            self._memory.keep(reading, place, stored, labels, lives)
-        return Look(stored, epochs, stale=lives <= 0)
+            self._local.remember(read, entry_key, stored, labels, lives)
+        return Lookup(stored, epochs, stale=lives <= 0)
 
-    async def put_unless_forgotten(self, row: Row, epochs: list[int]) -> None:
-        """Put what was made since a look, unless it was forgotten in between."""
-        targets = self._covering(row.place, row.tags)
+    async def put_if_current(self, row: CacheRow, epochs: list[int]) -> None:
+        """Store an entry unless it was invalidated since the lookup that returned ``epochs``."""
+        targets = invalidation.targets_of(self.name, row.entry_key, row.tags)
         try:
             async with self._core.aside.transaction() as on:
-                await invalidation.begin_storing(on, targets)
-                marked = self.name, *_by_column(targets), epochs
-                await on.execute(self._keep, *row[:_STALE], *marked, row.stale)
+                await invalidation.lock_shared(on, targets)
+                await on.execute(
+                    self._queries["set_unless_invalidated"],
+                    **row._asdict(),
+                    store=self.name,
+                    kinds=[target.kind for target in targets],
+                    names=[target.name for target in targets],
+                    epochs=epochs,
+                )
         finally:
-            self._memory.forget_entry(self.name, row.place)
-        self._bound.wrote(row.size)
+            self._local.invalidate_entry(self.name, row.entry_key)
+        self._evictor.count_write(row.size)
 
-    async def take_out(self, place: Place) -> bool:
-        """Forget one entry; whether it was there."""
-        target = invalidation.entry(self.name, place)
+    async def delete(self, entry_key: EntryKey) -> bool:
+        """Delete and invalidate one entry; return whether it existed."""
+        target = invalidation.entry_target(self.name, entry_key)
         try:
             async with self._core.aside.transaction() as on:
-                await invalidation.forget(on, [target])
-                return bool(await on.fetchval(self._sql("delete"), *place, target.name))
+                await invalidation.record(on, [target])
+                query = self._queries["delete"]
+                return bool(await on.fetchval(query, **entry_key._asdict(), name=target.name))
         finally:
-            self._memory.forget(target)
+            self._local.invalidate(target)
 
-    async def forget(self, *, tag: str | None, user_id: UUID | None) -> int:
-        """Forget the entries with all that is given; how many there were.
+    async def invalidate(self, *, tag: str | None, user_id: UUID | None) -> int:
+        """Invalidate the entries that match every argument given; return how many existed.
 
-        They are marked first and swept after, so that no lock lasts as long as the sweep.
+        The invalidation is committed first and the rows are deleted in batches after it, so
+        that no lock is held for the length of the sweep.
         """
-        target, condition, values = self._chosen(tag, user_id)
+        target, condition = self._target(tag, user_id)
         try:
             async with self._core.aside.transaction() as on:
-                await invalidation.forget(on, [target])
-            sweep = self._sql("sweep", condition, worth_telling="true")
-            return await self._in_batches(sweep, target.kind, target.name, *values)
+                await invalidation.record(on, [target])
+            sweep = self._queries.get("sweep", condition=condition, notify_if="true")
+            return await self._in_batches(
+                sweep, kind=target.kind, name=target.name, user_id=user_id, tags=[tag]
+            )
         finally:
-            self._memory.forget(target)
+            self._local.invalidate(target)
 
-    async def sweep_within(self, on: Statements, user_id: UUID) -> None:
-        """Drop a person's rows within the transaction that has marked them.
+    async def delete_person(self, on: Statements, user_id: UUID) -> None:
+        """Delete a person's rows inside the transaction that records the invalidation.
 
-        Where there are none, nobody is told: news makes commits wait for each other.
+        Without rows there is no notification: commits that notify wait for each other.
         """
-        target = invalidation.person(self.name, user_id)
-        sweep = self._sql("sweep", "user_id = $4", worth_telling="count(*) > 0")
-        await on.fetchval(sweep, None, target.kind, target.name, user_id)
+        target = invalidation.person_target(self.name, user_id)
+        sweep = self._queries.get("sweep", condition=_OF_PERSON, notify_if="count(*) > 0")
+        await on.fetchval(sweep, kind=target.kind, name=target.name, user_id=user_id, batch=None)
 
     async def make_room(self) -> int:
-        """Keep to the store's bounds; how many entries had to go."""
-        return await self._bound.keep()
+        """Evict entries beyond the store's bounds now; return how many."""
+        return await self._evictor.evict()
 
     async def close(self) -> None:
-        """End what goes on in the background."""
-        await self._bound.close()
+        """Stop evicting in the background."""
+        await self._evictor.close()
 
     async def purge(self) -> int:
-        """Clear away expired rows; how many there were."""
-        return await self._in_batches(self._sql("purge_batch"))
+        """Delete expired rows; return how many."""
+        return await self._in_batches(self._queries["purge_batch"])
 
     async def evict(self, rows: int, size: int) -> int:
-        """Remove the oldest entries until the rest keeps to both bounds; how many there were."""
-        beyond: Any = await self._core.aside.fetchrow(self._sql("beyond"), rows, size)
-        sql, left = self._sql("evict_batch"), beyond["rows"]
+        """Delete the oldest entries until the rest keeps to both bounds; return how many."""
+        beyond: Any = await self._core.aside.fetchrow(
+            self._queries["beyond"], rows=rows, bytes=size
+        )
+        query, left = self._queries["evict_batch"], beyond["rows"]
         while left:
-            asked = min(left, BATCH)
-            gone = await self._core.aside.fetchval(sql, asked, beyond["until"])
+            batch = min(left, BATCH)
+            gone = await self._core.aside.fetchval(query, batch=batch, until=beyond["until"])
             left -= gone
-            if gone < asked:
-                break  # somebody else is at the rest
+            if gone < batch:
+                break  # the rest is locked: another instance is evicting it
         return int(beyond["rows"] - left)
 
     async def sizes(self) -> Mapping[str, int]:
-        """``live`` and ``expired`` rows, and their ``bytes``."""
-        row: Any = await self._core.aside.fetchrow(self._sql("sizes"))
+        """Return the numbers of ``live`` and ``expired`` rows, and their ``bytes``."""
+        row: Any = await self._core.aside.fetchrow(self._queries["sizes"])
         return dict(row)
 
-    def _covering(self, place: Place, tags: Iterable[str]) -> list[Target]:
-        return invalidation.covering(self.name, place, tags)
+    def _target(self, tag: str | None, user_id: UUID | None) -> tuple[InvalidationTarget, str]:
+        """Return what to invalidate, and the condition that finds its rows.
 
-    def _chosen(self, tag: str | None, user_id: UUID | None) -> tuple[Target, str, list[Any]]:
-        """What to mark, and how its rows are found.
-
-        One person's entries with a tag are marked by the tag alone: what others have under way
-        with it is not stored either, which costs them one call of a factory.
+        One person's entries with a tag are invalidated by the tag alone. Loads of other people's
+        entries with that tag are then not stored either, which costs one factory call each.
         """
-        if tag is not None and user_id is not None:
-            condition = "user_id = $4 AND tags @> $5::text[]"
-            return invalidation.tagged(self.name, tag), condition, [user_id, [tag]]
         if tag is not None:
-            return invalidation.tagged(self.name, tag), "tags @> $4::text[]", [[tag]]
+            condition = _TAGGED if user_id is None else f"{_OF_PERSON} AND {_TAGGED}"
+            return invalidation.tag_target(self.name, tag), condition
         if user_id is not None:
-            return invalidation.person(self.name, user_id), "user_id = $4", [user_id]
-        return invalidation.everything(self.name), "true", []
+            return invalidation.person_target(self.name, user_id), _OF_PERSON
+        return invalidation.store_target(self.name), "true"
 
-    async def _in_batches(self, sql: str, *values: Any) -> int:
+    async def _in_batches(self, query: Query, **values: Any) -> int:
         removed, batch = 0, BATCH
         while batch == BATCH:
-            batch = await self._core.aside.fetchval(sql, BATCH, *values)
+            batch = await self._core.aside.fetchval(query, batch=BATCH, **values)
             removed += batch
         return removed
-
-
-def _by_column(targets: Iterable[Target]) -> tuple[list[str], list[str]]:
-    chosen = list(targets)
-    return [target.kind for target in chosen], [target.name for target in chosen]
-
-
-@cache
-def compiled(
-    table: str,
-    store: str,
-    name: str,
-    condition: str = "",
-    *,
-    counts_hits: bool = False,
-    worth_telling: str = "",
-) -> str:
-    """A statement of a store's table, as it is sent."""
-    parts = {"table": table, "store": store, "channel": _SQL["channel"], "condition": condition}
-    anew = _SQL["or_replace"].format(no_hits=", hit_count = 0" if counts_hits else "", **parts)
-    return _SQL[name].format(or_replace=anew, worth_telling=worth_telling, **parts)

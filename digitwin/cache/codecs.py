@@ -1,4 +1,4 @@
-"""Values as they are stored, and back."""
+"""Encodes values for storage, and decodes them."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ from digitwin.errors import ConfigurationError, InvalidInputError
 from digitwin.kernel.primitives.jsonb import MAX_BYTES, TOO_LARGE, dumps, fault
 
 MAX_DIMENSIONS: Final = 65_536
-"""Of an embedding: 256 KiB, an order of magnitude beyond what models give."""
+"""Of an embedding: 256 KiB, ten times what models return."""
 
 In = TypeVar("In", contravariant=True)
 Out = TypeVar("Out", covariant=True)
 
 
 class Numbers(Protocol):
-    """What NumPy's arrays, torch's tensors, ``array.array`` and ``memoryview`` have in common."""
+    """The common part of NumPy arrays, torch tensors, ``array.array`` and ``memoryview``."""
 
     def tolist(self) -> Any: ...
 
 
 Vector: TypeAlias = Sequence[float] | Numbers
 Array: TypeAlias = "numpy.ndarray[Any, numpy.dtype[numpy.float32]]"
-"""What ``as_numpy`` gives."""
+"""What ``as_numpy=True`` returns."""
 
 
 class Codec(Protocol[In, Out]):
-    """How the values of one store become a parameter of a statement, and back."""
+    """Converts a store's values to a statement's parameter, and back."""
 
     def encode(self, value: In) -> tuple[bytes | str, int]:
-        """The parameter, and its size in bytes.
+        """Return the parameter and its size in bytes.
 
         Raises:
             InvalidInputError: the value cannot be stored.
         """
 
     def decode(self, stored: Any) -> Out:
-        """A value of the caller's own."""
+        """Return a new value, which the caller may change."""
 
 
 class JsonCodec:
@@ -70,11 +70,11 @@ class JsonCodec:
 
 
 class VectorCodec:
-    """Numbers as float32, little-endian; what float32 cannot tell apart comes back rounded."""
+    """Numbers as little-endian float32; a value is rounded to the nearest float32."""
 
     def encode(self, value: Vector) -> tuple[bytes, int]:
         if _is_ndarray(value):
-            stored = _packed_at_once(value)
+            stored = _packed_array(value)
         else:
             numbers = value if type(value) is list else _listed(value)
             _check_dimensions(len(numbers))
@@ -89,7 +89,7 @@ class VectorCodec:
         return packed.tolist()
 
     def decode_numpy(self, stored: bytes) -> Array:
-        """An array of the caller's own."""
+        """Return a new array, which the caller may change."""
         numpy = require_numpy()
         array: Array = numpy.frombuffer(stored, dtype="<f4").astype(numpy.float32)
         return array
@@ -105,8 +105,8 @@ def _packed(numbers: list[Any]) -> bytes:
     try:
         return struct.pack(f"<{len(numbers)}f", *_FINITE.validate_python(numbers))
     except (ValidationError, OverflowError):
-        pass  # numbers of other kinds, or something to be refused with its reason
-    _refuse_what_is_no_number(numbers)
+        pass  # numbers of other types, or a value that is refused below with its reason
+    _refuse_non_numbers(numbers)
     try:
         stored = struct.pack(f"<{len(numbers)}f", *numbers)
     except (OverflowError, struct.error):
@@ -117,12 +117,12 @@ def _packed(numbers: list[Any]) -> bytes:
 
 
 def _is_ndarray(value: Any) -> bool:
-    """Nobody has an array who has not imported NumPy."""
+    """Return whether it is an array; does not import NumPy, as an array's caller has."""
     numpy = sys.modules.get("numpy")
     return numpy is not None and isinstance(value, numpy.ndarray)
 
 
-def _packed_at_once(value: Any) -> bytes:
+def _packed_array(value: Any) -> bytes:
     numpy = require_numpy()
     if value.ndim != 1:
         raise InvalidInputError(
@@ -142,7 +142,7 @@ def _packed_at_once(value: Any) -> bytes:
 
 
 def require_numpy() -> Any:
-    """NumPy, imported where it is asked for: it is an extra.
+    """Import and return NumPy, which is an optional dependency.
 
     Raises:
         ConfigurationError: it is not installed.
@@ -173,14 +173,14 @@ def _listed(value: Any) -> list[Any]:
     return list(value)
 
 
-def _refuse_what_is_no_number(numbers: list[Any]) -> None:
+def _refuse_non_numbers(numbers: list[Any]) -> None:
     for position, number in enumerate(numbers):
         if isinstance(number, bool) or not isinstance(number, Real | Decimal):
             raise InvalidInputError(f"value[{position}] must be a number", field="value")
 
 
 def _explain(numbers: list[Any]) -> NoReturn:
-    """Which number it was that no float32 can hold."""
+    """Raise for the first number that float32 cannot hold."""
     for position, number in enumerate(numbers):
         if number != number:
             raise InvalidInputError(f"value[{position}] must not be NaN", field="value")

@@ -1,4 +1,4 @@
-"""Vectors, which can be had as NumPy arrays too."""
+"""The store of vectors, as lists or as NumPy arrays."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from digitwin.kernel.execution.core import operation
 class EmbeddingStore(Store[Vector, list[float]]):
     """A :class:`~digitwin.cache.store.Store` of vectors.
 
-    What gives vectors gives lists of float, or with ``as_numpy=True`` arrays of float32, each
-    the caller's own; ``ConfigurationError`` says where NumPy is not installed (the extra
-    ``numpy``).
+    Reads return lists of float, or with ``as_numpy=True`` arrays of float32, each a copy of the
+    caller's own. ``as_numpy`` raises ``ConfigurationError`` if NumPy (the extra ``numpy``) is
+    not installed.
     """
 
     _codec: VectorCodec
@@ -55,9 +55,9 @@ class EmbeddingStore(Store[Vector, list[float]]):
         user_id: UUID | str | None = None,
         audience: Audience = "owner",
     ) -> Any:
-        """The vector, or None when there is none or its time is over."""
+        """Return the vector, or None if there is none or it has expired."""
         decode = self._decoder(as_numpy)
-        stored = await self._get(fields.place(key, user_id, audience))
+        stored = await self._get(fields.entry_key(key, user_id, audience))
         return None if stored is None else decode(stored)
 
     @overload
@@ -141,12 +141,15 @@ class EmbeddingStore(Store[Vector, list[float]]):
     ) -> Any:
         """As :meth:`Store.get_or_create`."""
         decode = self._decoder(as_numpy)
-        place = fields.place(key, user_id, audience)
-        terms = *fields.terms(ttl, tags, self._ttl), fields.stale_time(stale_while_revalidate)
-        return decode(await self._get_or_create(place, factory, *terms))
+        entry_key = fields.entry_key(key, user_id, audience)
+        terms = (
+            *fields.ttl_and_tags(ttl, tags, self._ttl),
+            fields.stale_time(stale_while_revalidate),
+        )
+        return decode(await self._get_or_create(entry_key, factory, *terms))
 
     def _decoder(self, as_numpy: bool) -> Callable[[bytes], Any]:
-        """Found out first: a factory should not run for what then cannot be given."""
+        """Return the decoder; without NumPy it raises, before a factory runs in vain."""
         if not as_numpy:
             return self._codec.decode
         require_numpy()

@@ -1,31 +1,30 @@
-"""How much a store may hold, seen to beside the traffic: no write counts or waits."""
+"""Keeping a store within its bounds, in the background: no write counts rows or waits."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from contextvars import Context
 from typing import Final
 
-from digitwin.errors import ClosedError, DigiTwinError
+from digitwin.kernel.execution.background import BackgroundTask
 from digitwin.kernel.execution.core import Core
 
 SHARE: Final = 0.1
-"""Of a bound: after writing so much, a handle looks whether it is still kept."""
+"""Of a bound: a handle checks the bound after writing this much."""
 
 _logger = logging.getLogger(__name__)
 
 
-class Bound:
-    """Has a store evict its oldest entries once this handle has written a share of its bounds.
+class Evictor:
+    """Evicts a store's oldest entries once this handle has written a share of its bounds.
 
-    What all handles write until they look is beyond the bound: a tenth of it for each.
+    A store may therefore exceed its bounds by that share for each handle.
 
     Args:
-        evict: removes what is too much, and says how many entries that were.
-        rows, size: the bounds, size in bytes; 0 is none.
+        evict: deletes what is beyond the bounds and returns how many entries that were.
+        rows: the bound in entries; 0 means none.
+        size: the bound in bytes; 0 means none.
     """
 
     def __init__(
@@ -38,42 +37,30 @@ class Bound:
         self._size_share = max(1.0, size * SHARE) if size else math.inf
         self._rows = 0
         self._size = 0
-        self._task: asyncio.Task[None] | None = None
+        self._task = BackgroundTask(self._run, name="cache eviction", logger=_logger)
 
-    def wrote(self, size: int) -> None:
-        """Count an entry; nothing is awaited."""
+    def count_write(self, size: int) -> None:
+        """Count an entry written; awaits nothing."""
         self._rows += 1
         self._size += size
-        if self._is_time() and self._task is None and not self._core.closing:
-            self._task = asyncio.create_task(
-                self._run(), name="digitwin cache bound", context=Context()
-            )
+        if self._is_due() and not self._core.closing:
+            self._task.wake()
 
-    async def keep(self) -> int:
-        """Evict what is too much now; how many entries that were."""
+    async def evict(self) -> int:
+        """Evict what is beyond the bounds now; return how many entries."""
         if not self._bounded:
             return 0
         self._rows = self._size = 0
         return await self._evict()
 
     async def close(self) -> None:
-        """End what goes on in the background; somebody's next look makes up for it."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        """Stop; another handle's next check evicts the rest."""
+        await self._task.stop()
 
-    def _is_time(self) -> bool:
+    def _is_due(self) -> bool:
         return self._rows >= self._row_share or self._size >= self._size_share
 
     async def _run(self) -> None:
-        try:
-            with self._core.working():
-                while self._is_time():  # others write meanwhile
-                    evicted = await self.keep()
-                    _logger.debug("cache: the oldest %d entries had to make room", evicted)
-        except ClosedError:
-            pass
-        except DigiTwinError as error:
-            _logger.warning("cache: no room could be made: %s", error)
-        finally:
-            self._task = None
+        with self._core.working():
+            while self._is_due():  # writes go on meanwhile
+                _logger.debug("cache: %d of the oldest entries evicted", await self.evict())

@@ -1,4 +1,4 @@
-"""What the cache takes, checked before anything is sent."""
+"""The cache's arguments, validated before a statement is sent."""
 
 from __future__ import annotations
 
@@ -29,64 +29,64 @@ _TAG: TypeAdapter[str] = TypeAdapter(_Tag)
 _TAGS: TypeAdapter[list[str]] = TypeAdapter(Annotated[list[_Tag], Field(max_length=MAX_TAGS)])
 
 
-class Place(NamedTuple):
-    """Where an entry is: whose it is and who may see it come before its name."""
+class EntryKey(NamedTuple):
+    """The key of an entry: its person and audience are part of it."""
 
     user_id: UUID
     audience: str
     key: str
 
 
-def place(key: object, user_id: object, audience: object) -> Place:
-    """A checked place.
+def entry_key(key: object, user_id: object, audience: object) -> EntryKey:
+    """Return a validated key.
 
     Raises:
-        InvalidInputError: names the field.
+        InvalidInputError: names the argument.
     """
-    return Place(owner(user_id), seen_by(audience), validate(_KEY, key, "key"))
+    return EntryKey(owner(user_id), audience_name(audience), validate(_KEY, key, "key"))
 
 
 def owner(user_id: object) -> UUID:
-    """The person, or the nil UUID for nobody."""
+    """Return the person's id, or the nil UUID for None."""
     return NOBODY if user_id is None else parse_id(user_id, "user_id")
 
 
-def seen_by(audience: object) -> str:
-    """``owner`` or ``visitor``."""
+def audience_name(audience: object) -> str:
+    """Return a validated audience, ``owner`` or ``visitor``."""
     if audience not in ("owner", "visitor"):
         raise InvalidInputError("audience must be 'owner' or 'visitor'", field="audience")
     return str(audience)
 
 
 def distinct_keys(keys: Iterable[str]) -> list[str]:
-    """At most 1,000 keys, each once."""
+    """Return at most 1,000 keys, without duplicates."""
     listed: list[str] = validate(_KEYS, _listed(keys, "keys"), "keys")
     return list(dict.fromkeys(listed))
 
 
 def tag(value: object) -> str:
-    """One line of at most 200 characters."""
+    """Return a validated tag: one line of at most 200 characters."""
     return validate(_TAG, value, "tag")
 
 
-def terms(
+def ttl_and_tags(
     ttl: float | timedelta | None, tags: Iterable[str], default: float
 ) -> tuple[float, list[str]]:
-    """Seconds an entry lives, 1 ms to 366 days, and its tags: at most 32, each once."""
+    """Return the time to live in seconds, 1 ms to 366 days, and at most 32 distinct tags."""
     lives = default if ttl is None else seconds(ttl, "ttl", at_least=MIN_TTL, at_most=MAX_TTL)
     listed: list[str] = validate(_TAGS, _listed(tags, "tags"), "tags")
     return lives, sorted(set(listed))
 
 
 def stale_time(value: float | timedelta | None) -> float:
-    """Seconds an entry may be shown after its time, 0 to 366 days; None is 0."""
+    """Return the seconds an entry may be served stale, 0 to 366 days; None is 0."""
     if value is None:
         return 0.0
     return seconds(value, "stale_while_revalidate", at_least=0.0, at_most=MAX_TTL)
 
 
 def _listed(values: object, field: str) -> Any:
-    """A string is iterable too, and never meant as its characters."""
+    """Return a list; refuses a string, which is an iterable of its characters."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise InvalidInputError(f"{field} must be a list of strings", field=field)
     return list(values)

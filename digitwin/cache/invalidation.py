@@ -1,9 +1,10 @@
-"""What was forgotten when, so that nothing made before is stored after.
+"""What was invalidated, and how a value loaded before that is kept from being stored after it.
 
-Whoever stores a made value saw, before making it, the numbers (epochs) under which its targets
-were last forgotten: the whole store, the person, the key, its tags. It stores only while it sees
-no other number. Forgetting draws a new number. Locks keep the two apart: many may store at once,
-but forgetting waits for those that have begun, and the next to store sees the new number.
+Before a load, its caller reads the epochs of every target that covers the entry: the whole
+store, the person, the key, its tags. An invalidation draws a new epoch for its target. The
+loaded value is stored only while the epochs are still the same. Advisory locks order the two:
+loads store under shared locks, an invalidation waits for those that have begun to store, and
+the next to store sees the new epoch.
 """
 
 from __future__ import annotations
@@ -13,23 +14,23 @@ from hashlib import blake2b, sha256
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from digitwin.cache.fields import Place
+from digitwin.cache.fields import EntryKey
 from digitwin.kernel.execution.executor import Statements
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.queries import Queries
 
-KEPT: Final = 86_400.0
-"""Seconds a mark is kept at least."""
+RETENTION: Final = 86_400.0
+"""Seconds for which an invalidation is kept at least."""
 LONGEST_FACTORY: Final = 3600.0
-"""Seconds a factory may take and still have its value stored: far less than marks are kept."""
+"""Seconds a factory may take for its value to be stored: far less than ``RETENTION``."""
 
 KINDS: Final = frozenset({"all", "user", "tag", "key"})
-"""Of what can be forgotten as a whole."""
+"""Of targets."""
 
-_SQL = load(__package__)
+QUERIES = Queries(__package__)
 
 
-class Target(NamedTuple):
-    """Something that can be forgotten as a whole."""
+class InvalidationTarget(NamedTuple):
+    """A set of entries that is invalidated as a whole."""
 
     store: str
     kind: str
@@ -37,51 +38,65 @@ class Target(NamedTuple):
 
     @property
     def lock(self) -> int:
-        """The number of its advisory lock: one collision in 2^64 costs a moment's wait."""
+        """The number of its advisory lock; a collision (one in 2^64) costs a moment's wait."""
         return lock_number(f"digitwin.cache {self.store} {self.kind} {self.name}")
 
 
 def lock_number(name: str) -> int:
-    """An advisory lock's number for a name."""
+    """Return an advisory lock's number for a name."""
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
 
 
-def everything(store: str) -> Target:
-    return Target(store, "all")
+def store_target(store: str) -> InvalidationTarget:
+    """Return the target of a whole store."""
+    return InvalidationTarget(store, "all")
 
 
-def person(store: str, user_id: UUID) -> Target:
-    """By a digest: a mark outlives the person for a day."""
-    return Target(store, "user", sha256(str(user_id).encode()).hexdigest())
+def person_target(store: str, user_id: UUID) -> InvalidationTarget:
+    """Return a person's target, named by a digest: its row outlives the person by a day."""
+    return InvalidationTarget(store, "user", sha256(str(user_id).encode()).hexdigest())
 
 
-def tagged(store: str, tag: str) -> Target:
-    return Target(store, "tag", tag)
+def tag_target(store: str, tag: str) -> InvalidationTarget:
+    """Return a tag's target."""
+    return InvalidationTarget(store, "tag", tag)
 
 
-def entry(store: str, place: Place) -> Target:
-    """By a digest: a key may be as long as a mark's name."""
-    text = f"{place.user_id} {place.audience} {place.key}"
-    return Target(store, "key", sha256(text.encode()).hexdigest())
+def entry_target(store: str, entry_key: EntryKey) -> InvalidationTarget:
+    """Return one entry's target, named by a digest: a key may be as long as a target's name."""
+    text = f"{entry_key.user_id} {entry_key.audience} {entry_key.key}"
+    return InvalidationTarget(store, "key", sha256(text.encode()).hexdigest())
 
 
-def covering(store: str, place: Place, tags: Iterable[str]) -> list[Target]:
-    """All by which an entry can be forgotten."""
-    own = (everything(store), person(store, place.user_id), entry(store, place))
-    return [*own, *(tagged(store, tag) for tag in tags)]
+def targets_of(store: str, entry_key: EntryKey, tags: Iterable[str]) -> list[InvalidationTarget]:
+    """Return every target that covers an entry."""
+    return [
+        store_target(store),
+        person_target(store, entry_key.user_id),
+        entry_target(store, entry_key),
+        *(tag_target(store, tag) for tag in tags),
+    ]
 
 
-async def begin_storing(on: Statements, targets: Iterable[Target]) -> None:
-    """Wait until none of the targets is being forgotten, and keep it so until the commit."""
-    await on.fetch(_SQL["lock_shared"], _locks(targets))
+async def lock_shared(on: Statements, targets: Iterable[InvalidationTarget]) -> None:
+    """Wait for running invalidations of the targets, and block new ones until the commit."""
+    await on.fetch(QUERIES["lock_shared"], locks=_locks(targets))
 
 
-async def forget(on: Statements, targets: Iterable[Target]) -> None:
-    """Have nothing stored any more that was begun before; what is there is swept after this."""
+async def record(on: Statements, targets: Iterable[InvalidationTarget]) -> None:
+    """Give the targets new epochs, so that loads begun before are not stored.
+
+    The rows that exist are to be deleted after it.
+    """
     chosen = sorted(set(targets))
-    await on.fetch(_SQL["lock"], _locks(chosen))
-    await on.execute(_SQL["mark"], *(list(column) for column in zip(*chosen, strict=True)))
+    await on.fetch(QUERIES["lock"], locks=_locks(chosen))
+    await on.execute(
+        QUERIES["record_invalidations"],
+        stores=[target.store for target in chosen],
+        kinds=[target.kind for target in chosen],
+        names=[target.name for target in chosen],
+    )
 
 
-def _locks(targets: Iterable[Target]) -> list[int]:
+def _locks(targets: Iterable[InvalidationTarget]) -> list[int]:
     return sorted({target.lock for target in targets})

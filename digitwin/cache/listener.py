@@ -1,11 +1,11 @@
-"""What other instances change, heard over a connection of its own.
+"""Receives other instances' invalidations over a connection of its own.
 
-News travels in the transaction that makes it true, so that it is heard for what is committed and
-for nothing else, in the order of the commits. Whoever hears nothing must know it: the memory is
-trusted for ``TRUST`` seconds from the moment a sign of life was asked for and then came, which
-shows that all news from before that moment was heard; when the connection ends it is cleared at
-once. So nothing outdated is given out longer than ``TRUST`` seconds, whatever happens to the
-network.
+A notification travels in the transaction that makes the change: it arrives for committed changes
+only, and in commit order. An instance must notice when notifications stop arriving. The local
+cache is therefore trusted for ``TRUST`` seconds from the moment a heartbeat was sent that was
+answered: the answer shows that every notification from before that moment has arrived. When the
+connection ends the cache is cleared at once. So no outdated value is served for longer than
+``TRUST`` seconds, whatever happens to the network.
 """
 
 from __future__ import annotations
@@ -14,96 +14,90 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from contextvars import Context
 from typing import Any, Final
 from uuid import uuid4
 
 import asyncpg
 
 from digitwin.cache import invalidation
-from digitwin.cache.invalidation import Target
-from digitwin.cache.local_cache import Memory
+from digitwin.cache.invalidation import InvalidationTarget
+from digitwin.cache.local_cache import LocalCache
+from digitwin.cache.locks import Connect
 from digitwin.errors import DigiTwinError
 from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.execution import opening
+from digitwin.kernel.execution.background import NEVER, BackgroundTask
 from digitwin.kernel.execution.core import Core
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.queries import Queries
 
 TRUST: Final = 5.0
-"""Seconds a sign of life vouches for: the longest an instance that is cut off stays behind."""
-BEAT: Final = 1.5
-"""Seconds between two signs of life."""
-PAUSES: Final = (0.1, 30.0)
-"""Seconds before the first and the last attempts to connect again; each is twice the one before."""
+"""Seconds a heartbeat vouches for: how long an instance that is cut off may serve old values."""
+HEARTBEAT: Final = 1.5
+"""Seconds between two heartbeats."""
+BACKOFF: Final = (0.1, 30.0)
+"""Seconds before the first attempt to reconnect, and at most; each is twice the one before."""
 
+QUERIES = Queries(__package__)
+
+_PROBE_PREFIX: Final = "greeting "
 _logger = logging.getLogger(__name__)
-_SQL = load(__package__)
-
-Connect = Callable[[], Awaitable[asyncpg.Connection]]
 
 
 class Listener:
-    """Keeps a memory in step with the database, as long as the handle is open.
+    """Keeps a local cache in step with the database while the handle is open.
 
     Args:
-        connect: makes a connection that no pool knows.
+        connect: opens a connection outside any pool.
     """
 
-    def __init__(self, core: Core, connect: Connect, memory: Memory) -> None:
+    def __init__(self, core: Core, connect: Connect, local: LocalCache) -> None:
         self._core = core
         self._connect = connect
-        self._memory = memory
-        self._task: asyncio.Task[None] | None = None
-        self._greeting = ""
-        self._greeted = False
+        self._local = local
+        self._backoff = _backoff()
+        self._task = BackgroundTask(self._run, name="cache listener", logger=_logger, first=0.0)
+        self._probe = ""
+        self._probe_arrived = False
 
     def start(self) -> None:
-        """Begin in the background, once; the task belongs to no transaction."""
-        if self._task is None:
-            self._task = asyncio.create_task(
-                self._run(), name="digitwin cache listener", context=Context()
-            )
+        """Begin to listen in the background, unless it does already."""
+        self._task.start()
 
     async def stop(self) -> None:
-        """End it and close its connection; nothing is trusted after."""
-        self._memory.on = False
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        """Stop listening and close the connection; the cache is not trusted afterwards."""
+        self._local.on = False
+        await self._task.stop()
 
-    async def _run(self) -> None:
-        pauses = _pauses()
-        while self._memory.on:
-            try:
-                await self._listen()
-                pauses = _pauses()
-            except (DigiTwinError, *driver_errors.DRIVER) as error:
-                _logger.warning("cache: the memory level waits for its listener: %s", error)
-            if self._memory.on:
-                await asyncio.sleep(next(pauses))
+    async def _run(self) -> float:
+        try:
+            await self._listen()
+            self._backoff = _backoff()
+        except (DigiTwinError, *driver_errors.DRIVER) as error:
+            _logger.warning("cache: the local cache waits for its listener: %s", error)
+        return next(self._backoff) if self._local.on else NEVER
 
     async def _listen(self) -> None:
-        """Hear until the connection ends, or find that nothing is ever heard."""
+        """Listen until the connection ends, or find that no notification arrives."""
         connection = await self._connect()
         try:
-            ended = await self._attend(connection)
-            if await self._hears(connection):
-                self._memory.clear()  # whatever was read before may have changed unheard
-                await self._beat_until(ended, connection)
+            ended = await self._subscribe(connection)
+            if await self._delivers(connection):
+                self._local.clear()  # what was read before may have changed unnoticed
+                await self._heartbeat_until(ended, connection)
             else:
-                self._memory.on = False
+                self._local.on = False
                 _logger.warning(
-                    "cache: no notification arrives, as behind a pooler of transactions:"
-                    " the memory level stays off"
+                    "cache: no notification arrives, as behind a transaction pooler:"
+                    " the local cache stays off"
                 )
         finally:
             self._distrust()
             await opening.close_once(connection)
 
-    async def _attend(self, connection: asyncpg.Connection) -> asyncio.Event:
-        """Subscribe; the event says that the connection ended."""
+    async def _subscribe(self, connection: asyncpg.Connection) -> asyncio.Event:
+        """Subscribe; return an event that is set when the connection ends."""
         ended = asyncio.Event()
 
         def end(connection: Any) -> None:
@@ -111,51 +105,47 @@ class Listener:
             ended.set()
 
         connection.add_termination_listener(end)
-        channel = await connection.fetchval(f"SELECT {_SQL['channel']}")
-        await connection.add_listener(channel, self._hear)
+        channel = await connection.fetchval(QUERIES["channel_name"].sql)
+        await connection.add_listener(channel, self._on_notification)
         return ended
 
-    async def _hears(self, connection: asyncpg.Connection) -> bool:
-        """Send a greeting by another connection and see whether it is heard on this one.
+    async def _delivers(self, connection: asyncpg.Connection) -> bool:
+        """Send a probe over another connection; return whether it arrives on this one.
 
-        Before the server answers a statement it has delivered what was committed before.
+        Before the server answers a statement it delivers what was committed before.
         """
-        self._greeting, self._greeted = f"{_GREETING}{uuid4()}", False
-        await self._core.aside.fetchval(_TELL, self._greeting)
+        self._probe, self._probe_arrived = f"{_PROBE_PREFIX}{uuid4()}", False
+        await self._core.aside.fetchval(QUERIES["notify"], payload=self._probe)
         await connection.fetchval("SELECT 1")
-        return self._greeted
+        return self._probe_arrived
 
-    async def _beat_until(self, ended: asyncio.Event, connection: asyncpg.Connection) -> None:
+    async def _heartbeat_until(self, ended: asyncio.Event, connection: asyncpg.Connection) -> None:
         clock = asyncio.get_running_loop().time
         while not ended.is_set():
-            asked = clock()
+            sent = clock()
             await connection.fetchval("SELECT 1", timeout=TRUST)
-            self._memory.trusted_until = asked + TRUST
+            self._local.trusted_until = sent + TRUST
             with suppress(TimeoutError):
-                async with asyncio.timeout(BEAT):
+                async with asyncio.timeout(HEARTBEAT):
                     await ended.wait()
 
-    def _hear(self, connection: Any, pid: int, channel: str, news: str) -> None:
-        if news.startswith(_GREETING):
-            self._greeted |= news == self._greeting
+    def _on_notification(self, connection: Any, pid: int, channel: str, payload: str) -> None:
+        if payload.startswith(_PROBE_PREFIX):
+            self._probe_arrived |= payload == self._probe
             return
-        told = news.split(" ", 2)
-        if len(told) == len(Target._fields) and told[1] in invalidation.KINDS:
-            self._memory.forget(Target(*told))
-        else:  # of a newer release
-            self._memory.clear()
+        parts = payload.split(" ", 2)
+        if len(parts) == len(InvalidationTarget._fields) and parts[1] in invalidation.KINDS:
+            self._local.invalidate(InvalidationTarget(*parts))
+        else:  # from a newer release
+            self._local.clear()
 
     def _distrust(self) -> None:
-        self._memory.trusted_until = -math.inf
-        self._memory.clear()
+        self._local.trusted_until = -math.inf
+        self._local.clear()
 
 
-def _pauses() -> Iterator[float]:
-    pause, longest = PAUSES
+def _backoff() -> Iterator[float]:
+    pause, longest = BACKOFF
     while True:
         yield pause * random.uniform(0.5, 1)  # noqa: S311 - spreads load
         pause = min(pause * 2, longest)
-
-
-_GREETING = "greeting "
-_TELL = _SQL["tell"].format(channel=_SQL["channel"])

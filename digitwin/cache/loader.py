@@ -1,4 +1,4 @@
-"""A value that is not there is made once, by one of all who ask, in whatever process."""
+"""Loads a missing value once, whichever of the processes that want it does so."""
 
 from __future__ import annotations
 
@@ -11,109 +11,119 @@ from contextvars import Context
 from typing import Any, Final, TypeAlias
 
 from digitwin.cache import invalidation
-from digitwin.cache.cache_table import Row, Shelf
-from digitwin.cache.fields import Place
-from digitwin.cache.locks import Locks
-from digitwin.cache.single_flight import Flights
+from digitwin.cache.cache_table import CacheRow, CacheTable
+from digitwin.cache.fields import EntryKey
+from digitwin.cache.locks import AdvisoryLocks
+from digitwin.cache.single_flight import SingleFlight
 from digitwin.errors import ClosedError, ConnectionFailedError
 from digitwin.kernel.connection.transactions import outside
 from digitwin.kernel.execution.core import Core
 
-PAUSES: Final = (0.01, 0.25)
-"""Seconds between two looks at what another process makes, the shortest and the longest."""
+POLL_PAUSES: Final = (0.01, 0.25)
+"""Seconds between two polls for another process's value, the shortest and the longest."""
 LATENESS: Final = 0.25
-"""How much later than it is there a value may be seen, in parts of what was waited for it."""
+"""How late a poll may find the value, as a share of the time waited so far."""
 
-Make: TypeAlias = Callable[[], Awaitable[Row]]
+LoadRow: TypeAlias = Callable[[], Awaitable[CacheRow]]
 
 _logger = logging.getLogger(__name__)
 
 
-class Maker:
-    """Makes the missing values of one store.
+class Loader:
+    """Loads the missing values of one store.
 
-    Whoever finds nothing joins the flight of his own process, or begins one; of the flights of
-    all processes the one with the lock calls its factory. The others look again and again
-    whether the value is there or the lock is free: a factory that failed tells nobody.
+    Callers in one process share one load (:class:`SingleFlight`). Among processes, the one
+    that gets the entry's lock calls its factory. The others poll for the value and for the
+    lock, since a factory that fails notifies no one.
     """
 
-    def __init__(self, core: Core, shelf: Shelf, locks: Locks) -> None:
+    def __init__(self, core: Core, table: CacheTable, locks: AdvisoryLocks) -> None:
         self._core = core
-        self._shelf = shelf
+        self._table = table
         self._locks = locks
-        self._flights: Flights[Any] = Flights()
+        self._single_flight: SingleFlight[Any] = SingleFlight()
         self._refreshing: dict[Hashable, asyncio.Task[None]] = {}
 
-    async def make(self, place: Place, tags: list[str], epochs: list[int], make: Make) -> Any:
-        """The stored form of a value that was not there when ``epochs`` were seen.
+    async def load(
+        self, entry_key: EntryKey, tags: list[str], epochs: list[int], load: LoadRow
+    ) -> Any:
+        """Return the stored form of a value that was missing when ``epochs`` were read.
 
-        They are part of the flight: who asks after an invalidation joins none from before.
+        The epochs are part of the load's key: a caller that comes after an invalidation does
+        not share a load from before it.
         """
-        return await self._flights.share(
-            (place, *epochs), lambda: self._fly(place, tags, epochs, make)
+        return await self._single_flight.run(
+            (entry_key, *epochs), lambda: self._load_once(entry_key, tags, epochs, load)
         )
 
-    def refresh(self, place: Place, tags: list[str], epochs: list[int], make: Make) -> None:
-        """Have a value whose time is over made anew in the background, unless it already is."""
-        flight = (place, *epochs)
-        if flight in self._flights or flight in self._refreshing or self._core.closing:
+    def refresh(
+        self, entry_key: EntryKey, tags: list[str], epochs: list[int], load: LoadRow
+    ) -> None:
+        """Reload an expired value in the background, unless a load is under way already."""
+        key = (entry_key, *epochs)
+        if key in self._single_flight or key in self._refreshing or self._core.closing:
             return
-        task = self._refreshing[flight] = asyncio.create_task(
-            self._refresh(place, tags, epochs, make),
+        task = self._refreshing[key] = asyncio.create_task(
+            self._refresh(entry_key, tags, epochs, load),
             name="digitwin cache refresh",
-            context=Context(),
+            context=Context(),  # no transaction or scope of the caller
         )
-        task.add_done_callback(lambda _: self._refreshing.pop(flight))
+        task.add_done_callback(lambda _: self._refreshing.pop(key))
 
     async def close(self) -> None:
-        """End what is still refreshed after the time to drain."""
+        """Cancel refreshes that are still running after the drain."""
         for task in list(self._refreshing.values()):
             task.cancel()
             await asyncio.wait([task])
 
-    async def _refresh(self, place: Place, tags: list[str], epochs: list[int], make: Make) -> None:
+    async def _refresh(
+        self, entry_key: EntryKey, tags: list[str], epochs: list[int], load: LoadRow
+    ) -> None:
         try:
             with self._core.working():
-                await self.make(place, tags, epochs, make)
+                await self.load(entry_key, tags, epochs, load)
         except ClosedError:
             pass
-        except Exception:  # whatever the factory raises; nobody else would hear of it
-            _logger.exception("cache: a value for %s was not refreshed", self._shelf.name)
+        except Exception:  # whatever the factory raises; there is no caller to raise it to
+            _logger.exception("cache: a value for %s was not refreshed", self._table.name)
 
-    async def _fly(self, place: Place, tags: list[str], epochs: list[int], make: Make) -> Any:
+    async def _load_once(
+        self, entry_key: EntryKey, tags: list[str], epochs: list[int], load: LoadRow
+    ) -> Any:
         pauses = _pauses()
-        while (permit := await self._locks.take(self._shelf.flight(place, epochs))) is None:
+        lock = self._table.lock_number(entry_key, epochs)
+        while (permit := await self._locks.acquire(lock)) is None:
             await asyncio.sleep(next(pauses))
-            look = await self._shelf.look(place, tags)
-            if look.stored is not None:
-                return look.stored
-            epochs = look.epochs
-        with self._locks.aboard(permit):
-            # Another flight may have landed between the last look and the permit
-            look = await self._shelf.look(place, tags)
-            if look.stored is not None:
-                return look.stored
-            return await self._call(make, look.epochs)
+            found = await self._table.lookup(entry_key, tags)
+            if found.stored is not None:
+                return found.stored
+            lock = self._table.lock_number(entry_key, found.epochs)
+        with self._locks.holding(permit):
+            # Another process may have stored it between the last lookup and the permit
+            found = await self._table.lookup(entry_key, tags)
+            if found.stored is not None:
+                return found.stored
+            return await self._call(load, found.epochs)
 
-    async def _call(self, make: Make, epochs: list[int]) -> Any:
+    async def _call(self, load: LoadRow, epochs: list[int]) -> Any:
         began = time.monotonic()
         with outside():
-            row = await make()
+            row = await load()
         if time.monotonic() - began <= invalidation.LONGEST_FACTORY:
-            await self._keep(row, epochs)
+            await self._store(row, epochs)
         return row.stored
 
-    async def _keep(self, row: Row, epochs: list[int]) -> None:
-        """What was made is not lost with the database: its caller gets it all the same."""
+    async def _store(self, row: CacheRow, epochs: list[int]) -> None:
+        """Store a loaded value; without the database, its caller still gets it."""
         try:
-            await self._shelf.put_unless_forgotten(row, epochs)
+            await self._table.put_if_current(row, epochs)
         except ConnectionFailedError as error:
-            _logger.warning("cache: a value for %s was not stored: %s", self._shelf.name, error)
+            _logger.warning("cache: a value for %s was not stored: %s", self._table.name, error)
 
 
 def _pauses() -> Iterator[float]:
-    """In step with what was waited so far: the longer it took, the less a moment matters."""
-    shortest, longest = PAUSES
+    """Yield pauses that grow with the time waited so far."""
+    shortest, longest = POLL_PAUSES
     began = time.monotonic()
     while True:
         waited = time.monotonic() - began

@@ -1,7 +1,7 @@
 """The tables of the cache.
 
-Their keys have several parts, of which Tortoise knows one: rows are read and written by
-this folder's own statements only. Here the tables are known to Aerich.
+Their keys are composite, which Tortoise does not support: rows are read and written by this
+package's own statements only. The models exist for Aerich.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from digitwin.kernel.primitives.ids import NOBODY
 
 
 class CacheEntry(Model):
-    """What the rows of the three stores have in common."""
+    """The common columns of the three stores."""
 
     user_id = fields.UUIDField(default=NOBODY)
     audience = fields.CharField(max_length=8, default="owner")
@@ -33,7 +33,7 @@ class CacheEntry(Model):
 
 
 class CachedEmbedding(CacheEntry):
-    """A vector, as the bytes of its float32 numbers."""
+    """A vector, stored as float32 bytes."""
 
     value = fields.BinaryField()
 
@@ -42,7 +42,7 @@ class CachedEmbedding(CacheEntry):
 
 
 class CachedSearch(CacheEntry):
-    """What a search found."""
+    """The result of a search."""
 
     value: fields.Field[Any] = fields.JSONField()
 
@@ -51,7 +51,7 @@ class CachedSearch(CacheEntry):
 
 
 class CachedResponse(CacheEntry):
-    """What a language model answered, and how often that was used again."""
+    """A language model's response, and how often it was served."""
 
     value: fields.Field[Any] = fields.JSONField()
     hit_count = fields.BigIntField(default=0)
@@ -61,9 +61,9 @@ class CachedResponse(CacheEntry):
 
 
 class CacheInvalidation(Model):
-    """When a store, a person's part of it, or a tag in it was last emptied.
+    """The last invalidation of a store, a person's entries, a tag or one entry.
 
-    ``epoch`` is drawn from the sequence ``cache_epoch_seq``.
+    ``epoch`` comes from the sequence ``cache_epoch_seq``.
     """
 
     store = fields.CharField(max_length=16)
@@ -77,7 +77,7 @@ class CacheInvalidation(Model):
 
 
 class CacheUsage(Model):
-    """Hits and misses of a store in one hour."""
+    """A store's hits and misses in one hour."""
 
     store = fields.CharField(max_length=16)
     bucket = fields.DatetimeField(primary_key=True)

@@ -1,69 +1,73 @@
 -- name: get
--- An expired row is not there, whether or not it was cleared away.
+-- An expired row is not returned, whether or not it is purged yet.
 SELECT value FROM {table}
-WHERE user_id = $1 AND audience = $2 AND key = $3 AND expires_at > now()
+WHERE user_id = :user_id AND audience = :audience AND key = :key AND expires_at > now()
 
 -- name: read
--- As `get`, with what the memory of a process must know to forget it in time.
+-- As `get`, with what the local cache needs: the tags and the seconds left to live.
 SELECT value, tags, extract(epoch FROM expires_at - now())::float8 AS lives FROM {table}
-WHERE user_id = $1 AND audience = $2 AND key = $3 AND expires_at > now()
+WHERE user_id = :user_id AND audience = :audience AND key = :key AND expires_at > now()
 
 -- name: get_many
--- Many keys of one place, in one statement.
+-- Many keys of one person and audience, in one statement.
 SELECT key, value, tags, extract(epoch FROM expires_at - now())::float8 AS lives FROM {table}
-WHERE user_id = $1 AND audience = $2 AND key = ANY($3::text[]) AND expires_at > now()
+WHERE user_id = :user_id AND audience = :audience AND key = ANY(:keys::text[])
+      AND expires_at > now()
 
--- name: look
--- A value, and what was forgotten before this moment, as one snapshot: a later look at the same
--- targets shows whether something was forgotten in between. OFFSET 0 has each target looked up
--- in the index: the planner, not knowing how few there are, would read all marks. A value whose
--- time has been over for less than $7 seconds is seen too; it then lives zero seconds or less.
+-- name: lookup
+-- A value, and the epochs of its targets, in one snapshot: comparing them later shows whether
+-- something was invalidated in between. OFFSET 0 makes each target an index lookup: the planner
+-- does not know how few they are and would read the whole table. A value that expired less than
+-- `stale` seconds ago is returned too; it then lives zero seconds or less.
 SELECT value, tags, extract(epoch FROM expires_at - now())::float8 AS lives,
-       ARRAY(SELECT epoch FROM unnest($5::text[], $6::text[]) AS target (kind, name),
-                    LATERAL (SELECT epoch FROM cache_invalidations AS mark
-                             WHERE mark.store = $4 AND mark.kind = target.kind
-                                   AND mark.name = target.name OFFSET 0) AS forgotten
+       ARRAY(SELECT epoch FROM unnest(:kinds::text[], :names::text[]) AS target (kind, name),
+                    LATERAL (SELECT epoch FROM cache_invalidations AS invalidation
+                             WHERE invalidation.store = :store AND invalidation.kind = target.kind
+                                   AND invalidation.name = target.name OFFSET 0) AS forgotten
              ORDER BY epoch) AS epochs
 FROM (SELECT) AS always
-LEFT JOIN {table} ON user_id = $1 AND audience = $2 AND key = $3
-                 AND expires_at > now() - make_interval(secs => $7)
+LEFT JOIN {table} ON user_id = :user_id AND audience = :audience AND key = :key
+                 AND expires_at > now() - make_interval(secs => :stale)
 
 -- name: set
 -- The time to live counts from this statement, by the database clock.
 INSERT INTO {table} (user_id, audience, key, value, tags, size_bytes, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))
+VALUES (:user_id, :audience, :key, :stored, :tags, :size, now() + make_interval(secs => :ttl))
 {or_replace}
 
 -- name: set_of_person
--- As `set`, but nothing for somebody who was erased, also while this waited for the erasure: $8 is
--- the lock of the person's mark.
+-- As `set`, but stores nothing for a person who was erased, also if it waited for the erasure.
+-- `lock` is the lock of the person's invalidation target.
 INSERT INTO {table} (user_id, audience, key, value, tags, size_bytes, expires_at)
-SELECT $1::uuid, $2, $3, $4, $5::text[], $6::int, now() + make_interval(secs => $7)
-WHERE NOT digitwin_is_erased($1, $8)
+SELECT :user_id::uuid, :audience, :key, :stored, :tags::text[], :size::int,
+       now() + make_interval(secs => :ttl)
+WHERE NOT digitwin_is_erased(:user_id, :lock)
 {or_replace}
 
--- name: set_unless_forgotten
--- To be sent after `lock_shared`: its snapshot then shows what was forgotten meanwhile, and who was
--- erased. OFFSET 0 as in `look`.
+-- name: set_unless_invalidated
+-- To be sent after `lock_shared`, so that its snapshot shows what was invalidated meanwhile and who
+-- was erased. OFFSET 0 as in `lookup`.
 INSERT INTO {table} (user_id, audience, key, value, tags, size_bytes, created_at, expires_at,
                      stale_until)
-SELECT $1, $2, $3, $4, $5::text[], $6::int, statement_timestamp(),
-       statement_timestamp() + make_interval(secs => $7),
-       statement_timestamp() + make_interval(secs => $7 + nullif($12::float8, 0))
-WHERE NOT EXISTS (SELECT FROM unnest($9::text[], $10::text[]) AS target (kind, name),
-                       LATERAL (SELECT epoch FROM cache_invalidations AS mark
-                                WHERE mark.store = $8 AND mark.kind = target.kind
-                                      AND mark.name = target.name OFFSET 0) AS forgotten
-                  WHERE epoch <> ALL ($11::bigint[]))
+SELECT :user_id, :audience, :key, :stored, :tags::text[], :size::int, statement_timestamp(),
+       statement_timestamp() + make_interval(secs => :ttl),
+       statement_timestamp() + make_interval(secs => :ttl + nullif(:stale::float8, 0))
+WHERE NOT EXISTS (SELECT FROM unnest(:kinds::text[], :names::text[]) AS target (kind, name),
+                       LATERAL (SELECT epoch FROM cache_invalidations AS invalidation
+                                WHERE invalidation.store = :store
+                                      AND invalidation.kind = target.kind
+                                      AND invalidation.name = target.name OFFSET 0) AS forgotten
+                  WHERE epoch <> ALL (:epochs::bigint[]))
   AND NOT EXISTS (SELECT FROM erasures
-                  WHERE subject_hash = encode(sha256(convert_to($1::uuid::text, 'UTF8')), 'hex')
+                  WHERE subject_hash = encode(
+                            sha256(convert_to(:user_id::uuid::text, 'UTF8')), 'hex')
                         AND completed_at IS NOT NULL)
 {or_replace}
 
 -- name: or_replace
--- The tail of both statements that store: a new value starts anew. Only a row that was there
--- (`xmax` then names who locked it to replace it) can be in another instance's memory: the first
--- value of a key is no news, which spares it the lock that all commits with news share.
+-- The tail of the statements that store: a new value resets the row. Only a row that existed
+-- (`xmax` is then set by the upsert's lock) can be in another instance's local cache. The first
+-- value of a key needs no notification, and is spared the lock that all notifying commits share.
 ON CONFLICT (user_id, audience, key) DO UPDATE
 SET value = excluded.value, tags = excluded.tags, size_bytes = excluded.size_bytes,
     created_at = excluded.created_at, expires_at = excluded.expires_at,
@@ -74,71 +78,77 @@ RETURNING CASE WHEN xmax <> 0 THEN
 END
 
 -- name: channel
--- Where the instances of this schema tell each other what to forget.
+-- The channel on which the instances of this schema notify each other of invalidations.
 'digitwin_cache_' || md5(current_schema())
 
--- name: tell
--- News by hand, also to see whether they arrive.
-SELECT pg_notify({channel}, $1)
+-- name: channel_name
+-- As LISTEN needs it.
+SELECT {channel}
+
+-- name: notify
+-- Also used to probe whether notifications arrive.
+SELECT pg_notify({channel}, :payload)
 
 -- name: lock_shared
--- Storers do not hinder each other; who forgets waits for those that have begun.
-SELECT pg_advisory_xact_lock_shared(lock) FROM unnest($1::bigint[]) AS lock
+-- Stores do not block each other; an invalidation waits for those that have begun.
+SELECT pg_advisory_xact_lock_shared(lock) FROM unnest(:locks::bigint[]) AS lock
 
 -- name: lock
--- In the order given, which is everybody's: no two wait for each other.
-SELECT pg_advisory_xact_lock(lock) FROM unnest($1::bigint[]) AS lock
+-- In the given order, which all callers share: no deadlocks.
+SELECT pg_advisory_xact_lock(lock) FROM unnest(:locks::bigint[]) AS lock
 
--- name: mark
--- To be sent after `lock`: numbers then rise with the commits.
+-- name: record_invalidations
+-- To be sent after `lock`, so that epochs rise in commit order.
 INSERT INTO cache_invalidations (store, kind, name, epoch)
 SELECT store, kind, name, nextval('cache_epoch_seq')
-FROM unnest($1::text[], $2::text[], $3::text[]) AS target (store, kind, name)
+FROM unnest(:stores::text[], :kinds::text[], :names::text[]) AS target (store, kind, name)
 ORDER BY store, kind, name
 ON CONFLICT (store, kind, name) DO UPDATE
 SET epoch = excluded.epoch, created_at = excluded.created_at
 
 -- name: delete
--- True when a living entry was there. Told even if not: a memory may know what is here no more.
-WITH gone AS (DELETE FROM {table} WHERE user_id = $1 AND audience = $2 AND key = $3
+-- True if a living entry existed. It notifies even if not: another instance's local cache may hold
+-- an entry that was deleted here before.
+WITH gone AS (DELETE FROM {table} WHERE user_id = :user_id AND audience = :audience AND key = :key
               RETURNING expires_at > now() AS lived)
-SELECT coalesce(bool_or(lived), false), pg_notify({channel}, '{store} key ' || $4::text) FROM gone
+SELECT coalesce(bool_or(lived), false), pg_notify({channel}, '{store} key ' || :name::text)
+FROM gone
 
 -- name: sweep
--- A batch at a time, in the order of the key, as everybody locks them. Each batch is told when it
--- is gone: until then others may still read and remember it.
+-- One batch, in key order, as everyone locks rows. Each batch notifies once it is deleted: until
+-- then other instances may still read and remember its rows.
 WITH chosen AS (SELECT user_id, audience, key FROM {table} WHERE {condition}
-                ORDER BY user_id, audience, key LIMIT $1 FOR UPDATE),
+                ORDER BY user_id, audience, key LIMIT :batch FOR UPDATE),
      gone AS (DELETE FROM {table} AS entry USING chosen
               WHERE entry.user_id = chosen.user_id AND entry.audience = chosen.audience
                     AND entry.key = chosen.key RETURNING 1)
-SELECT count(*), CASE WHEN {worth_telling} THEN
-    pg_notify({channel}, '{store} ' || $2::text || ' ' || $3::text) END FROM gone
+SELECT count(*), CASE WHEN {notify_if} THEN
+    pg_notify({channel}, '{store} ' || :kind::text || ' ' || :name::text) END FROM gone
 
 -- name: purge_batch
--- A few at a time; what somebody else is at is left to them, and what may still be shown stale.
+-- One batch; skips locked rows, and rows that may still be served stale.
 WITH old AS (SELECT user_id, audience, key FROM {table}
              WHERE expires_at <= now() AND (stale_until IS NULL OR stale_until <= now())
-             ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED),
+             ORDER BY expires_at LIMIT :batch FOR UPDATE SKIP LOCKED),
      gone AS (DELETE FROM {table} AS entry USING old
               WHERE entry.user_id = old.user_id AND entry.audience = old.audience
                     AND entry.key = old.key RETURNING 1)
 SELECT count(*) FROM gone
 
 -- name: beyond
--- What the newest entries leave no room for, and how young the youngest of it is. Reads the index
--- by age, which says each entry's size too, and no table.
+-- How many of the oldest entries exceed the bounds, and the creation time of the newest of them. An
+-- index-only scan: the index by age includes the size.
 SELECT count(*) AS rows, max(created_at) AS until
 FROM (SELECT created_at, row_number() OVER newest AS rows, sum(size_bytes) OVER newest AS bytes
       FROM {table}
       WINDOW newest AS (ORDER BY created_at DESC ROWS UNBOUNDED PRECEDING)) AS kept
-WHERE rows > $1 OR bytes > $2
+WHERE rows > :rows OR bytes > :bytes
 
 -- name: evict_batch
--- The oldest go first, a few at a time; what somebody else is at is left to them. Told, for the
--- next `set` of a key that is not here is no news to whoever remembers it.
-WITH old AS (SELECT user_id, audience, key FROM {table} WHERE created_at <= $2
-             ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED),
+-- The oldest first, one batch; skips locked rows. It notifies, because the next `set` of a key
+-- without a row does not.
+WITH old AS (SELECT user_id, audience, key FROM {table} WHERE created_at <= :until
+             ORDER BY created_at LIMIT :batch FOR UPDATE SKIP LOCKED),
      gone AS (DELETE FROM {table} AS entry USING old
               WHERE entry.user_id = old.user_id AND entry.audience = old.audience
                     AND entry.key = old.key
@@ -146,30 +156,31 @@ WITH old AS (SELECT user_id, audience, key FROM {table} WHERE created_at <= $2
                   entry.user_id || ' ' || entry.audience || ' ' || entry.key, 'UTF8')), 'hex')))
 SELECT count(*) FROM gone
 
--- name: purge_marks
--- No factory that is still waited for is older than this.
+-- name: purge_invalidations
+-- No factory whose result may still be stored began before this.
 WITH old AS (SELECT store, kind, name FROM cache_invalidations
-             WHERE created_at < now() - make_interval(secs => $1)
-             LIMIT $2 FOR UPDATE SKIP LOCKED),
-     gone AS (DELETE FROM cache_invalidations AS mark USING old
-              WHERE mark.store = old.store AND mark.kind = old.kind AND mark.name = old.name
+             WHERE created_at < now() - make_interval(secs => :kept)
+             LIMIT :batch FOR UPDATE SKIP LOCKED),
+     gone AS (DELETE FROM cache_invalidations AS invalidation USING old
+              WHERE invalidation.store = old.store AND invalidation.kind = old.kind
+                    AND invalidation.name = old.name
               RETURNING 1)
 SELECT count(*) FROM gone
 
 -- name: count_usage
--- Many look-ups in one statement, in the order of the key, so that two instances never deadlock.
+-- Many counts in one statement, in key order, so that two instances never deadlock.
 INSERT INTO cache_usage AS usage (store, bucket, hits, misses)
 SELECT store, date_trunc('hour', now(), 'UTC'), hits, misses
-FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS counted (store, hits, misses)
+FROM unnest(:stores::text[], :hits::bigint[], :misses::bigint[]) AS counted (store, hits, misses)
 ORDER BY store
 ON CONFLICT (store, bucket) DO UPDATE
 SET hits = usage.hits + excluded.hits, misses = usage.misses + excluded.misses
 
 -- name: count_hits
--- Rows are locked in the order of their key first, as everybody does.
+-- Locks the rows in key order first, as everyone does.
 WITH counted AS (SELECT entry.user_id, entry.audience, entry.key, hits
                  FROM llm_response_cache AS entry
-                 JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[])
+                 JOIN unnest(:user_ids::uuid[], :audiences::text[], :keys::text[], :hits::bigint[])
                       AS hit (user_id, audience, key, hits) USING (user_id, audience, key)
                  ORDER BY entry.user_id, entry.audience, entry.key FOR UPDATE OF entry)
 UPDATE llm_response_cache AS entry SET hit_count = entry.hit_count + counted.hits FROM counted
@@ -177,7 +188,7 @@ WHERE entry.user_id = counted.user_id AND entry.audience = counted.audience
       AND entry.key = counted.key
 
 -- name: usage
--- Of every store, since the first look-up.
+-- Per store, since the first lookup.
 SELECT store, sum(hits)::bigint AS hits, sum(misses)::bigint AS misses
 FROM cache_usage GROUP BY store
 

@@ -1,4 +1,4 @@
-"""One call for each key at a time; whoever asks meanwhile shares its outcome."""
+"""One call for each key at a time; callers that ask meanwhile share its outcome."""
 
 from __future__ import annotations
 
@@ -11,55 +11,56 @@ from digitwin.errors import InvalidStateError
 
 T = TypeVar("T")
 
-_aboard: ContextVar[frozenset[asyncio.Future[Any]]] = ContextVar(
+_own_calls: ContextVar[frozenset[asyncio.Future[Any]]] = ContextVar(
     "digitwin_flights", default=frozenset()
 )
-"""The flights that this task's work is part of."""
+"""The calls that this task is part of."""
 
 
-class Flights(Generic[T]):
+class SingleFlight(Generic[T]):
     """Calls under way, by key.
 
-    A call runs in the task of the one who began it. Those who wait for it get its value or its
-    error; when it is cancelled, the first of them begins anew. Nothing is kept once it ends.
+    A call runs in the task of the caller that began it. Others wait for it and get its value or
+    its error; when it is cancelled, the first of them begins anew. Nothing is kept afterwards.
     """
 
     def __init__(self) -> None:
-        self._under_way: dict[Hashable, asyncio.Future[T]] = {}
+        self._running: dict[Hashable, asyncio.Future[T]] = {}
 
     def __len__(self) -> int:
-        return len(self._under_way)
+        return len(self._running)
 
     def __contains__(self, key: Hashable) -> bool:
-        return key in self._under_way
+        return key in self._running
 
-    async def share(self, key: Hashable, call: Callable[[], Awaitable[T]]) -> T:
-        """The outcome of the call that is under way for this key, or of this one.
+    async def run(self, key: Hashable, call: Callable[[], Awaitable[T]]) -> T:
+        """Return the outcome of the key's running call, or run this one.
 
         Raises:
-            InvalidStateError: it is the call under way that asks: it would wait for itself.
+            InvalidStateError: the caller is part of the running call: it would wait for itself.
+            Exception: what the call raised.
         """
-        while (flight := self._under_way.get(key)) is not None:
-            if flight in _aboard.get():
+        while (future := self._running.get(key)) is not None:
+            if future in _own_calls.get():
                 raise InvalidStateError("A factory asks the cache for the entry that it makes")
-            await asyncio.wait([flight])
-            if not flight.cancelled():
-                return flight.result()
-        return await self._fly(key, call)
+            await asyncio.wait([future])
+            if not future.cancelled():
+                return future.result()
+        return await self._call(key, call)
 
-    async def _fly(self, key: Hashable, call: Callable[[], Awaitable[T]]) -> T:
-        flight = self._under_way[key] = asyncio.get_running_loop().create_future()
-        token = _aboard.set(_aboard.get() | {flight})
+    async def _call(self, key: Hashable, call: Callable[[], Awaitable[T]]) -> T:
+        future = self._running[key] = asyncio.get_running_loop().create_future()
+        token = _own_calls.set(_own_calls.get() | {future})
         try:
             value = await call()
         except Exception as error:
-            flight.set_exception(error)
-            flight.exception()  # seen, also when nobody waits
+            future.set_exception(error)
+            future.exception()  # retrieved, so that asyncio does not warn if no one waits
             raise
         else:
-            flight.set_result(value)
+            future.set_result(value)
             return value
         finally:
-            flight.cancel()  # does nothing to one that has its outcome
-            del self._under_way[key]
-            _aboard.reset(token)
+            future.cancel()  # without effect once it has its outcome
+            del self._running[key]
+            _own_calls.reset(token)

@@ -1,37 +1,37 @@
-"""Hits and misses: counted in memory, written in batches."""
+"""Hits and misses: counted in memory and written in batches."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from digitwin.cache.fields import Place
+from digitwin.cache.fields import EntryKey
 from digitwin.errors import DigiTwinError
 from digitwin.kernel.execution.core import Core
-from digitwin.kernel.execution.counter_buffer import Batch, Buffer
+from digitwin.kernel.execution.counter_buffer import Batch, CounterBuffer
 from digitwin.kernel.execution.executor import Statements
-from digitwin.kernel.sql.queries import load
+from digitwin.kernel.sql.queries import Queries
 
 _logger = logging.getLogger(__name__)
-_SQL = load(__package__)
+QUERIES = Queries(__package__)
 
 
 @dataclass(frozen=True, slots=True)
 class StoreStatistics:
-    """How one store is used, and what it holds."""
+    """A store's use and its contents."""
 
     hits: int
     misses: int
     hit_rate: float
-    """Hits of all look-ups, 0 to 1; 0 before the first."""
+    """Share of hits among all lookups, 0 to 1; 0 before the first."""
     live: int
-    """Entries that can be had."""
+    """Entries that have not expired."""
     expired: int
-    """Entries past their time that were not cleared away yet."""
+    """Entries that have expired and are not purged yet."""
     bytes: int
-    """Of the values of both, without keys and tags."""
+    """Size of the values of both, without keys and tags."""
 
     @classmethod
     def of(cls, hits: int, misses: int, sizes: Mapping[str, int]) -> StoreStatistics:
@@ -39,12 +39,12 @@ class StoreStatistics:
         return cls(hits=hits, misses=misses, hit_rate=rate, **sizes)
 
 
-class Counts:
-    """What the stores of one handle count, until it is written."""
+class HitCounters:
+    """Counts the hits and misses of one handle's stores."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._buffer = Buffer(self._write, interval=core.settings.flush_interval)
+        self._buffer = CounterBuffer(self._write, interval=core.settings.flush_interval)
         self._buffer.start()
 
     def hits(self, store: str, count: int = 1) -> None:
@@ -53,16 +53,16 @@ class Counts:
     def misses(self, store: str, count: int = 1) -> None:
         self._buffer.add((store,), misses=count)
 
-    def hit_of(self, place: Place) -> None:
-        """Counted with the response itself, if it is still there when this is written."""
-        self._buffer.add(place, hits=1)
+    def hit_of(self, entry_key: EntryKey) -> None:
+        """Count a hit of one entry, in its row; dropped if the row is gone when it is written."""
+        self._buffer.add(entry_key, hits=1)
 
     async def flush(self) -> None:
-        """Write what was counted so far."""
+        """Write what was counted before this call."""
         await self._buffer.flush()
 
     async def close(self) -> None:
-        """Write the rest; a database that is gone does not keep the handle from closing."""
+        """Write the rest; a failure is logged and does not keep the handle from closing."""
         try:
             await self._buffer.stop()
         except DigiTwinError as error:
@@ -73,16 +73,21 @@ class Counts:
             await self._write_usage(on, [(k[0], c) for k, c in batch.items() if len(k) == 1])
             await self._write_hits(on, [(k, c) for k, c in batch.items() if len(k) > 1])
 
-    async def _write_usage(self, on: Statements, counted: Iterable[Any]) -> None:
-        rows = [(store, c.get("hits", 0), c.get("misses", 0)) for store, c in counted]
-        if rows:
-            await on.execute(_SQL["count_usage"], *_columns(rows))
+    async def _write_usage(self, on: Statements, counted: list[Any]) -> None:
+        if counted:
+            await on.execute(
+                QUERIES["count_usage"],
+                stores=[store for store, _ in counted],
+                hits=[counts.get("hits", 0) for _, counts in counted],
+                misses=[counts.get("misses", 0) for _, counts in counted],
+            )
 
-    async def _write_hits(self, on: Statements, counted: Iterable[Any]) -> None:
-        rows = [(*place, counts["hits"]) for place, counts in counted]
-        if rows:
-            await on.execute(_SQL["count_hits"], *_columns(rows))
-
-
-def _columns(rows: list[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+    async def _write_hits(self, on: Statements, counted: list[Any]) -> None:
+        if counted:
+            await on.execute(
+                QUERIES["count_hits"],
+                user_ids=[entry_key.user_id for entry_key, _ in counted],
+                audiences=[entry_key.audience for entry_key, _ in counted],
+                keys=[entry_key.key for entry_key, _ in counted],
+                hits=[counts["hits"] for _, counts in counted],
+            )

@@ -1,4 +1,4 @@
-"""One kind of value, kept for a while: what every store of the cache can do."""
+"""The operations that every store of the cache offers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from digitwin.cache import fields
-from digitwin.cache.cache_table import Row, Shelf
+from digitwin.cache.cache_table import CacheRow, CacheTable
 from digitwin.cache.codecs import Codec
-from digitwin.cache.fields import Audience, Place
-from digitwin.cache.loader import Maker
-from digitwin.cache.locks import Locks
-from digitwin.cache.statistics import Counts
+from digitwin.cache.fields import Audience, EntryKey
+from digitwin.cache.loader import Loader
+from digitwin.cache.locks import AdvisoryLocks
+from digitwin.cache.statistics import HitCounters
 from digitwin.kernel.execution.core import Core, operation
 
 In = TypeVar("In")
@@ -22,40 +22,42 @@ Out = TypeVar("Out")
 
 
 class Store(Generic[In, Out]):
-    """Values by key; ``user_id`` and ``audience`` are part of the key and looked at first.
+    """Values by key, with a time to live; ``user_id`` and ``audience`` are part of the key.
 
-    What was set for one person is never given to another, nor an owner's to a visitor. An entry
-    is invisible once its time is over, which counts from the write by the database clock.
-    Every call commits by itself, within a transaction too. All raise ``InvalidInputError`` with
-    the field that does not fit: a key has 1 to 512 characters, ``user_id`` is a UUID or its
-    string (None is nobody in particular), ``audience`` is ``owner`` or ``visitor``.
+    A value set for one person is never returned for another, nor an owner's for a visitor. An
+    expired entry is not returned; the time to live counts from the write, by the database
+    clock. Every call commits by itself, inside a transaction too.
+
+    Every method validates its arguments and raises ``InvalidInputError``, which names the
+    argument: ``key`` has 1 to 512 characters, ``user_id`` is a UUID or its string (None: the
+    entry belongs to no person), ``audience`` is ``owner`` or ``visitor``.
     """
 
     def __init__(
         self,
         core: Core,
-        shelf: Shelf,
+        table: CacheTable,
         codec: Codec[In, Out],
-        counts: Counts,
-        locks: Locks,
+        counts: HitCounters,
+        locks: AdvisoryLocks,
         *,
         ttl: float,
     ) -> None:
         self._core = core
-        self._shelf = shelf
+        self._table = table
         self._codec = codec
         self._counts = counts
         self._ttl = ttl
-        self._maker = Maker(core, shelf, locks)
+        self._loader = Loader(core, table, locks)
         self._chance: Callable[[], float] = random.random
-        """0 to 1: how much of the jitter the next entry gets."""
+        """The next entry's share of the jitter, 0 to 1."""
 
     @operation
     async def get(
         self, key: str, *, user_id: UUID | str | None = None, audience: Audience = "owner"
     ) -> Out | None:
-        """The value, or None when there is none or its time is over."""
-        stored = await self._get(fields.place(key, user_id, audience))
+        """Return the value, or None if there is none or it has expired."""
+        stored = await self._get(fields.entry_key(key, user_id, audience))
         return None if stored is None else self._codec.decode(stored)
 
     @operation
@@ -66,7 +68,7 @@ class Store(Generic[In, Out]):
         user_id: UUID | str | None = None,
         audience: Audience = "owner",
     ) -> dict[str, Out]:
-        """The values that are there, by key, in the order asked for; one statement.
+        """Return the values that exist, by key, in the order of ``keys``; one statement.
 
         Args:
             keys: at most 1,000.
@@ -85,24 +87,24 @@ class Store(Generic[In, Out]):
         user_id: UUID | str | None = None,
         audience: Audience = "owner",
     ) -> None:
-        """Store a value, in place of what was there; the last one to set it wins.
+        """Store a value, replacing the current one; the last writer wins.
 
-        It is stored whenever it comes: for a value made from what may change meanwhile, use
-        :meth:`get_or_create`, which knows what was invalidated since.
+        The value is stored even if its sources were invalidated while it was computed. Use
+        :meth:`get_or_create` where that matters.
 
         Args:
-            ttl: seconds it lives at most, 1 ms to 366 days; None means the store's default.
-                Entries stored together should not expire together: each lives shorter by a
-                random part of ``cache_ttl_jitter``, a tenth as it comes.
-            tags: at most 32, of at most 200 characters, by which it can be invalidated.
+            ttl: time to live in seconds, 1 ms to 366 days; None means the store's default.
+                It is shortened by a random share of up to ``cache_ttl_jitter`` (default 0.1),
+                so that entries stored together do not expire together.
+            tags: at most 32, of at most 200 characters, by which the entry can be invalidated.
 
         Raises:
-            InvalidInputError: the value cannot be stored or is too large; the bound is named.
+            InvalidInputError: the value cannot be stored or is too large; names the bound.
             OutcomeUnknownError: the answer was lost; set it again.
         """
-        place = fields.place(key, user_id, audience)
-        terms = fields.terms(ttl, tags, self._ttl)
-        await self._shelf.put(self._row(place, value, *terms))
+        entry_key = fields.entry_key(key, user_id, audience)
+        terms = fields.ttl_and_tags(ttl, tags, self._ttl)
+        await self._table.put(self._row(entry_key, value, *terms))
 
     @operation
     async def get_or_create(
@@ -116,111 +118,124 @@ class Store(Generic[In, Out]):
         user_id: UUID | str | None = None,
         audience: Audience = "owner",
     ) -> Out:
-        """The value; when there is none, what ``factory`` makes, stored for the next one.
+        """Return the value; if there is none, call ``factory`` and store its result.
 
-        A factory runs once for a key, however many tasks of however many processes ask. In one
-        handle they share its value or its error; another's runs when its task is cancelled,
-        when its process fails or dies, and beside it when the process loses its connection for
-        locks. Where no such connection is to be had, as behind a pooler, each process runs its
-        own, which the log says. Factories that ask for each other's entries in a circle wait for
-        ever; one that asks for its own is refused.
+        The factory runs once for a key, however many tasks in however many processes ask. In one
+        handle they share its result or its error. It runs again elsewhere when its task is
+        cancelled, when it raises, or when its process dies; and at the same time elsewhere when
+        its process loses the connection that holds the locks. Where there is no such connection,
+        as behind a pooler, each process runs its own factory, and a warning is logged. Factories
+        that wait for each other's entries in a circle wait forever; one that asks for its own
+        entry is refused.
 
-        A factory runs outside any transaction, and no connection of the pool is held for it. What
-        it makes is given back, but not stored, when the entry was invalidated or deleted since it
-        began, when it took more than an hour, or when the database failed meanwhile, which the
-        log then says. ``None`` is a value like any other where the store takes it.
+        The factory runs outside any transaction and holds no connection of the pool. Its result
+        is returned but not stored if the entry was invalidated or deleted since it began, if it
+        took more than an hour, or if the database failed meanwhile, which is logged. ``None`` is
+        a value like any other where the store accepts it.
 
         Args:
             factory: an async callable without arguments.
-            ttl, tags: as for :meth:`set`; the time to live counts from when it is stored.
-            stale_while_revalidate: for so many seconds after its time a value is still given, at
-                once, while one call of ``factory`` replaces it in the background, in a task of
-                its own that inherits nothing; should it fail, the log says so and the next one
-                who asks tries again. ``close()`` waits for it up to ``drain_timeout``.
+            ttl: as for :meth:`set`; it counts from the moment of storing.
+            stale_while_revalidate: seconds after its expiry for which a value is still returned
+                at once, while one call of ``factory`` replaces it in the background, in a task
+                with an empty context. If that fails, it is logged and the next caller starts
+                another. ``close()`` waits for it up to ``drain_timeout``.
+            tags: as for :meth:`set`.
+
+        Returns:
+            The stored value, decoded: an equal value, not the factory's own object.
 
         Raises:
-            InvalidInputError: also when what the factory made cannot be stored.
-            InvalidStateError: the factory asks for the very entry that it makes.
+            InvalidInputError: an argument is invalid, or the factory's result cannot be stored.
+            InvalidStateError: the factory asks for the entry that it makes.
             Exception: whatever the factory raises.
         """
-        place = fields.place(key, user_id, audience)
-        terms = *fields.terms(ttl, tags, self._ttl), fields.stale_time(stale_while_revalidate)
-        return self._codec.decode(await self._get_or_create(place, factory, *terms))
+        entry_key = fields.entry_key(key, user_id, audience)
+        terms = (
+            *fields.ttl_and_tags(ttl, tags, self._ttl),
+            fields.stale_time(stale_while_revalidate),
+        )
+        return self._codec.decode(await self._get_or_create(entry_key, factory, *terms))
 
     @operation
     async def delete(
         self, key: str, *, user_id: UUID | str | None = None, audience: Audience = "owner"
     ) -> bool:
-        """Drop one entry; whether it was there. What is being made for it is not stored."""
-        return await self._shelf.take_out(fields.place(key, user_id, audience))
+        """Delete one entry; return whether it existed. A load under way is not stored."""
+        return await self._table.delete(fields.entry_key(key, user_id, audience))
 
     @operation
     async def invalidate(self, *, tag: str | None = None, user_id: UUID | str | None = None) -> int:
-        """Drop entries, of both audiences; how many there were.
+        """Delete entries of both audiences; return how many existed.
 
-        Those with the tag, those of the person, or those which have both; without either, the
-        whole store. When it returns, nothing that was stored or begun before is to be had.
+        When it returns, no value that was stored or whose load began before is returned again.
+
+        Args:
+            tag: only entries with this tag.
+            user_id: only this person's entries. Without either, the whole store is emptied.
         """
-        return await self._shelf.forget(
+        return await self._table.invalidate(
             tag=None if tag is None else fields.tag(tag),
             user_id=None if user_id is None else fields.owner(user_id),
         )
 
-    async def _get(self, place: Place) -> Any:
-        """The stored form, or None."""
-        stored = await self._shelf.get(place)
-        self._count(place, stored)
+    async def _get(self, entry_key: EntryKey) -> Any:
+        """Return the stored form, or None; counts a hit or a miss."""
+        stored = await self._table.get(entry_key)
+        self._count(entry_key, stored)
         return stored
 
     async def _get_many(
         self, keys: Iterable[str], user_id: UUID | str | None, audience: Audience
     ) -> dict[str, Any]:
-        """The stored forms that are there, in the order asked for."""
+        """Return the stored forms that exist, in the order of ``keys``."""
         wanted = fields.distinct_keys(keys)
-        owner, seen_by = fields.owner(user_id), fields.seen_by(audience)
-        found = await self._shelf.get_many(owner, seen_by, wanted)
+        owner, audience_name = fields.owner(user_id), fields.audience_name(audience)
+        found = await self._table.get_many(owner, audience_name, wanted)
         for key in wanted:
-            self._count(Place(owner, seen_by, key), found.get(key))
+            self._count(EntryKey(owner, audience_name, key), found.get(key))
         return {key: found[key] for key in wanted if key in found}
 
     async def _get_or_create(
         self,
-        place: Place,
+        entry_key: EntryKey,
         factory: Callable[[], Awaitable[In]],
         ttl: float,
         tags: list[str],
         stale: float,
     ) -> Any:
-        """The stored form."""
-        stored = self._shelf.remembered(place)
+        """Return the stored form."""
+        stored = self._table.get_local(entry_key)
         if stored is not None:
-            self._count(place, stored)
+            self._count(entry_key, stored)
             return stored
-        stored, epochs, outdated = await self._shelf.look(place, tags, stale)
-        self._count(place, stored)
+        stored, epochs, outdated = await self._table.lookup(entry_key, tags, stale)
+        self._count(entry_key, stored)
 
-        async def make() -> Row:
-            return self._row(place, await factory(), ttl, tags, stale)
+        async def load() -> CacheRow:
+            return self._row(entry_key, await factory(), ttl, tags, stale)
 
         if stored is None:
-            return await self._maker.make(place, tags, epochs, make)
+            return await self._loader.load(entry_key, tags, epochs, load)
         if outdated:
-            self._maker.refresh(place, tags, epochs, make)
+            self._loader.refresh(entry_key, tags, epochs, load)
         return stored
 
     async def close(self) -> None:
-        """End what still refreshes in the background; the handle calls this as it closes."""
-        await self._maker.close()
+        """Cancel background refreshes; the handle calls this as it closes."""
+        await self._loader.close()
 
-    def _row(self, place: Place, value: In, ttl: float, tags: list[str], stale: float = 0.0) -> Row:
+    def _row(
+        self, entry_key: EntryKey, value: In, ttl: float, tags: list[str], stale: float = 0.0
+    ) -> CacheRow:
         stored, size = self._codec.encode(value)
         ttl *= 1 - self._core.settings.cache_ttl_jitter * self._chance()
-        return Row(*place, stored, tags, size, max(ttl, fields.MIN_TTL), stale)
+        return CacheRow(*entry_key, stored, tags, size, max(ttl, fields.MIN_TTL), stale)
 
-    def _count(self, place: Place, stored: object) -> None:
+    def _count(self, entry_key: EntryKey, stored: object) -> None:
         if stored is None:
-            self._counts.misses(self._shelf.name)
+            self._counts.misses(self._table.name)
             return
-        self._counts.hits(self._shelf.name)
-        if self._shelf.counts_hits:
-            self._counts.hit_of(place)
+        self._counts.hits(self._table.name)
+        if self._table.counts_hits:
+            self._counts.hit_of(entry_key)

@@ -1,1 +1,1 @@
-"""How much anybody may ask for."""
+"""Rate limits: token buckets, policies and usage."""

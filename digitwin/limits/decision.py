@@ -1,4 +1,4 @@
-"""What the limiter is asked, and what it answers."""
+"""Questions to the limiter and its answers."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from uuid import UUID
 
 
 class Decision(NamedTuple):
-    """Whether a call may go on; itself true when it may. Durations are seconds."""
+    """Whether a call is allowed; truthy if it is. Durations are seconds."""
 
     allowed: bool
-    """Whether the tokens were there; ``consume`` has then taken them."""
+    """Whether the bucket held the tokens; ``consume`` has then taken them."""
     limit: int
     """Tokens of a full bucket."""
     remaining: int
     """Whole tokens left."""
     retry_after: float
-    """Until the same call is allowed, if nobody else takes a token; 0 when it is allowed now."""
+    """Until the same call is allowed, if no other call takes a token; 0 if it is allowed now."""
     reset_after: float
-    """Until the bucket is full, if nobody takes a token."""
+    """Until the bucket is full, if no call takes a token."""
     degraded: bool = False
-    """Decided without the database, which did not answer: see ``decision_timeout``. The
+    """Decided without the database, which did not answer within ``decision_timeout``. The
     numbers then say nothing about the bucket."""
 
     def __bool__(self) -> bool:
@@ -32,7 +32,7 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One of several calls that pass or fail as one; fields as those of ``consume``."""
+    """One of several calls that are allowed or refused together; fields as in ``consume``."""
 
     subject: UUID | str
     endpoint: str
@@ -43,41 +43,41 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class JointDecision:
-    """Whether several calls may go on together; itself true when they may.
+    """Whether several calls are allowed together; truthy if they are.
 
-    Each decision speaks of its own bucket: ``allowed`` says whether its tokens were there.
-    They were taken only if all were.
+    Each decision is about its own bucket: ``allowed`` says whether that held the tokens. Tokens
+    were taken only if all buckets held theirs.
     """
 
     asks: tuple[Ask, ...]
-    """What was asked; empty when nothing limits the call."""
+    """The asks; empty if nothing limits the call."""
     decisions: tuple[Decision, ...]
-    """What each ask was answered, in their order."""
+    """The decision on each ask, in their order."""
 
     @property
     def allowed(self) -> bool:
-        """Whether all tokens were there; all have then been taken, else none."""
+        """Whether every bucket held its tokens; all have then been taken, else none."""
         return all(self.decisions)
 
     @property
     def refused(self) -> tuple[Ask, ...]:
-        """The asks whose tokens were not there."""
+        """The asks whose bucket did not hold the tokens."""
         each = zip(self.asks, self.decisions, strict=True)
         return tuple(ask for ask, decision in each if not decision)
 
     @property
     def retry_after(self) -> float:
-        """Until all are allowed, if nobody else takes a token; 0 when they are allowed now."""
+        """Until all are allowed, if no other call takes a token; 0 if they are allowed now."""
         return max((decision.retry_after for decision in self.decisions), default=0.0)
 
     @property
     def remaining(self) -> int | None:
-        """Whole tokens left in the bucket that holds fewest; None when nothing limits the call."""
+        """Whole tokens left in the bucket with the fewest; None if nothing limits the call."""
         return min((decision.remaining for decision in self.decisions), default=None)
 
     @property
     def degraded(self) -> bool:
-        """Decided without the database."""
+        """Whether any decision was made without the database."""
         return any(decision.degraded for decision in self.decisions)
 
     def __bool__(self) -> bool:
@@ -95,10 +95,10 @@ class JointDecision:
 
 @dataclass(frozen=True, slots=True)
 class EndpointUsage:
-    """How often an endpoint was allowed and denied within an hour."""
+    """How often calls to an endpoint were allowed and denied within an hour."""
 
     endpoint: str
     hour: datetime
-    """When the hour begins, in UTC."""
+    """The beginning of the hour, in UTC."""
     allowed: int
     denied: int

@@ -1,4 +1,4 @@
-"""Waiting for the database no longer than a caller can: a decision is made without it then."""
+"""Bounds how long a limiter call waits for the database; then the fallback decides."""
 
 from __future__ import annotations
 
@@ -11,75 +11,75 @@ from digitwin.errors import ConnectionFailedError
 from digitwin.settings import Settings
 
 RETRY_AFTER: Final = 1.0
-"""Seconds after which one who was denied without the database may try again."""
+"""The ``retry_after`` of a call denied without the database."""
 LOG_PAUSE: Final = 10.0
-"""Seconds between two lines in the log."""
+"""Seconds between two log lines."""
 
 _logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Patience:
-    """Waits so many seconds for an answer, also on a frozen network.
+class Failsafe:
+    """Waits a bounded time for the database, also on a frozen network.
 
-    The statement runs in a task of its own. One that is given up is cancelled and ends in the
-    background, where taking its connection back may last a second: nobody waits for that.
+    The statement runs in a task of its own. On timeout it is cancelled and ends in the
+    background, where its connection may take a second to come back: the caller does not wait.
 
     Args:
-        seconds: how long.
-        allow: what is decided in place of the database.
+        seconds: the bound.
+        allow: the fallback decision.
     """
 
     def __init__(self, seconds: float, *, allow: bool) -> None:
         self._seconds = seconds
         self.allow = allow
-        self._asking: set[asyncio.Task[Any]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
         self._unanswered = 0
-        self._told = -LOG_PAUSE
+        self._logged_at = -LOG_PAUSE
 
     @classmethod
-    def of(cls, settings: Settings) -> Patience | None:
-        """As set; None when a caller waits as long as any call does."""
+    def of(cls, settings: Settings) -> Failsafe | None:
+        """Return the failsafe that the settings ask for; None without ``decision_timeout``."""
         if settings.decision_timeout is None:
             return None
         return cls(settings.decision_timeout, allow=settings.limiter_on_timeout == "allow")
 
-    async def wait(self, asking: Coroutine[Any, Any, T]) -> T | None:
-        """The answer, or None when there was none in time, or no connection."""
-        task = asyncio.create_task(asking)
-        self._asking.add(task)
+    async def run(self, statement: Coroutine[Any, Any, T]) -> T | None:
+        """Return the result, or None on timeout or connection failure."""
+        task = asyncio.create_task(statement)
+        self._running.add(task)
         task.add_done_callback(self._ended)
         try:
             await asyncio.wait([task], timeout=self._seconds)
             if task.done():
                 return task.result()
         except ConnectionFailedError as error:
-            self._tell(error)
+            self._log(error)
             return None
         finally:
             task.cancel()
-        self._tell(f"no answer within {self._seconds:g} s")
+        self._log(f"no answer within {self._seconds:g} s")
         return None
 
     async def stop(self) -> None:
-        """Wait for what was given up to end."""
-        if self._asking:
-            await asyncio.wait(self._asking)
+        """Wait for cancelled statements to end."""
+        if self._running:
+            await asyncio.wait(self._running)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._asking.discard(task)
+        self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # seen, also when nobody waits any more
+            task.exception()  # retrieved, so that asyncio does not warn after a timeout
 
-    def _tell(self, reason: object) -> None:
+    def _log(self, reason: object) -> None:
         self._unanswered += 1
         now = asyncio.get_running_loop().time()
-        if now - self._told < LOG_PAUSE:
+        if now - self._logged_at < LOG_PAUSE:
             return
         _logger.warning(
-            "limits: %s without the database, %d since the last line: %s",
+            "limits: %s without the database, %d times since the last line: %s",
             "allowed" if self.allow else "denied",
             self._unanswered,
             reason,
         )
-        self._told, self._unanswered = now, 0
+        self._logged_at, self._unanswered = now, 0

@@ -1,7 +1,7 @@
 """The tables of the limiter.
 
-Their keys have several parts, of which Tortoise knows one: rows are read and written by
-this folder's own statements only. Here the tables are known to Aerich.
+Their keys are composite, which Tortoise does not support: rows are read and written by this
+package's own statements only. The models exist for Aerich.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class RateLimit(Model):
 
 
 class RateLimitUsage(Model):
-    """How often one subject was allowed and denied at one endpoint in one hour."""
+    """How often a subject's calls to an endpoint were allowed and denied in one hour."""
 
     endpoint = fields.CharField(max_length=200)
     subject = fields.CharField(max_length=200, primary_key=True)

@@ -1,37 +1,39 @@
 -- name: consume
--- One statement, so that no two callers take the same token. Its clock is read once and passed
+-- One statement, so that no two callers take the same token. It reads the clock once and passes it
 -- along in `excluded`: a clock that went back, or a caller that waited, grants nothing. `quiet`
--- makes this one commit not wait for the disk, which a decision is not worth. A bucket that is
--- called with another limit stays as full, in parts of the whole, as it was. One in debt has an
--- `updated_at` to come, until which nothing comes back.
+-- lets this commit return before it is on disk, for which a decision is not worth waiting. A bucket
+-- called with another limit keeps its fill level as a share of the limit. A bucket in debt has an
+-- `updated_at` in the future, and refills from then on.
 WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true))
 INSERT INTO rate_limits AS bucket
        (subject, endpoint, window_ms, max_tokens, tokens, allowed, updated_at)
-SELECT $1, $2, $3::bigint, $4::float8, $4::float8 - $5::float8, true, clock_timestamp() FROM quiet
+SELECT :subject, :endpoint, :window_ms::bigint, :limit::float8, :limit::float8 - :cost::float8,
+       true, clock_timestamp()
+FROM quiet
 ON CONFLICT (subject, endpoint, window_ms) DO UPDATE
-SET tokens = {held} - CASE WHEN {held} >= $5 THEN $5 ELSE 0 END, allowed = {held} >= $5,
+SET tokens = {held} - CASE WHEN {held} >= :cost THEN :cost ELSE 0 END, allowed = {held} >= :cost,
     max_tokens = excluded.max_tokens, updated_at = greatest(bucket.updated_at, excluded.updated_at)
 RETURNING tokens, allowed,
           greatest(0, date_part('epoch', updated_at - clock_timestamp())) AS behind
 
 -- name: held
--- For `consume`: what the bucket has by now. Three times in the statement it costs less than once
+-- Part of `consume`: the tokens the bucket holds now. Written three times it costs less than once
 -- in a subselect (6 of 91 us), and `date_part` less than `extract` with its numeric (4 of 95).
-least($4, CASE WHEN bucket.max_tokens = $4 THEN bucket.tokens
-               ELSE bucket.tokens / bucket.max_tokens * $4 END
-          + $4 / $3 * 1000 * greatest(
+least(:limit, CASE WHEN bucket.max_tokens = :limit THEN bucket.tokens
+               ELSE bucket.tokens / bucket.max_tokens * :limit END
+          + :limit / :window_ms * 1000 * greatest(
               0, date_part('epoch', excluded.updated_at - bucket.updated_at)))
 
 -- name: consume_all
--- All or none, in one statement. The buckets that are there are locked in the order of their key,
--- and those that are not are made in it, so that no two callers wait for each other; a bucket
--- that another caller makes meanwhile breaks the key, which undoes everything: ask again. Between
--- `cost` and `most` as many whole tokens are taken as there are. `who` says whose asks apply.
+-- All or none, in one statement. Existing buckets are locked in key order, and missing ones are
+-- inserted in it, so that no two callers deadlock. A bucket that another caller inserts meanwhile
+-- violates the primary key, which undoes everything: the caller tries again. Between `cost` and
+-- `most` whole tokens are taken, as many as there are. `who` selects the asks that apply.
 WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true), clock_timestamp() AS now),
      who AS ({who}),
      asked AS (SELECT ask.* FROM who JOIN unnest(
-                   $1::text[], $2::text[], $3::bigint[], $4::float8[], $5::float8[], $6::float8[],
-                   $7::text[]) WITH ORDINALITY
+                   :subjects::text[], :endpoints::text[], :windows_ms::bigint[], :limits::float8[],
+                   :costs::float8[], :most::float8[], :tiers::text[]) WITH ORDINALITY
                    AS ask (subject, endpoint, window_ms, full_at, cost, most, tier, place)
                ON who.tier = ask.tier),
      locked AS (SELECT place, tokens, max_tokens, updated_at
@@ -63,23 +65,24 @@ SELECT place, take, tokens - take AS tokens, tokens >= cost AS allowed,
        date_part('epoch', updated_at - now) AS behind
 FROM who LEFT JOIN taken ON true ORDER BY place
 
--- name: whoever
+-- name: every_ask
 -- For `consume_all`: every ask applies.
 SELECT '' AS tier
 
 -- name: of_tier
--- For `consume_all`: those asks apply that name the person's tier, else those that name none.
-SELECT coalesce((SELECT named FROM unnest($8::text[]) AS named
+-- For `consume_all`: the asks that name the person's tier apply, else those that name none.
+SELECT coalesce((SELECT named FROM unnest(:named::text[]) AS named
                  WHERE named = users.subscription_tier LIMIT 1), '') AS tier
-FROM users WHERE id = $9::uuid AND deleted_at IS NULL
+FROM users WHERE id = :user_id::uuid AND deleted_at IS NULL
 
 -- name: settle
--- Gives back or takes, by the clock read at the start. What is given back pays the debt first and
--- fills no bucket over; what is not there is owed: `updated_at` moves ahead by the time in which
--- that many tokens come back, at most by one window. A bucket that is gone is full and stays so.
+-- Returns or takes tokens, by the clock at the start. Returned tokens pay the debt first and never
+-- fill a bucket beyond its limit. Missing tokens become a debt: `updated_at` moves ahead by the
+-- time in which they refill, at most by one window. A bucket without a row is full and stays full.
 WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true), clock_timestamp() AS now),
      locked AS (SELECT given.*, tokens, max_tokens, updated_at
-                FROM unnest($1::text[], $2::text[], $3::bigint[], $4::float8[], $5::float8[])
+                FROM unnest(:subjects::text[], :endpoints::text[], :windows_ms::bigint[],
+                            :limits::float8[], :changes::float8[])
                      AS given (subject, endpoint, window_ms, full_at, change)
                      JOIN rate_limits USING (subject, endpoint, window_ms)
                 ORDER BY subject, endpoint, window_ms FOR UPDATE OF rate_limits),
@@ -107,18 +110,19 @@ WHERE bucket.subject = net.subject AND bucket.endpoint = net.endpoint
 RETURNING bucket.tokens, date_part('epoch', bucket.updated_at - now) AS behind
 
 -- name: peek
--- What `consume` would find, without taking or writing anything.
-SELECT least($4::float8, CASE WHEN max_tokens = $4 THEN tokens ELSE tokens / max_tokens * $4 END
-                         + $4 / $3::bigint * 1000 * greatest(
-                             0, date_part('epoch', clock_timestamp() - updated_at))) AS tokens,
+-- What `consume` would return, without writing anything.
+SELECT least(:limit::float8, CASE WHEN max_tokens = :limit THEN tokens
+                                  ELSE tokens / max_tokens * :limit END
+                             + :limit / :window_ms::bigint * 1000 * greatest(
+                                 0, date_part('epoch', clock_timestamp() - updated_at))) AS tokens,
        greatest(0, date_part('epoch', updated_at - clock_timestamp())) AS behind
-FROM rate_limits WHERE subject = $1 AND endpoint = $2 AND window_ms = $3
+FROM rate_limits WHERE subject = :subject AND endpoint = :endpoint AND window_ms = :window_ms
 
 -- name: reset
--- A bucket that is not there is full. Some at once are taken in the order of their key.
+-- A bucket without a row is full. Rows are locked in key order.
 WITH chosen AS (SELECT subject, endpoint, window_ms FROM rate_limits
-                WHERE subject = $1 AND ($2::text IS NULL OR endpoint = $2)
-                      AND ($3::bigint IS NULL OR window_ms = $3)
+                WHERE subject = :subject AND (:endpoint::text IS NULL OR endpoint = :endpoint)
+                      AND (:window_ms::bigint IS NULL OR window_ms = :window_ms)
                 ORDER BY subject, endpoint, window_ms FOR UPDATE),
      gone AS (DELETE FROM rate_limits AS bucket USING chosen
               WHERE bucket.subject = chosen.subject AND bucket.endpoint = chosen.endpoint
@@ -126,14 +130,14 @@ WITH chosen AS (SELECT subject, endpoint, window_ms FROM rate_limits
 SELECT count(*) FROM gone
 
 -- name: purge_batch
--- Walks the table once by its key, so that every statement is short; what another instance or a
--- decision holds is left alone. A bucket left alone for its window is full: it says nothing.
+-- Walks the table once in key order, so that every statement is short; skips rows that are locked.
+-- A bucket unused for its window is full, so its row says nothing.
 WITH batch AS (SELECT subject, endpoint, window_ms FROM rate_limits
-               WHERE (subject, endpoint, window_ms) > ($1, $2, $3::bigint)
-               ORDER BY subject, endpoint, window_ms LIMIT $4),
+               WHERE (subject, endpoint, window_ms) > (:subject, :endpoint, :window_ms::bigint)
+               ORDER BY subject, endpoint, window_ms LIMIT :batch),
      idle AS (SELECT subject, endpoint, window_ms
               FROM rate_limits JOIN batch USING (subject, endpoint, window_ms)
-              WHERE updated_at < now() - greatest(make_interval(secs => $5),
+              WHERE updated_at < now() - greatest(make_interval(secs => :age),
                                                   make_interval(secs => window_ms / 1000.0))
               FOR UPDATE OF rate_limits SKIP LOCKED),
      gone AS (DELETE FROM rate_limits AS bucket USING idle
@@ -143,21 +147,21 @@ SELECT subject, endpoint, window_ms, (SELECT count(*) FROM gone) AS gone FROM ba
 ORDER BY subject DESC, endpoint DESC, window_ms DESC LIMIT 1
 
 -- name: purge_usage_batch
--- A few at a time; those another instance is at are left to it.
+-- One batch; skips rows that another instance has locked.
 WITH old AS (SELECT endpoint, subject, bucket FROM rate_limit_usage
-             WHERE bucket < now() - make_interval(secs => $1)
-             ORDER BY bucket LIMIT $2 FOR UPDATE SKIP LOCKED),
+             WHERE bucket < now() - make_interval(secs => :age)
+             ORDER BY bucket LIMIT :batch FOR UPDATE SKIP LOCKED),
      gone AS (DELETE FROM rate_limit_usage AS usage USING old
               WHERE usage.endpoint = old.endpoint AND usage.subject = old.subject
                     AND usage.bucket = old.bucket RETURNING 1)
 SELECT count(*) FROM gone
 
 -- name: count_usage
--- Many decisions in one statement, in the order of the key, so that two instances never deadlock.
--- Of somebody who was erased since, nothing is kept.
+-- Many decisions in one statement, in key order, so that two instances never deadlock. Counts of
+-- people who were erased meanwhile are dropped.
 INSERT INTO rate_limit_usage AS usage (endpoint, subject, bucket, allowed, denied)
 SELECT endpoint, subject, date_trunc('hour', now(), 'UTC'), allowed, denied
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+FROM unnest(:endpoints::text[], :subjects::text[], :allowed::bigint[], :denied::bigint[])
      AS counted (endpoint, subject, allowed, denied)
 WHERE NOT EXISTS (SELECT FROM erasures
                   WHERE subject_hash = encode(sha256(convert_to(counted.subject, 'UTF8')), 'hex')
@@ -170,5 +174,5 @@ SET allowed = usage.allowed + excluded.allowed, denied = usage.denied + excluded
 -- Of one subject or of all, by endpoint and hour.
 SELECT endpoint, bucket AS hour, sum(allowed)::bigint AS allowed, sum(denied)::bigint AS denied
 FROM rate_limit_usage
-WHERE bucket >= date_trunc('hour', $1::timestamptz, 'UTC'){subject}
+WHERE bucket >= date_trunc('hour', :since::timestamptz, 'UTC') {whose}
 GROUP BY bucket, endpoint ORDER BY bucket, endpoint

@@ -1,4 +1,4 @@
-"""How often somebody may do something: token buckets, one row each."""
+"""Rate limits: token buckets, one row each."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from digitwin.kernel.execution.core import Core, operation
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.repository.base import Repository
 from digitwin.limits import fields
-from digitwin.limits.buckets import Buckets, Taking
+from digitwin.limits.buckets import Buckets, TakeResult
 from digitwin.limits.decision import Ask, Decision, EndpointUsage, JointDecision
-from digitwin.limits.failsafe import RETRY_AFTER, Patience
-from digitwin.limits.fields import Call
+from digitwin.limits.failsafe import RETRY_AFTER, Failsafe
+from digitwin.limits.fields import LimitCall
 from digitwin.limits.leases import Leases
-from digitwin.limits.policy_index import Rules
-from digitwin.limits.reservation import Reservation, Reserving
-from digitwin.limits.usage import Usage
+from digitwin.limits.policy_index import PolicyIndex
+from digitwin.limits.reservation import PendingReservation, Reservation
+from digitwin.limits.usage import UsageCounters
 
 T = TypeVar("T")
 
 
 class RateLimitRepository(Repository):
-    """Buckets of tokens: a new one is full and refills evenly over its window.
+    """Token buckets: a new one is full, and refills evenly over its window.
 
-    A bucket is subject, endpoint and window, so that a limit per second and one per day stand
-    side by side. A decision is one statement and commits by itself, within a transaction too:
-    a rollback refunds nothing, and no lock lasts until the commit. The database clock decides.
-    Decisions do not wait for the disk: a crash of the server may forget the last few.
+    The key of a bucket is subject, endpoint and window, so that a limit per second and one per
+    day can coexist. A decision is one statement that commits by itself, inside a transaction
+    too: a rollback refunds nothing, and no lock is held until the commit. The database clock
+    decides. Decisions commit asynchronously: a server crash may lose the last few.
 
-    With ``decision_timeout`` set, a decision never raises because of the database: when there
-    is no answer in time, or no connection, ``limiter_on_timeout`` decides, and the decision
-    says that it is ``degraded``. The tokens may have been taken all the same.
+    With ``decision_timeout`` set, a decision never raises because of the database: on timeout
+    or connection failure ``limiter_on_timeout`` decides, and the decision is ``degraded``. The
+    tokens may have been taken all the same.
     """
 
     def __init__(self, core: Core) -> None:
         super().__init__(core)
         self._buckets = Buckets(core)
         self._leases = Leases(self._buckets)
-        self._rules = Rules(core.settings.policies)
-        self._usage = Usage(core)
-        self._patience = Patience.of(core.settings)
+        self._policies = PolicyIndex(core.settings.policies)
+        self._usage = UsageCounters(core)
+        self._failsafe = Failsafe.of(core.settings)
 
     async def consume(
         self,
@@ -56,35 +56,37 @@ class RateLimitRepository(Repository):
         cost: int = 1,
         lease: int | None = None,
     ) -> Decision:
-        """Take tokens atomically, or none; the answer is true when they were there.
+        """Take tokens atomically, all or none.
 
         With ``lease`` the process takes that many tokens at once, or as many as there are, and
-        answers from memory until they are spent. All processes together never admit more than
-        the bucket holds; the tokens of a quiet one are missing to the others until they are
-        given back: five seconds after they were taken (or the window, if it is shorter) they
-        can no longer be spent, one more second and they are back. A closing handle gives back
-        at once; a killed process only ever makes fewer calls pass. A refusal is remembered
-        for as long as it says, at most a second. ``remaining`` and ``reset_after`` then are
-        what this process knows.
+        decides from memory until they are spent. All processes together never admit more than
+        the bucket holds. Leased tokens that are not spent are missing to other processes for a
+        while: they expire after five seconds (or the window, if it is shorter) and are returned
+        within another second. A closing handle returns them at once; those of a killed process
+        are lost. A refusal is remembered for its ``retry_after``, at most a second.
+        ``remaining`` and ``reset_after`` are then what this process knows.
 
         Args:
-            subject: whose bucket it is: a user's id, or any name such as an address, at most
+            subject: the bucket's owner: a user's id, or any name such as an address, at most
                 200 characters.
-            endpoint: for what, at most 200 characters.
-            limit: tokens of a full bucket, 1 to 1,000,000,000. A bucket called with another
-                limit than before stays as full, in parts of the whole, as it was.
+            endpoint: what is limited, at most 200 characters.
+            limit: tokens of a full bucket, 1 to 1,000,000,000. When the limit of a bucket
+                changes, it keeps its fill level as a share of the limit.
             window: seconds in which an empty bucket becomes full, 1 ms to 366 days.
             cost: tokens to take, 1 to ``limit``.
-            lease: tokens to take at once for a bucket asked very often, 1 to ``limit``.
+            lease: tokens to take at once, for a bucket that is used very often, 1 to ``limit``.
+
+        Returns:
+            The decision, truthy if the tokens were taken.
 
         Raises:
-            InvalidInputError: names the field that does not fit.
-            OutcomeUnknownError: the answer was lost; the tokens may be gone.
+            InvalidInputError: names the invalid argument.
+            OutcomeUnknownError: the answer was lost; the tokens may have been taken.
         """
         call = fields.call(subject, endpoint, limit, window, cost)
         if lease is not None:
             fields.tokens(lease, "lease", 1, call.limit)
-            decision = self._leases.answer(call) if self._may_remember() else None
+            decision = self._leases.decide(call) if self._may_remember() else None
             if decision is not None:
                 self._usage.count(call.bucket, decision.allowed)
                 return decision
@@ -100,9 +102,15 @@ class RateLimitRepository(Repository):
         window: float | timedelta,
         cost: int = 1,
     ) -> Decision:
-        """What :meth:`consume` would answer now; takes nothing and counts nowhere.
+        """Return what :meth:`consume` would return now; takes and counts nothing.
 
-        ``remaining`` and ``reset_after`` speak of the bucket as it is, without what is leased.
+        ``remaining`` and ``reset_after`` do not include tokens on lease.
+
+        Args:
+            subject, endpoint, limit, window, cost: as for :meth:`consume`.
+
+        Raises:
+            InvalidInputError: names the invalid argument.
         """
         call = fields.call(subject, endpoint, limit, window, cost)
         decision = await self._answer(self._buckets.peek(call))
@@ -118,17 +126,23 @@ class RateLimitRepository(Repository):
         cost: int = 1,
         lease: int | None = None,
     ) -> Decision:
-        """As :meth:`consume`, for callers who cannot go on without.
+        """Take tokens as :meth:`consume` does, or raise.
+
+        Args:
+            subject, endpoint, limit, window, cost, lease: as for :meth:`consume`.
 
         Raises:
-            RateLimitedError: the tokens are not there; ``.decision`` says when to come back.
+            RateLimitedError: the bucket does not hold the tokens; ``.decision.retry_after``
+                says when it will.
+            InvalidInputError: names the invalid argument.
+            OutcomeUnknownError: the answer was lost; the tokens may have been taken.
         """
         decision = await self.consume(
             subject, endpoint, limit=limit, window=window, cost=cost, lease=lease
         )
         if not decision:
             raise RateLimitedError(
-                f"The budget for {endpoint} is spent: try again in {decision.retry_after:g} s",
+                f"The limit of {endpoint} is reached: try again in {decision.retry_after:g} s",
                 decision=decision,
             )
         return decision
@@ -141,17 +155,26 @@ class RateLimitRepository(Repository):
         limit: int,
         window: float | timedelta,
         cost: int,
-    ) -> Reserving:
-        """Take an estimate now and settle it when the number is known, as for LLM tokens.
+    ) -> PendingReservation:
+        """Take an estimate now and settle it when the real cost is known, as for LLM tokens.
 
-        Await it, or enter it: an ``async with`` block cancels it when it raises::
+        Await it or enter it; an ``async with`` block that raises cancels it::
 
             async with db.limits.reserve(user.id, "llm", limit=9000, window=60, cost=800) as budget:
                 if budget:
                     answer = await ask_the_model()
                     await budget.settle(answer.usage.total_tokens)
 
-        Args and Raises as :meth:`consume`; ``cost`` is the estimate.
+        Args:
+            subject, endpoint, limit, window: as for :meth:`consume`.
+            cost: the estimate, 1 to ``limit`` tokens.
+
+        Returns:
+            A reservation, truthy if the estimate was taken.
+
+        Raises (when awaited or entered):
+            InvalidInputError: names the invalid argument.
+            OutcomeUnknownError: the answer was lost; the tokens may have been taken.
         """
 
         async def make() -> Reservation:
@@ -159,42 +182,54 @@ class RateLimitRepository(Repository):
             decision = await self._decide(call, None)
             return Reservation(self._core, self._buckets, call, decision)
 
-        return Reserving(make)
+        return PendingReservation(make)
 
     @operation
     async def consume_all(self, asks: Iterable[Ask]) -> JointDecision:
-        """Take from several buckets, of all or of none, in one statement.
+        """Take tokens from several buckets in one statement, from all or from none.
 
         Args:
-            asks: 1 to 100, each of another bucket.
+            asks: 1 to 100, each for a different bucket.
+
+        Returns:
+            The decision on each ask; truthy if all were allowed.
 
         Raises:
-            InvalidInputError: names the field that does not fit.
-            OutcomeUnknownError: the answer was lost; the tokens may be gone.
+            InvalidInputError: names the invalid argument.
+            OutcomeUnknownError: the answer was lost; the tokens may have been taken.
         """
         calls = fields.calls(asks)
-        takings = await self._answer(self._buckets.take_all(calls))
-        return self._joint(calls, takings)
+        results = await self._answer(self._buckets.take_all(calls))
+        return self._joint(calls, results)
 
     @operation
     async def check(self, user_id: UUID | str, endpoint: str, cost: int = 1) -> JointDecision:
-        """Take what the policies for this person and endpoint demand, of all or of none.
+        """Take tokens from every bucket that the policies require, from all or from none.
 
-        The policies are the setting ``policies``. The person's tier is read by the same
-        statement: a changed one counts at once. Where no policy of the endpoint is for their
-        tier, the answer is true and holds no decision.
+        The policies come from the setting ``policies``. The same statement reads the person's
+        tier, so that a change of tier takes effect at once.
+
+        Args:
+            user_id: the person, whose tier selects the policies.
+            endpoint: as named by the policies.
+            cost: tokens to take from each bucket.
+
+        Returns:
+            The decision on each bucket. If no policy of the endpoint applies to the tier, it is
+            empty and truthy.
 
         Raises:
-            InvalidInputError: no policy names the endpoint, or ``cost`` is more than one that
-                applies ever admits.
-            NotFoundError: there is no such person.
+            InvalidInputError: no policy names the endpoint, or ``cost`` exceeds the limit of a
+                policy that applies.
+            NotFoundError: the person does not exist.
+            OutcomeUnknownError: the answer was lost; the tokens may have been taken.
         """
         person = parse_id(user_id, "user_id")
-        calls, tiers = self._rules.calls(person, endpoint, cost)
-        takings = await self._answer(self._buckets.take_by_tier(calls, tiers, person))
-        for taking in takings or ():
-            fields.tokens(cost, "cost", 1, calls[taking.place].limit)
-        return self._joint(calls, takings)
+        calls, tiers = self._policies.calls(person, endpoint, cost)
+        results = await self._answer(self._buckets.take_by_tier(calls, tiers, person))
+        for result in results or ():
+            fields.tokens(cost, "cost", 1, calls[result.index].limit)
+        return self._joint(calls, results)
 
     @operation
     async def reset(
@@ -204,13 +239,17 @@ class RateLimitRepository(Repository):
         *,
         window: float | timedelta | None = None,
     ) -> int:
-        """Fill a subject's buckets again; how many there were.
+        """Fill a subject's buckets; return how many existed.
 
-        What other processes hold on lease remains theirs.
+        Tokens that other processes hold on lease stay with them.
 
         Args:
-            endpoint: only this one's; None means every endpoint.
-            window: only the bucket of this window; None means every window.
+            subject: as for :meth:`consume`.
+            endpoint: only this endpoint's buckets; None means all.
+            window: only the bucket of this window; None means all.
+
+        Raises:
+            InvalidInputError: names the invalid argument.
         """
         whose = (
             fields.subject_name(subject),
@@ -224,12 +263,16 @@ class RateLimitRepository(Repository):
     async def usage(
         self, subject: UUID | str | None = None, since: datetime | None = None
     ) -> list[EndpointUsage]:
-        """Decisions by hour and endpoint, the oldest first; of all subjects, or of one.
+        """Return the decisions by hour and endpoint, oldest first.
 
         This handle's are complete; those of others arrive within their ``flush_interval``.
 
         Args:
-            since: the first hour is the one this moment lies in; None means from the start.
+            subject: only this subject's decisions; None means all.
+            since: starts with the hour that contains this moment; None means the first hour.
+
+        Raises:
+            InvalidInputError: names the invalid argument.
         """
         return await self._usage.read(
             None if subject is None else fields.subject_name(subject),
@@ -238,10 +281,16 @@ class RateLimitRepository(Repository):
 
     @operation
     async def purge(self, older_than: float | timedelta) -> int:
-        """Remove buckets unused for so many seconds and full again; how many there were.
+        """Delete buckets that are full and unused for this long; return how many.
 
-        Usage older than that goes too. Runs in short statements that nobody has to wait for;
-        several instances may run it at once.
+        Deletes usage of that age too. Runs in short statements that skip locked rows. Safe to
+        run concurrently.
+
+        Args:
+            older_than: seconds or a timedelta, at most 100 years.
+
+        Raises:
+            InvalidInputError: ``older_than`` is out of range.
         """
         age = fields.age(older_than)
         removed = await self._buckets.purge(age)
@@ -250,25 +299,22 @@ class RateLimitRepository(Repository):
 
     @operation
     async def forget(self, subject: UUID | str) -> None:
-        """Keep nothing of a subject in this process: what is on lease, and what is counted.
+        """Drop a subject's leases and write its pending counts, before an erasure.
 
-        Rows are not touched; an erasure removes them.
+        Rows are not touched; the erasure deletes them.
         """
         self._leases.forget(fields.subject_name(subject), None, None)
         await self._usage.flush()
 
     async def close(self) -> None:
-        """Give back what is on lease and write what is still counted in memory.
-
-        The handle calls this as it closes.
-        """
+        """Return leased tokens and write pending counts; the handle calls this as it closes."""
         await self._leases.stop()
-        if self._patience is not None:
-            await self._patience.stop()
+        if self._failsafe is not None:
+            await self._failsafe.stop()
         await self._usage.close()
 
     @operation
-    async def _decide(self, call: Call, lease: int | None) -> Decision:
+    async def _decide(self, call: LimitCall, lease: int | None) -> Decision:
         decision = await self._answer(
             self._leases.consume(call, lease) if lease else self._buckets.consume(call)
         )
@@ -277,12 +323,14 @@ class RateLimitRepository(Repository):
         self._usage.count(call.bucket, decision.allowed)
         return decision
 
-    def _joint(self, calls: Sequence[Call], takings: Sequence[Taking] | None) -> JointDecision:
-        """What was taken, or, when nobody knows, what is answered all the same; counted."""
-        if takings is None:
+    def _joint(
+        self, calls: Sequence[LimitCall], results: Sequence[TakeResult] | None
+    ) -> JointDecision:
+        """Return and count the joint decision; without results, the fallback's."""
+        if results is None:
             answered = [(call, self._without_database(call)) for call in calls]
         else:
-            answered = [(call := calls[each.place], each.decision(call)) for each in takings]
+            answered = [(call := calls[each.index], each.decision(call)) for each in results]
         joint = JointDecision(
             tuple(call.ask for call, _ in answered), tuple(decision for _, decision in answered)
         )
@@ -292,15 +340,15 @@ class RateLimitRepository(Repository):
             self._usage.count(bucket, joint.allowed)
         return joint
 
-    async def _answer(self, asking: Coroutine[Any, Any, T]) -> T | None:
-        """The database's, or None when it gave none in time and that is no error."""
-        return await (asking if self._patience is None else self._patience.wait(asking))
+    async def _answer(self, statement: Coroutine[Any, Any, T]) -> T | None:
+        """Return the database's result, or None if the failsafe is to decide."""
+        return await (statement if self._failsafe is None else self._failsafe.run(statement))
 
-    def _without_database(self, call: Call) -> Decision:
-        assert self._patience is not None
-        allow = self._patience.allow
+    def _without_database(self, call: LimitCall) -> Decision:
+        assert self._failsafe is not None
+        allow = self._failsafe.allow
         return Decision(allow, call.limit, 0, 0.0 if allow else RETRY_AFTER, 0.0, degraded=True)
 
     def _may_remember(self) -> bool:
-        """Whether a call that asks no database is as good as one that would."""
+        """Return whether this handle may decide here without asking the database."""
         return not self._core.closing and asyncio.get_running_loop() is self._core.loop

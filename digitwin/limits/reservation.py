@@ -1,4 +1,4 @@
-"""Tokens taken before it is known how many a call will need."""
+"""Reservations: tokens taken before a call's real cost is known."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from digitwin.kernel.execution.core import Core, operation
 from digitwin.limits import fields
 from digitwin.limits.buckets import Buckets, decision
 from digitwin.limits.decision import Decision
-from digitwin.limits.fields import Call
+from digitwin.limits.fields import LimitCall
 
 _logger = logging.getLogger(__name__)
 
 
 class Reservation:
-    """An estimate that was taken, to be settled once or cancelled; true when it was there.
+    """An estimate taken from a bucket, to be settled or cancelled once; truthy if allowed.
 
-    As an ``async with`` block it is cancelled when the block raises. One that is left without
-    an error and without :meth:`settle` keeps its estimate, as one that is simply dropped does.
+    In an ``async with`` block it is cancelled when the block raises. Without an error and
+    without :meth:`settle` the estimate stays taken, as it does when the object is dropped.
     """
 
-    def __init__(self, core: Core, buckets: Buckets, call: Call, decision: Decision) -> None:
+    def __init__(self, core: Core, buckets: Buckets, call: LimitCall, decision: Decision) -> None:
         self._core = core
         self._buckets = buckets
         self._call = call
         self._open = decision.allowed
         self.decision = decision
-        """What the estimate was answered."""
+        """The decision on the estimate."""
 
     @property
     def allowed(self) -> bool:
-        """Whether the estimate was there and has been taken."""
+        """Whether the estimate was taken."""
         return self.decision.allowed
 
     def __bool__(self) -> bool:
@@ -42,28 +42,32 @@ class Reservation:
 
     @operation
     async def settle(self, actual: int) -> Decision:
-        """Give back what was taken too much, or take what was taken too little.
+        """Return the tokens not needed, or take the missing ones.
 
-        What is not there is owed: the bucket stays empty for as long as the missing tokens
-        take to come back, and later callers are told to wait that long. A bucket owes at most
-        its limit, so that it begins to refill after one window at the latest; what goes
-        beyond is forgiven. Nothing given back fills it over. A reservation that was made
-        without the database changes nothing.
+        Tokens the bucket does not hold become a debt: it stays empty until they have refilled,
+        and ``retry_after`` of later calls includes that time. A debt is at most the limit, so
+        that the bucket begins to refill after one window at the latest; the rest is waived.
+        Returned tokens never fill a bucket beyond its limit. A reservation made without the
+        database changes nothing.
 
         Args:
-            actual: tokens that were needed in the end, 0 to 1,000,000,000.
+            actual: tokens that were needed, 0 to 1,000,000,000.
+
+        Returns:
+            The bucket's state afterwards, as an allowed decision.
 
         Raises:
-            InvalidStateError: nothing is reserved: it was refused, settled or cancelled.
+            InvalidInputError: ``actual`` is out of range.
+            InvalidStateError: it was refused, settled or cancelled before.
             OutcomeUnknownError: the answer was lost; it counts as settled.
-            ConnectionFailedError: the database did nothing; it can be tried again.
+            ConnectionFailedError: nothing was changed; it can be tried again.
         """
         tokens = fields.tokens(actual, "actual", 0)
         return await self._change(self._call.cost - tokens)
 
     @operation
     async def cancel(self) -> Decision:
-        """Give the estimate back; as :meth:`settle` with 0."""
+        """Return the whole estimate, as ``settle(0)`` does."""
         return await self._change(self._call.cost)
 
     async def _change(self, tokens: int) -> Decision:
@@ -93,7 +97,7 @@ class Reservation:
             return
         try:
             await self.cancel()
-        except DigiTwinError as failure:  # the block's own error says more
+        except DigiTwinError as failure:  # logged only: the block's own error matters more
             _logger.warning("limits: a reservation could not be cancelled: %s", failure)
 
     def __repr__(self) -> str:
@@ -101,8 +105,8 @@ class Reservation:
         return f"<digitwin.Reservation of {self._call.cost}, {state}>"
 
 
-class Reserving:
-    """A reservation about to be made: await it, or enter it."""
+class PendingReservation:
+    """A reservation not made yet: await it, or enter it with ``async with``."""
 
     def __init__(self, reserve: Callable[[], Awaitable[Reservation]]) -> None:
         self._reserve = reserve

@@ -1,4 +1,4 @@
-"""How often each endpoint was allowed and denied: counted in memory, written in batches."""
+"""Allowed and denied calls by endpoint: counted in memory and written in batches."""
 
 from __future__ import annotations
 
@@ -8,65 +8,63 @@ from typing import Final
 
 from digitwin.errors import DigiTwinError
 from digitwin.kernel.execution.core import Core
-from digitwin.kernel.execution.counter_buffer import Batch, Buffer
-from digitwin.kernel.sql.queries import load
-from digitwin.limits.buckets import columns
+from digitwin.kernel.execution.counter_buffer import Batch, CounterBuffer
+from digitwin.kernel.sql.queries import Queries
 from digitwin.limits.decision import EndpointUsage
 from digitwin.limits.fields import Bucket
 
 BATCH: Final = 1000
-"""Rows removed by one statement of ``purge``."""
+"""Rows deleted by one statement of ``purge``."""
 
 _logger = logging.getLogger(__name__)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-_SQL = load(__package__)
+QUERIES = Queries(__package__)
 
 
-class Usage:
-    """What one handle decided, until it is written, and what all have decided."""
+class UsageCounters:
+    """Counts the decisions of one handle, and reads those of all."""
 
     def __init__(self, core: Core) -> None:
         self._aside = core.aside
-        self._buffer = Buffer(self._write, interval=core.settings.flush_interval)
+        self._buffer = CounterBuffer(self._write, interval=core.settings.flush_interval)
         self._buffer.start()
 
     def count(self, bucket: Bucket, allowed: bool) -> None:
-        """One decision."""
+        """Count one decision."""
         if allowed:
             self._buffer.add((bucket.endpoint, bucket.subject), allowed=1)
         else:
             self._buffer.add((bucket.endpoint, bucket.subject), denied=1)
 
     async def read(self, subject: str | None, since: datetime | None) -> list[EndpointUsage]:
-        """By hour and endpoint, the oldest first; what this handle has counted is written first."""
+        """Return the usage by hour and endpoint, oldest first; writes pending counts first."""
         await self._buffer.flush()
-        start = since or _BEGINNING
-        if subject is None:
-            rows = await self._aside.fetch(_SQL["usage"].format(subject=""), start)
-        else:
-            query = _SQL["usage"].format(subject=" AND subject = $2")
-            rows = await self._aside.fetch(query, start, subject)
+        query = QUERIES.get("usage", whose="" if subject is None else "AND subject = :subject")
+        rows = await self._aside.fetch(query, since=since or _BEGINNING, subject=subject)
         return [EndpointUsage(**row) for row in rows]
 
     async def purge(self, age: float) -> None:
-        """Remove what is older than so many seconds."""
-        while await self._aside.fetchval(_SQL["purge_usage_batch"], age, BATCH) == BATCH:
+        """Delete usage older than ``age`` seconds."""
+        query = QUERIES["purge_usage_batch"]
+        while await self._aside.fetchval(query, age=age, batch=BATCH) == BATCH:
             pass
 
     async def flush(self) -> None:
-        """Write what this handle has counted."""
+        """Write pending counts."""
         await self._buffer.flush()
 
     async def close(self) -> None:
-        """Write the rest; a database that is gone does not keep the handle from closing."""
+        """Write pending counts; a failure is logged and does not keep the handle from closing."""
         try:
             await self._buffer.stop()
         except DigiTwinError as error:
             _logger.warning("limits: %d counts could not be written: %s", len(self._buffer), error)
 
     async def _write(self, batch: Batch) -> None:
-        counted = (
-            (endpoint, subject, counts.get("allowed", 0), counts.get("denied", 0))
-            for (endpoint, subject), counts in batch.items()
+        await self._aside.execute(
+            QUERIES["count_usage"],
+            endpoints=[endpoint for endpoint, _ in batch],
+            subjects=[subject for _, subject in batch],
+            allowed=[counts.get("allowed", 0) for counts in batch.values()],
+            denied=[counts.get("denied", 0) for counts in batch.values()],
         )
-        await self._aside.execute(_SQL["count_usage"], *columns(counted))

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextvars import Context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal, Protocol, cast
 from uuid import UUID, uuid5
 
-from digitwin.errors import DigiTwinError, InvalidStateError, KeyUnavailableError
+from digitwin.errors import InvalidStateError, KeyUnavailableError
+from digitwin.kernel.execution.background import NEVER, BackgroundTask
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import NOBODY
@@ -74,8 +74,9 @@ class Artifacts:
         self._core = core
         self._keys = keys
         self.deleter = deleter
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._task = BackgroundTask(
+            self._deliver_due, name="artifact deletion", logger=log, interval=LOOK_AGAIN
+        )
 
     async def queue(
         self,
@@ -157,38 +158,17 @@ class Artifacts:
 
     def wake(self) -> None:
         """Ask in the background from now on, until nothing waits any more."""
-        if self.deleter is None or self._core.closing:
-            return
-        self._wake.set()
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(
-                self._go_on(), name="digitwin artifacts", context=Context()
-            )
+        if self.deleter is not None and not self._core.closing:
+            self._task.wake()
 
     async def close(self) -> None:
         """Stop asking; what is under way is given up and asked for again later."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await self._task.stop()
 
-    async def _go_on(self) -> None:
-        pause: float | None = 0.0
-        while pause is not None:
-            self._wake.clear()
-            try:
-                await self.deliver()
-                pause = await self._core.aside.fetchval(QUERIES["next_artifact"])
-            except DigiTwinError as error:
-                log.warning("Artifacts wait, the database was not reached: %s", error)
-                pause = LOOK_AGAIN
-            if pause is None:
-                return
-            try:
-                async with asyncio.timeout(min(max(pause, 0.01), LOOK_AGAIN)):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+    async def _deliver_due(self) -> float:
+        await self.deliver()
+        due: float | None = await self._core.aside.fetchval(QUERIES["next_artifact"])
+        return NEVER if due is None else min(max(due, 0.01), LOOK_AGAIN)
 
 
 def _place(id: UUID) -> EncryptedRow:

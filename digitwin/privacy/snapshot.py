@@ -27,7 +27,10 @@ class Snapshot(OnConnection):
         """The first column of each row, ``batch`` rows at a time."""
         try:
             cursor = self.connection.cursor(
-                query.sql, *query.bind(values), prefetch=batch, timeout=self.connection.watch.limit
+                query.sql,
+                *query.bind(values),
+                prefetch=batch,
+                timeout=self.connection.deadline.limit,
             )
             async for row in cursor:
                 yield row[0]

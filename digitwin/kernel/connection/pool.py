@@ -1,12 +1,12 @@
-"""Connections, lent and taken back: asyncpg's own pool with what it lacks.
+"""A connection pool on top of asyncpg's, with bounded waiting and cheap releases.
 
-Asyncpg resets a connection on release, which costs a round trip and doubles the price of
-every read. Nothing in digitwin sets session state, so there is nothing to reset; an open
-transaction, the one thing that could leak, costs its connection. Its pool also takes a task
-and a turn of the event loop for each release (some 45 of a read's 140 µs, measured): a
-connection whose statement went well therefore stays at hand here, and goes back to asyncpg's
-pool only when something went wrong, which is where cancelled statements are waited for.
-Asyncpg has no limit for waiting either: the slots in front of it have, and know who waits.
+Asyncpg resets a connection on release, which costs a round trip and doubles the time of every
+read. Nothing in digitwin sets session state, so there is nothing to reset; a connection left in
+an open transaction, the one thing that could leak, is replaced. Asyncpg's pool also takes a task
+and a turn of the event loop for each release (some 45 of a read's 140 µs, measured). A connection
+whose statement succeeded therefore stays in :class:`IdleConnections`, and goes back to asyncpg's
+pool only after an error, since that pool waits for cancelled statements to end.
+Asyncpg has no limit for waiting either: the semaphore in front of it have, and know who waits.
 """
 
 from __future__ import annotations
@@ -21,56 +21,56 @@ import asyncpg
 
 from digitwin.errors import PoolTimeoutError
 from digitwin.kernel.connection import driver_errors
-from digitwin.kernel.connection.deadline import Watch
-from digitwin.kernel.connection.semaphore import Slots
+from digitwin.kernel.connection.deadline import DeadlineTimer
+from digitwin.kernel.connection.semaphore import FairSemaphore
 
 RELEASE_TIMEOUT = 1.0
-"""Seconds a release may wait for a cancelled statement to end; then the connection goes."""
+"""Seconds a release waits for a cancelled statement to end, before the connection is closed."""
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]
-    """A connection that comes back as it left: there is no session state to reset."""
+    """A connection without session state to reset on release."""
 
     ends = math.inf
-    """When it is to be replaced, by the event loop's clock."""
+    """When its lifetime ends, by the event loop's clock."""
     place: Any = None
-    """Asyncpg's proxy for it: its place in asyncpg's pool, to which it is given back."""
-    watch: Watch
+    """Asyncpg's proxy for it, by which it is released to asyncpg's pool."""
+    deadline: DeadlineTimer
 
     def get_reset_query(self) -> str:
         return ""
 
     async def ask(self, method: str, sql: str, *args: Any) -> Any:
-        """Send one statement by asyncpg's ``method``.
+        """Send one statement by asyncpg's ``method`` and return its result.
 
         Raises:
-            TimeoutError: it was not answered in time; the connection is cut.
+            TimeoutError: it was not answered in time; the connection is terminated.
         """
-        watch = self.watch
-        watch.begin(self)
+        deadline = self.deadline
+        deadline.begin(self)
         try:
             answer = await getattr(self, method)(sql, *args)
         except BaseException as fault:
-            if not watch.end(self) and isinstance(fault, driver_errors.DRIVER):
+            if not deadline.end(self) and isinstance(fault, driver_errors.DRIVER):
                 raise TimeoutError from fault
             raise
-        watch.end(self)
+        deadline.end(self)
         return answer
 
 
 def cut(connection: Any) -> None:
-    """Give a lent connection up at once; the pool makes a new one in its place."""
+    """Terminate an acquired connection; the pool opens a new one in its place."""
     if not connection.is_closed():
         connection.terminate()
 
 
-class AtHand:
-    """Connections that nobody uses, the last one back first: the fewest stay warm.
+class IdleConnections:
+    """Idle connections, last in, first out, so that the surplus ones time out.
 
     Args:
-        idle_timeout: seconds after which an unused one is closed; 0 keeps it.
-        max_lifetime: seconds after which one is replaced, used or not, a tenth more or less
-            so that they do not go all at once; 0 keeps it.
+        idle_timeout: seconds after which an idle connection is closed; 0 means never.
+        max_lifetime: seconds after which a connection is replaced, idle or not, give or take a
+            tenth so that they are not all replaced at once; 0 means never.
     """
 
     def __init__(self, idle_timeout: float, max_lifetime: float) -> None:
@@ -84,7 +84,7 @@ class AtHand:
         return sum(not connection.is_closed() for connection, _ in self._idle)
 
     def take(self) -> Any:
-        """One that is open, or None."""
+        """Return an open connection, or None."""
         while self._idle:
             connection, _ = self._idle.pop()
             if not connection.is_closed():
@@ -92,7 +92,7 @@ class AtHand:
         return None
 
     def put(self, connection: Any) -> None:
-        """Keep one, unless its time is over."""
+        """Keep a connection, unless its lifetime has ended."""
         now = self._loop.time()
         if connection.ends <= now:
             cut(connection)
@@ -102,13 +102,13 @@ class AtHand:
             self._sweep = self._loop.call_later(self._idle_timeout, self._close_unused)
 
     def date(self, connection: Any) -> None:
-        """Say when a new connection's time is over."""
+        """Set the end of a new connection's lifetime."""
         if self._max_lifetime:
             lives = self._max_lifetime * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load
             connection.ends = self._loop.time() + lives
 
     def empty(self) -> list[Any]:
-        """All of them, to be given back."""
+        """Remove and return all of them."""
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -117,7 +117,7 @@ class AtHand:
         return taken
 
     def _close_unused(self) -> None:
-        """The longest unused are on the left."""
+        """Close those idle for too long, which are on the left."""
         self._sweep = None
         oldest = self._loop.time() - self._idle_timeout
         while self._idle and self._idle[0][1] <= oldest:
@@ -129,14 +129,17 @@ class AtHand:
 
 
 class Pool:
-    """At most ``size`` connections; at most ``size - 1`` of them for long holds.
+    """At most ``size`` connections, of which transactions and streams hold ``size - 1`` at most.
+
+    The last one is left for single statements, so that the cache and the limiter can always be
+    reached from inside transactions.
 
     Args:
         size: connections at most.
-        acquire_timeout: seconds to wait for a free one.
-        where: the address, for errors.
-        answer_timeout: seconds within which every statement is answered.
-        idle_timeout, max_lifetime: as for :class:`AtHand`.
+        acquire_timeout: seconds to wait for a free connection.
+        where: the server's address, for errors.
+        answer_timeout: seconds within which every statement must be answered.
+        idle_timeout, max_lifetime: as for :class:`IdleConnections`.
     """
 
     def __init__(
@@ -154,100 +157,100 @@ class Pool:
         self._timeout = acquire_timeout
         self._size = size
         self._where = where
-        self._free = Slots(size)
-        self._long = Slots(size - 1)
-        self._at_hand = AtHand(idle_timeout, max_lifetime)
-        self.watch = Watch(answer_timeout)
+        self._free = FairSemaphore(size)
+        self._long = FairSemaphore(size - 1)
+        self._idle_connections = IdleConnections(idle_timeout, max_lifetime)
+        self.deadline = DeadlineTimer(answer_timeout)
         self.in_use = 0
 
     @property
     def size(self) -> int:
-        """Connections open now."""
+        """Open connections."""
         size: int = self._pool.get_size()
         return size
 
     @property
     def idle(self) -> int:
-        """Connections open and not lent."""
+        """Open connections that are not in use."""
         idle: int = self._pool.get_idle_size()
-        return idle + len(self._at_hand)
+        return idle + len(self._idle_connections)
 
     @property
     def waiting(self) -> int:
-        """Callers that wait for one."""
+        """Callers that wait for a connection."""
         return self._free.waiting + self._long.waiting
 
     async def acquire(self) -> Any:
-        """Lend a connection for one statement.
+        """Return a connection for one statement; :meth:`release` must follow.
 
         Raises:
             PoolTimeoutError: all stayed in use for ``acquire_timeout``.
-            ConnectionFailedError: a new connection could not be made.
+            ConnectionFailedError: a new connection could not be opened.
         """
-        if not self._free.take_now():
+        if not self._free.try_acquire():
             await self._wait(self._free)
-        connection = self._at_hand.take()
+        connection = self._idle_connections.take()
         if connection is None:
             connection = await self._connect()
         self.in_use += 1
         return connection
 
     async def acquire_long(self) -> Any:
-        """Lend a connection for a transaction or a stream; errors as :meth:`acquire`."""
+        """Return a connection for a transaction or a stream; raises as :meth:`acquire` does."""
         await self._wait(self._long)
         try:
             return await self.acquire()
         except BaseException:
-            self._long.give_back()
+            self._long.release()
             raise
 
     async def release(self, connection: Any, *, well: bool = False) -> None:
-        """Take a connection back; one that is broken or in a transaction is replaced.
+        """Release a connection; one that is broken or in a transaction is replaced.
 
         Args:
-            well: every statement on it was answered, so that it can stay at hand.
+            well: every statement on it was answered, so that it can be reused at once.
         """
         try:
             if not connection.is_closed():
                 if connection.is_in_transaction():
                     cut(connection)
                 elif well:
-                    self._at_hand.put(connection)
+                    self._idle_connections.put(connection)
                     return
             await self._pool.release(connection.place, timeout=RELEASE_TIMEOUT)
         except driver_errors.DRIVER:
             cut(connection)
         finally:
             self.in_use -= 1
-            self._free.give_back()
+            self._free.release()
 
     async def release_long(self, connection: Any, *, well: bool = False) -> None:
-        """As :meth:`release`, what :meth:`acquire_long` lent."""
+        """Release a connection of :meth:`acquire_long`."""
         try:
             await self.release(connection, well=well)
         finally:
-            self._long.give_back()
+            self._long.release()
 
     async def close(self, timeout: float) -> None:
-        """Close every connection; after ``timeout`` seconds without ceremony."""
-        self.watch.stop()
+        """Close every connection; those still busy after ``timeout`` seconds are terminated."""
+        self.deadline.stop()
         try:
             async with asyncio.timeout(timeout):
-                for connection in self._at_hand.empty():
+                for connection in self._idle_connections.empty():
                     await self._pool.release(connection.place, timeout=RELEASE_TIMEOUT)
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
 
     def terminate(self) -> None:
-        """Cut every connection at once."""
-        self.watch.stop()
-        self._at_hand.empty()
+        """Terminate every connection at once."""
+        self.deadline.stop()
+        self._idle_connections.empty()
         self._pool.terminate()
 
-    async def _wait(self, slots: Slots) -> None:
+    async def _wait(self, semaphore: FairSemaphore) -> None:
         try:
-            await slots.take(self._timeout)
+            await semaphore.acquire(self._timeout)
         except TimeoutError:
             raise PoolTimeoutError(
                 f"All {self._size} connections stayed in use for {self._timeout:g} s",
@@ -256,17 +259,17 @@ class Pool:
             ) from None
 
     async def _connect(self) -> Any:
-        """Asyncpg's next one. Its proxy stays here: every call through it costs a microsecond."""
+        """Return asyncpg's next one, without its proxy, which costs a microsecond for each call."""
         try:
             place = await self._pool.acquire()
         except driver_errors.DRIVER as fault:
-            self._free.give_back()
+            self._free.release()
             raise driver_errors.of_connecting(fault, self._where) or fault from fault
         except BaseException:
-            self._free.give_back()
+            self._free.release()
             raise
         connection = place._con
-        connection.place, connection.watch = place, self.watch
+        connection.place, connection.deadline = place, self.deadline
         if connection.ends == math.inf:
-            self._at_hand.date(connection)
+            self._idle_connections.date(connection)
         return connection

@@ -1,4 +1,4 @@
-"""So many places and no more, first come first served."""
+"""A fair semaphore: first come, first served."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import asyncio
 from collections import deque
 
 
-class Slots:
-    """A semaphore whose free case is one comparison: it stands before every statement.
+class FairSemaphore:
+    """A semaphore that hands a released slot directly to the caller that has waited longest.
 
-    A place that is given back goes to whoever has waited longest, by hand: nobody who comes
-    later can take it first.
+    ``asyncio.Semaphore`` is not used because every statement passes here: an uncontended
+    :meth:`try_acquire` is one comparison, without a coroutine.
+
+    Args:
+        count: slots.
     """
 
     def __init__(self, count: int) -> None:
@@ -19,41 +22,44 @@ class Slots:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """The number of callers that wait."""
         return len(self._waiters)
 
-    def take_now(self) -> bool:
-        """Take a place if one is free; whoever waits has none free."""
+    def try_acquire(self) -> bool:
+        """Acquire a slot if one is free, without waiting; return whether it was."""
         if self._free:
             self._free -= 1
             return True
         return False
 
-    async def take(self, timeout: float) -> None:
-        """Take a place, waiting for it.
+    async def acquire(self, timeout: float) -> None:
+        """Acquire a slot, waiting for it if needed.
+
+        Args:
+            timeout: seconds to wait at most.
 
         Raises:
-            TimeoutError: none came free within ``timeout`` seconds.
+            TimeoutError: no slot became free in time.
         """
-        if self.take_now():
+        if self.try_acquire():
             return
-        place = asyncio.get_running_loop().create_future()
-        self._waiters.append(place)
+        slot = asyncio.get_running_loop().create_future()
+        self._waiters.append(slot)
         try:
             async with asyncio.timeout(timeout):
-                await place
+                await slot
         except BaseException:
-            if place.done() and not place.cancelled():
-                self.give_back()  # handed over in the very moment of giving up
-            elif place in self._waiters:
-                self._waiters.remove(place)
+            if slot.done() and not slot.cancelled():
+                self.release()  # granted in the moment of the timeout or cancellation
+            elif slot in self._waiters:
+                self._waiters.remove(slot)
             raise
 
-    def give_back(self) -> None:
-        """Leave a place to the one who has waited longest, or free."""
+    def release(self) -> None:
+        """Release a slot to the caller that has waited longest, if any."""
         while self._waiters:
-            place = self._waiters.popleft()
-            if not place.done():
-                place.set_result(None)
+            slot = self._waiters.popleft()
+            if not slot.done():
+                slot.set_result(None)
                 return
         self._free += 1

@@ -1,13 +1,13 @@
-"""Counts that are written in batches: a hit costs its reader no statement."""
+"""Counters written in batches: counting a hit costs no statement."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from contextlib import suppress
-from contextvars import Context
 from typing import TypeAlias
+
+from digitwin.kernel.execution.background import BackgroundTask
 
 _logger = logging.getLogger(__name__)
 
@@ -15,17 +15,17 @@ Key: TypeAlias = tuple[Hashable, ...]
 Batch: TypeAlias = Mapping[Key, Mapping[str, int]]
 
 
-class Buffer:
-    """Adds up counts by key and hands them on together.
+class CounterBuffer:
+    """Adds up counts by key and writes them together.
 
-    Nothing is lost while the database is away: a batch that could not be written is counted
-    again with the next one. Memory is bounded all the same: with ``max_keys`` keys waiting,
-    new keys go uncounted, which the log says.
+    Nothing is lost while the database is unavailable: a batch that could not be written is
+    written with the next one. Memory is bounded: while ``max_keys`` keys wait, new keys are not
+    counted, and a warning is logged.
 
     Args:
-        write: stores a batch, adding it to what is there.
-        interval: seconds between two flushes of the background task.
-        max_keys: keys held at most; at half of it the background task flushes at once.
+        write: adds a batch to the stored counts.
+        interval: seconds between two background flushes.
+        max_keys: keys held at most; at half of it the buffer is flushed at once.
     """
 
     def __init__(
@@ -36,20 +36,19 @@ class Buffer:
         max_keys: int = 10_000,
     ) -> None:
         self._write = write
-        self._interval = interval
         self._max_keys = max_keys
         self._counts: dict[Key, dict[str, int]] = {}
         self._uncounted = 0
         self._flushing = asyncio.Lock()
-        self._wake = asyncio.Event()
-        self._stopping = False
-        self._task: asyncio.Task[None] | None = None
+        self._task = BackgroundTask(
+            self._flush_and_report, name="usage counters", logger=_logger, interval=interval
+        )
 
     def __len__(self) -> int:
         return len(self._counts)
 
     def add(self, key: Key, **counts: int) -> None:
-        """Count; nothing is awaited."""
+        """Add to the counts of a key; awaits nothing."""
         held = self._counts.get(key)
         if held is None:
             held = self._room_for(key)
@@ -61,14 +60,17 @@ class Buffer:
             self._uncounted += 1
             return {}
         if len(self._counts) == self._max_keys // 2:
-            self._wake.set()
+            self._task.wake()
         return self._counts.setdefault(key, {})
 
     async def flush(self) -> None:
         """Write what was counted before this call; one flush at a time.
 
-        When ``write`` fails or is cancelled its counts wait for the next flush. Should its
-        outcome have been unknown, they may then be counted twice.
+        If ``write`` fails or is cancelled, its counts wait for the next flush. If its outcome
+        was unknown, they may be counted twice.
+
+        Raises:
+            Exception: what ``write`` raises.
         """
         async with self._flushing:
             batch, self._counts = self._counts, {}
@@ -85,33 +87,16 @@ class Buffer:
             self.add(key, **counts)
 
     def start(self) -> None:
-        """Flush every ``interval`` from now on, in a task that belongs to no transaction."""
-        if self._task is None:
-            self._stopping = False
-            self._task = asyncio.create_task(self._run(), name="digitwin usage", context=Context())
+        """Flush every ``interval`` from now on."""
+        self._task.start()
 
     async def stop(self) -> None:
-        """End the background task and flush a last time."""
-        self._stopping = True
-        self._wake.set()
-        task, self._task = self._task, None
-        if task is not None:
-            await task
+        """End the background task and flush a last time; raises as :meth:`flush` does."""
+        await self._task.stop(finish=True)  # a flush cut off may be counted twice
         await self.flush()
 
-    async def _run(self) -> None:
-        while not self._stopping:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._interval)
-            if not self._stopping:
-                await self._try_to_flush()
-            self._wake.clear()
-
-    async def _try_to_flush(self) -> None:
+    async def _flush_and_report(self) -> None:
         if self._uncounted:
-            _logger.warning("usage: %d counts had no room and are missing", self._uncounted)
+            _logger.warning("usage: %d counts were dropped, the buffer is full", self._uncounted)
             self._uncounted = 0
-        try:
-            await self.flush()
-        except Exception:
-            _logger.exception("usage: counts of %d keys wait for the next flush", len(self))
+        await self.flush()

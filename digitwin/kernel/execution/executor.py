@@ -224,7 +224,7 @@ async def _cursor(
     try:
         connection = await taken()
         async for row in connection.cursor(
-            sql, *args, prefetch=batch, timeout=connection.watch.limit
+            sql, *args, prefetch=batch, timeout=connection.deadline.limit
         ):
             yield row
             await taken()

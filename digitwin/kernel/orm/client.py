@@ -115,16 +115,16 @@ async def _lend(pool: Pool, scope: Scope) -> Any:
 
 @asynccontextmanager
 async def _with_deadline(connection: Any) -> Any:
-    connection.watch.begin(connection)
+    connection.deadline.begin(connection)
     try:
         yield
     except driver_errors.DRIVER as fault:
         # False means that the deadline closed the connection: that is the cause, not `fault`.
-        if not connection.watch.end(connection):
+        if not connection.deadline.end(connection):
             raise TimeoutError from fault
         raise
     finally:
-        connection.watch.end(connection)
+        connection.deadline.end(connection)
 
 
 def _is_select(query: str) -> bool:

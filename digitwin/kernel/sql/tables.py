@@ -163,7 +163,7 @@ class Table:
     @property
     def encrypted(self) -> tuple[str, ...]:
         """Columns that are stored encrypted, and exported as plain text."""
-        return self.model.encrypted if self.model else ()
+        return () if self.model is None else self.model.encrypted  # type: ignore[attr-defined]
 
     @property
     def has_deletions(self) -> bool:

@@ -114,9 +114,9 @@ async def until(happened: Callable[[], object]) -> None:
 
 async def remembered(cache: CacheRepository, key: str, **scope: Any) -> Any:
     """Ask for a response until it is answered from memory, and what it is."""
-    place = fields.place(key, scope.get("user_id"), scope.get("audience", "owner"))
+    entry_key = fields.entry_key(key, scope.get("user_id"), scope.get("audience", "owner"))
     async with asyncio.timeout(5):
-        while cache._memory.get("responses", place) is None:
+        while cache._local.get("responses", entry_key) is None:
             await cache.responses.get(key, **scope)
     return await cache.responses.get(key, **scope)
 

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from digitwin.cache import cache_table as shelves, fields
+from digitwin.cache import cache_table as tables, fields
 from digitwin.cache.repository import CacheRepository
 from digitwin.connecting import connect
 from digitwin.database import Database
@@ -93,7 +93,7 @@ async def _left(url: str, sizes: list[int], **bounds: int) -> list[str]:
 async def test_many_go_in_small_batches(
     bounded: Open, raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelves, "BATCH", 10)
+    monkeypatch.setattr(tables, "BATCH", 10)
     db = await bounded(rows=5)
     await fill(raw, [1] * 48)
     assert (await db.cache.make_room())["responses"] == 43
@@ -137,7 +137,7 @@ async def test_it_happens_by_itself_after_some_writes(
     value = 1 if "rows" in bound else "12345678"
     for n in range(60):
         await db.cache.responses.set(f"{n}", value)
-    await until(lambda: db.cache._shelves["responses"]._bound._task is None)
+    await until(lambda: not db.cache._tables["responses"]._evictor._task.active)
     found = await kept(raw)
     assert len(found) <= 22
     assert found[-1] == "59"
@@ -149,7 +149,7 @@ async def test_what_a_factory_made_counts_too(
     db = await bounded(rows=5)
     for n in range(20):
         await db.cache.responses.get_or_create(f"{n}", quick)
-    await until(lambda: db.cache._shelves["responses"]._bound._task is None)
+    await until(lambda: not db.cache._tables["responses"]._evictor._task.active)
     assert len(await kept(raw)) <= 6
 
 
@@ -157,7 +157,7 @@ async def test_without_bounds_nothing_goes(bounded: Open, raw: asyncpg.Connectio
     db = await bounded()
     await fill(raw, [1] * 50)
     await db.cache.responses.set("key", 1)
-    assert db.cache._shelves["responses"]._bound._task is None
+    assert not db.cache._tables["responses"]._evictor._task.active
     assert (await db.cache.make_room())["responses"] == 0
 
 
@@ -170,8 +170,8 @@ async def test_who_remembers_an_entry_hears_that_it_went(
     await cache.responses.set("new", 1)
     await remembered(cache, "old")
     assert (await db.cache.make_room())["responses"] == 1
-    place = fields.place("old", None, "owner")
-    await until(lambda: cache._memory.get("responses", place) is None)
+    entry_key = fields.entry_key("old", None, "owner")
+    await until(lambda: cache._local.get("responses", entry_key) is None)
     assert trusted(cache)  # it was told, not cut off
 
 
@@ -186,10 +186,11 @@ async def test_closing_ends_what_is_under_way(bounded: Open, raw: asyncpg.Connec
     db = await bounded(rows=1)
     await db.cache.responses.set("a", 1)
     await db.close()
-    assert db.cache._shelves["responses"]._bound._task is None
+    assert not db.cache._tables["responses"]._evictor._task.active
 
 
 async def test_it_reads_the_index_by_age_alone(bounded: Open, raw: asyncpg.Connection) -> None:
+    queries = (await bounded()).cache._tables["responses"]._queries
     await raw.execute(
         "INSERT INTO llm_response_cache (key, value, size_bytes, expires_at, created_at)"
         " SELECT n::text, to_json(repeat(md5(n::text), 20)), 640, now() + interval '1 day',"
@@ -197,15 +198,12 @@ async def test_it_reads_the_index_by_age_alone(bounded: Open, raw: asyncpg.Conne
         " FROM generate_series(1, 5000) AS n"
     )
     await raw.execute("VACUUM ANALYZE llm_response_cache")
-    sql = shelves.compiled("llm_response_cache", "responses", "beyond", counts_hits=True)
+    sql = queries["beyond"].sql
     plan = "\n".join(row[0] for row in await raw.fetch(f"EXPLAIN {sql}", 100, 10**9))
     assert "Index Only Scan" in plan
     assert "ix_llm_response_cache__created_at" in plan
-    sql = shelves.compiled("llm_response_cache", "responses", "evict_batch", counts_hits=True)
-    plan = "\n".join(
-        row[0]
-        for row in await raw.fetch(
-            f"EXPLAIN {sql}", 100, await raw.fetchval("SELECT now() + interval '1 day'")
-        )
-    )
+    query = queries["evict_batch"]
+    young = await raw.fetchval("SELECT now() + interval '1 day'")
+    values = query.bind({"batch": 100, "until": young})
+    plan = "\n".join(row[0] for row in await raw.fetch(f"EXPLAIN {query.sql}", *values))
     assert "ix_llm_response_cache__created_at" in plan

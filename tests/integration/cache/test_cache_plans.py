@@ -10,8 +10,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from digitwin.cache import cache_table
 from digitwin.database import Database
+from digitwin.kernel.sql.queries import Queries
 from digitwin.testing import DatabaseFactory
 from digitwin.testing.databases import Databases
 from tests.integration.cache.conftest import TABLES
@@ -23,15 +23,15 @@ STATEMENTS = {
     "get": "",
     "read": "",
     "get_many": "",
-    "look": "",
+    "lookup": "",
     "set": "",
     "set_of_person": "",
-    "set_unless_forgotten": "",
+    "set_unless_invalidated": "",
     "delete": "",
     "purge_batch": "",
-    "sweep by tag": "tags @> $4::text[]",
-    "sweep by person": "user_id = $4",
-    "sweep by both": "user_id = $4 AND tags @> $5::text[]",
+    "sweep by tag": "tags @> :tags::text[]",
+    "sweep by person": "user_id = :user_id",
+    "sweep by both": "user_id = :user_id AND tags @> :tags::text[]",
 }
 
 
@@ -99,11 +99,12 @@ async def plan_of(db: Database, sql: str) -> list[str]:
 @pytest.mark.parametrize("statement", STATEMENTS)
 async def test_a_statement_reads_an_index(filled: Database, store: str, statement: str) -> None:
     name, condition = statement.split()[0], STATEMENTS[statement]
-    sql = cache_table.compiled(TABLES[store], store, name, condition, worth_telling="true")
-    plan = await plan_of(filled, sql)
+    queries = filled.cache._tables[store]._queries
+    query = queries.get(name, condition=condition, notify_if="true")
+    plan = await plan_of(filled, query.sql)
     assert not [node for node in plan if node.startswith("Seq Scan")], plan
 
 
 async def test_so_does_counting_the_hits_of_many(filled: Database) -> None:
-    plan = await plan_of(filled, cache_table._SQL["count_hits"])
+    plan = await plan_of(filled, Queries("digitwin.cache")["count_hits"].sql)
     assert "Seq Scan on llm_response_cache" not in plan, plan

@@ -75,9 +75,14 @@ async def test_get_or_create_looks_in_its_own_place_only(
     store: Store[Any, Any], quick: Factory
 ) -> None:
     quick.value = [1.0]
-    for place in ({}, {"user_id": ADA}, {"user_id": BOB}, {"user_id": ADA, "audience": "visitor"}):
+    for scope in (
+        {},
+        {"user_id": ADA},
+        {"user_id": BOB},
+        {"user_id": ADA, "audience": "visitor"},
+    ):
         for _ in range(2):
-            assert await store.get_or_create("key", quick, **place) == [1.0]  # type: ignore[arg-type]
+            assert await store.get_or_create("key", quick, **scope) == [1.0]  # type: ignore[arg-type]
     assert quick.calls == 4
 
 

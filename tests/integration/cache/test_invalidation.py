@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from digitwin.cache import invalidation
-from digitwin.cache.fields import Place
+from digitwin.cache.fields import EntryKey
 from digitwin.cache.repository import CacheRepository
 from digitwin.database import Database
 from digitwin.kernel.primitives.ids import NOBODY
@@ -117,7 +117,7 @@ async def test_storing_waits_for_an_invalidation_under_way(
     store = cache.responses
     making = asyncio.create_task(store.get_or_create("key", slow, tags=["prices"]))
     await slow.begun.wait()
-    target = invalidation.tagged("responses", "prices")
+    target = invalidation.tag_target("responses", "prices")
     forgetting = raw.transaction()
     await forgetting.start()
     await raw.execute("SELECT pg_advisory_xact_lock($1)", target.lock)
@@ -136,12 +136,12 @@ async def test_invalidations_in_opposite_orders_never_wait_in_a_circle(
     cache: CacheRepository, other: CacheRepository, raw: asyncpg.Connection, waiting: Waiting
 ) -> None:
     first, last = sorted(
-        (invalidation.tagged("searches", tag) for tag in "ab"), key=lambda t: t.lock
+        (invalidation.tag_target("searches", tag) for tag in "ab"), key=lambda t: t.lock
     )
 
-    async def forget(by: CacheRepository, targets: list[invalidation.Target]) -> None:
+    async def forget(by: CacheRepository, targets: list[invalidation.InvalidationTarget]) -> None:
         async with by._core.aside.transaction() as on:
-            await invalidation.forget(on, targets)
+            await invalidation.record(on, targets)
 
     async with asyncio.timeout(10), asyncio.TaskGroup() as both, raw.transaction():
         await raw.execute("SELECT pg_advisory_xact_lock($1)", last.lock)
@@ -170,17 +170,17 @@ async def test_forgetting_a_person_goes_with_the_transaction(
 async def test_a_persons_searches_are_forgotten_with_the_transaction_and_nothing_else(
     digitwin_db: Database, cache: CacheRepository, store: str
 ) -> None:
-    shelf = getattr(cache, store)
+    table = getattr(cache, store)
     for person in (ADA, BOB):
-        await shelf.set("key", [1.0], user_id=person)
+        await table.set("key", [1.0], user_id=person)
     with pytest.raises(RuntimeError):
         async with digitwin_db.transaction():
             await cache.forget_searches(ADA)
             raise RuntimeError
-    assert await shelf.get("key", user_id=ADA) == [1.0]
+    assert await table.get("key", user_id=ADA) == [1.0]
     await cache.forget_searches(ADA)
-    assert (await shelf.get("key", user_id=ADA) is None) == (store == "searches")
-    assert await shelf.get("key", user_id=BOB) == [1.0]
+    assert (await table.get("key", user_id=ADA) is None) == (store == "searches")
+    assert await table.get("key", user_id=BOB) == [1.0]
 
 
 async def test_what_a_savepoint_takes_back_is_not_forgotten(
@@ -213,7 +213,7 @@ async def test_old_marks_are_cleared_away(
     await raw.execute(
         "UPDATE cache_invalidations SET created_at = now() - make_interval(secs => $1)"
         " WHERE name = 'old'",
-        invalidation.KEPT + 1,
+        invalidation.RETENTION + 1,
     )
     await cache.purge_expired()
     assert [row["name"] for row in await raw.fetch("SELECT name FROM cache_invalidations")] == [
@@ -238,22 +238,22 @@ async def test_any_history_leaves_what_a_dictionary_would_hold(
 ) -> None:
     store = cache.responses
     await store.invalidate()
-    model: dict[Place, tuple[int, set[str]]] = {}
+    model: dict[EntryKey, tuple[int, set[str]]] = {}
     for n, (kind, person, audience, key, tags) in enumerate(history):
-        place = Place(person or NOBODY, audience, key)
+        entry_key = EntryKey(person or NOBODY, audience, key)
         scope = {"user_id": person, "audience": audience}
         if kind == "set":
             await store.set(key, n, tags=tags, **scope)
-            model[place] = n, tags
+            model[entry_key] = n, tags
         elif kind == "get":
-            assert await store.get(key, **scope) == model.get(place, (None,))[0]
+            assert await store.get(key, **scope) == model.get(entry_key, (None,))[0]
         elif kind == "many":
-            there = [k for k in "ab" if place._replace(key=k) in model]
+            there = [k for k in "ab" if entry_key._replace(key=k) in model]
             assert await store.get_many(["a", "b"], **scope) == {
-                k: model[place._replace(key=k)][0] for k in there
+                k: model[entry_key._replace(key=k)][0] for k in there
             }
         elif kind == "delete":
-            assert await store.delete(key, **scope) == (model.pop(place, None) is not None)
+            assert await store.delete(key, **scope) == (model.pop(entry_key, None) is not None)
         else:
             chosen = {
                 "tag": {"tag": "x"},

@@ -23,13 +23,13 @@ VALUES = {"embeddings": [1.0, 2.0], "searches": {"ids": [1]}, "responses": "Nine
 async def test_the_figures_can_be_recounted(
     cache: CacheRepository, raw: asyncpg.Connection, expire: Expire, store: str
 ) -> None:
-    shelf = getattr(cache, store)
+    table = getattr(cache, store)
     for key in "abcd":
-        await shelf.set(key, VALUES[store])
+        await table.set(key, VALUES[store])
     await expire(store, "a")
     for key in "abx":
-        await shelf.get(key)
-    await shelf.get_many(["b", "c", "y"])
+        await table.get(key)
+    await table.get_many(["b", "c", "y"])
     found = (await cache.statistics())[store]
     size = await raw.fetchval(f"SELECT sum(size_bytes) FROM {TABLES[store]}")
     assert (found.hits, found.misses, found.hit_rate) == (3, 3, 0.5)
@@ -146,9 +146,9 @@ async def test_every_call_finds_a_connection_beside_open_transactions(
     db = await digitwin_db_factory(pool_max=2, acquire_timeout=5)
     async with db.transaction(), asyncio.timeout(5):
         for store, value in VALUES.items():
-            shelf = getattr(db.cache, store)
-            await shelf.set("key", value)
-            assert await shelf.get("key") == value
-            await shelf.invalidate(tag="none")
+            table = getattr(db.cache, store)
+            await table.set("key", value)
+            assert await table.get("key") == value
+            await table.invalidate(tag="none")
         await db.cache.purge_expired()
         await db.cache.statistics()

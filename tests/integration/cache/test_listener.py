@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+from functools import partial
 
 import asyncpg
 import pytest
 
 from digitwin.cache import listener
+from digitwin.cache.listener import Listener
 from digitwin.cache.repository import CacheRepository
 from digitwin.database import Database
 from digitwin.errors import ConnectionFailedError
@@ -17,6 +19,8 @@ from digitwin.kernel.execution import opening
 from digitwin.testing import DatabaseFactory
 from tests.faults.proxy import Proxy
 from tests.integration.cache.conftest import Elsewhere, remembered, until
+
+TELL = listener.QUERIES["notify"].sql
 
 LISTENING = "datname = current_database() AND query = 'SELECT 1'"
 """The listener's connection: its last statement is a sign of life."""
@@ -35,7 +39,7 @@ async def change_unheard(raw: asyncpg.Connection) -> None:
 
 
 def trusted(cache: CacheRepository) -> bool:
-    return cache._memory.trusted_until != -math.inf
+    return cache._local.trusted_until != -math.inf
 
 
 async def refuse() -> asyncpg.Connection:
@@ -54,7 +58,7 @@ async def test_a_lost_connection_clears_the_memory_until_it_is_back(
         await change_unheard(raw)
         for _ in range(3):
             assert await hot.responses.get("key") == "new"
-        assert len(hot._memory) == 0
+        assert len(hot._local) == 0
     assert await remembered(hot, "key") == "new"
 
 
@@ -80,13 +84,14 @@ async def test_on_a_frozen_network_nothing_is_trusted_longer_than_said(
 ) -> None:
     """The pool's network is well, the listener's swallows everything."""
     monkeypatch.setattr(listener, "TRUST", 0.5)
-    monkeypatch.setattr(listener, "BEAT", 0.1)
+    monkeypatch.setattr(listener, "HEARTBEAT", 0.1)
     async with Proxy(dsn.parse(digitwin_url)) as proxy:
         await hot._listener.stop()
-        hot._memory.on = True
+        hot._local.on = True
         settings, target = hot._core.settings, dsn.parse(proxy.url)
-        hot._listener._connect = lambda: opening.connect_once(settings, target)
-        hot._listener._task = None
+        connect = partial(opening.connect_once, settings, target)
+        hot._listener = Listener(hot._core, connect, hot._local)
+        hot._local.start_listener = hot._listener.start
         await remembered(hot, "key")
         proxy.freeze()
         await elsewhere.do(lambda cache: cache.responses.set("key", "new"))
@@ -113,13 +118,12 @@ async def deaf(digitwin_db_factory: DatabaseFactory, digitwin_url: str) -> Datab
 async def test_where_no_news_arrives_it_stays_off_and_says_so_once(
     deaf: Database, raw: asyncpg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store, memory = deaf.cache.responses, deaf.cache._memory
+    store, local = deaf.cache.responses, deaf.cache._local
     await store.set("key", "old")
     async with asyncio.timeout(5):
-        while memory.on:
+        while local.on:
             await store.get("key")
-    assert deaf.cache._listener._task is not None
-    await asyncio.wait_for(deaf.cache._listener._task, 5)
+    await until(lambda: not deaf.cache._listener._task.active)
     await change_unheard(raw)
     for _ in range(3):
         assert await store.get("key") == "new"
@@ -135,13 +139,13 @@ async def test_what_was_read_before_it_listened_is_not_remembered(
         await db.cache.responses.set("the key", "old")
         await db.cache.responses.get("the key")
         hold = proxy.hold("the key")
-        reading = asyncio.create_task(db.cache.responses.get("the key"))
+        read = asyncio.create_task(db.cache.responses.get("the key"))
         await hold.answered.wait()
         await change_unheard(raw)
         db.cache._listener.start()
         await until(lambda: trusted(db.cache))
         hold.release()
-        assert await reading == "old"
+        assert await read == "old"
         assert await db.cache.responses.get("the key") == "new"
         await db.close()
 
@@ -156,7 +160,7 @@ async def test_while_it_cannot_connect_it_tries_again(
         tried += 1
         return await (refuse() if tried < 3 else connect())
 
-    monkeypatch.setattr(listener, "PAUSES", (0.001, 0.01))
+    monkeypatch.setattr(listener, "BACKOFF", (0.001, 0.01))
     monkeypatch.setattr(cache._listener, "_connect", at_the_third_time)
     await cache.responses.set("key", "value")
     assert await remembered(cache, "key") == "value"
@@ -169,11 +173,11 @@ async def test_news_of_another_schema_is_not_for_us(
 ) -> None:
     await raw.execute("CREATE SCHEMA twins")
     await raw.execute("SET search_path TO twins")
-    await raw.execute(listener._TELL, "responses all ")
+    await raw.execute(TELL, "responses all ")
     await raw.execute("SET search_path TO public")
-    await raw.execute(listener._TELL, "searches all ")
-    await until(lambda: hot._memory._generations["searches"])
-    assert len(hot._memory) == 1
+    await raw.execute(TELL, "searches all ")
+    await until(lambda: hot._local._generations["searches"])
+    assert len(hot._local) == 1
 
 
 @pytest.mark.parametrize("news", ["nonsense", "responses shape round", "", "responses"])
@@ -181,17 +185,17 @@ async def test_news_it_does_not_understand_clears_everything(
     hot: CacheRepository, raw: asyncpg.Connection, news: str
 ) -> None:
     """A newer release may send it."""
-    await raw.execute(listener._TELL, news)
-    await until(lambda: len(hot._memory) == 0)
+    await raw.execute(TELL, news)
+    await until(lambda: len(hot._local) == 0)
 
 
 async def test_others_who_begin_to_listen_disturb_nobody(
     hot: CacheRepository, elsewhere: Elsewhere, raw: asyncpg.Connection
 ) -> None:
     await elsewhere.do(lambda cache: remembered(cache, "key"))
-    await raw.execute(listener._TELL, "searches all ")
-    await until(lambda: hot._memory._generations["searches"])
-    assert len(hot._memory) == 1
+    await raw.execute(TELL, "searches all ")
+    await until(lambda: hot._local._generations["searches"])
+    assert len(hot._local) == 1
 
 
 async def test_the_pool_knows_nothing_of_it(digitwin_db: Database, hot: CacheRepository) -> None:
@@ -219,4 +223,4 @@ async def test_it_is_not_opened_for_what_is_read_once(cache: CacheRepository) ->
     for key in "abc":
         await cache.responses.set(key, 1)
         await cache.responses.get(key)
-    assert cache._listener._task is None
+    assert not cache._listener._task.active

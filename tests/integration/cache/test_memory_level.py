@@ -75,7 +75,7 @@ async def test_every_reading_counts(cache: CacheRepository, quick: Factory, way:
         "get_or_create": lambda: store.get_or_create("key", quick),
     }
     async with asyncio.timeout(5):
-        while not cache._memory:
+        while not cache._local:
             await read[way]()
 
 
@@ -113,7 +113,7 @@ async def test_it_is_not_remembered_longer_than_the_database_keeps_it(
     lives = await raw.fetchval(
         "SELECT extract(epoch FROM expires_at - clock_timestamp())::float FROM llm_response_cache"
     )
-    (held,) = cache._memory._held.values()
+    (held,) = cache._local._held.values()
     assert 0 < held.until - asyncio.get_running_loop().time() <= lives
 
 
@@ -193,7 +193,7 @@ async def test_a_document_that_changes_leaves_no_search_in_memory(
     document = await db.documents.create(user_id=ada.id, title="A", content="b")
     await cache.searches.set("query", [1], user_id=ada.id)
     async with asyncio.timeout(5):
-        while not cache._memory:
+        while not cache._local:
             await cache.searches.get("query", user_id=ada.id)
     await db.documents.update(document.id, title="B")
     assert await cache.searches.get("query", user_id=ada.id) is None
@@ -208,13 +208,13 @@ async def test_an_answer_that_was_under_way_is_not_remembered_after_an_invalidat
         store = db.cache.responses
         await store.set("the key", "old")
         await remembered(db.cache, "the key")
-        db.cache._memory.clear()
+        db.cache._local.clear()
         hold = proxy.hold("the key")
-        reading = asyncio.create_task(store.get("the key"))
+        read = asyncio.create_task(store.get("the key"))
         await hold.answered.wait()
         await store.set("the key", "new")
         hold.release()
-        assert await reading == "old"
+        assert await read == "old"
         assert await store.get("the key") == "new"
         await db.close()
 
@@ -244,4 +244,4 @@ async def test_off_it_opens_no_connection_and_remembers_nothing(
         assert await db.cache.responses.get("key") == "old"
     await change_behind_its_back(raw)
     assert await db.cache.responses.get("key") == "changed"
-    assert db.cache._listener._task is None
+    assert not db.cache._listener._task.active

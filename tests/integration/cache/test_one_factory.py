@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from digitwin.cache import locks
-from digitwin.cache.locks import Locks
+from digitwin.cache.locks import AdvisoryLocks
 from digitwin.cache.repository import CacheRepository
 from digitwin.database import Database
 from digitwin.errors import ConnectionFailedError, InvalidStateError
@@ -31,14 +31,14 @@ async def refuse() -> asyncpg.Connection:
 async def wait_for_it(cache: CacheRepository, factory: Factory) -> asyncio.Task[Any]:
     """A task that asks for what another handle makes, and has found that it must wait."""
     refused: list[object] = []
-    take = cache._locks.take
+    take = cache._locks.acquire
 
     async def seen(number: int) -> locks.Permit | None:
         permit = await take(number)
         refused.append(permit)
         return permit
 
-    cache._locks.take = seen  # type: ignore[method-assign]
+    cache._locks.acquire = seen  # type: ignore[method-assign]
     task = asyncio.create_task(cache.responses.get_or_create("key", factory))
     await until(lambda: refused)
     assert refused[0] is None
@@ -102,13 +102,13 @@ async def test_whoever_takes_the_lock_looks_once_more(
     cache: CacheRepository, other: CacheRepository, quick: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one lands between the first look and the lock."""
-    take = cache._locks.take
+    take = cache._locks.acquire
 
     async def late(number: int) -> locks.Permit | None:
         await other.responses.set("key", "theirs")
         return await take(number)
 
-    monkeypatch.setattr(cache._locks, "take", late)
+    monkeypatch.setattr(cache._locks, "acquire", late)
     assert await cache.responses.get_or_create("key", quick) == "theirs"
     assert quick.calls == 0
 
@@ -137,7 +137,7 @@ async def test_every_lock_is_given_back(
 async def test_another_schema_is_another_matter(
     cache: CacheRepository, other: CacheRepository, slow: Factory, quick: Factory
 ) -> None:
-    other.responses._shelf._schema = "tenant"
+    other.responses._table._schema = "tenant"
     making = await make(cache, slow)
     assert await asyncio.wait_for(other.responses.get_or_create("key", quick), 5) == "made"
     slow.go_on.set()
@@ -173,7 +173,7 @@ async def test_without_a_connection_each_handle_makes_its_own_and_says_so(
     monkeypatch.setattr(other._locks, "_connect", refuse)
     making = await make(cache, slow)
     assert await asyncio.wait_for(other.responses.get_or_create("key", quick), 5) == "made"
-    assert "once a process" in caplog.text
+    assert "each process runs its own" in caplog.text
     slow.go_on.set()
     await making
 
@@ -182,102 +182,104 @@ class TestLocks:
     """What they are by themselves."""
 
     @pytest.fixture
-    async def mine(self, cache: CacheRepository) -> AsyncIterator[Locks]:
-        made = Locks(cache._locks._connect)
+    async def mine(self, cache: CacheRepository) -> AsyncIterator[AdvisoryLocks]:
+        made = AdvisoryLocks(cache._locks._connect)
         yield made
         await made.close()
 
     @pytest.fixture
-    async def theirs(self, cache: CacheRepository) -> AsyncIterator[Locks]:
-        made = Locks(cache._locks._connect)
+    async def theirs(self, cache: CacheRepository) -> AsyncIterator[AdvisoryLocks]:
+        made = AdvisoryLocks(cache._locks._connect)
         yield made
         await made.close()
 
-    async def test_one_of_two_has_it(self, mine: Locks, theirs: Locks) -> None:
-        permit = await mine.take(7)
+    async def test_one_of_two_has_it(self, mine: AdvisoryLocks, theirs: AdvisoryLocks) -> None:
+        permit = await mine.acquire(7)
         assert permit is not None
-        assert await theirs.take(7) is None
-        assert await mine.take(7) is None  # though its session would be given it again
-        mine.give_back(permit)
+        assert await theirs.acquire(7) is None
+        assert await mine.acquire(7) is None  # though its session would be given it again
+        mine.release(permit)
         async with asyncio.timeout(5):
-            while await theirs.take(7) is None:
+            while await theirs.acquire(7) is None:
                 pass
 
-    async def test_many_asked_for_at_once_go_in_few_statements(self, mine: Locks) -> None:
-        permits = await asyncio.gather(*(mine.take(number) for number in range(100)))
+    async def test_many_asked_for_at_once_go_in_few_statements(self, mine: AdvisoryLocks) -> None:
+        permits = await asyncio.gather(*(mine.acquire(number) for number in range(100)))
         assert all(permits)
         assert len(mine._held) == 100
 
-    async def test_of_many_that_ask_for_one_at_once_one_has_it(self, mine: Locks) -> None:
-        permits = await asyncio.gather(*(mine.take(7) for _ in range(20)))
+    async def test_of_many_that_ask_for_one_at_once_one_has_it(self, mine: AdvisoryLocks) -> None:
+        permits = await asyncio.gather(*(mine.acquire(7) for _ in range(20)))
         assert sum(permit is not None for permit in permits) == 1
 
-    async def test_one_who_is_cancelled_keeps_nothing(self, mine: Locks, theirs: Locks) -> None:
-        await mine.take(0)
+    async def test_one_who_is_cancelled_keeps_nothing(
+        self, mine: AdvisoryLocks, theirs: AdvisoryLocks
+    ) -> None:
+        await mine.acquire(0)
         for turns in range(20):
-            asking = asyncio.create_task(mine.take(7))
+            asking = asyncio.create_task(mine.acquire(7))
             for _ in range(turns):
                 await asyncio.sleep(0)
             asking.cancel()
             await asyncio.wait([asking])
             if not asking.cancelled() and (permit := asking.result()) is not None:
-                mine.give_back(permit)
+                mine.release(permit)
         async with asyncio.timeout(5):
-            while await theirs.take(7) is None:
+            while await theirs.acquire(7) is None:
                 pass
 
     async def test_nor_one_who_is_cancelled_just_as_it_is_granted(
-        self, mine: Locks, theirs: Locks, monkeypatch: pytest.MonkeyPatch
+        self, mine: AdvisoryLocks, theirs: AdvisoryLocks, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        tell = mine._tell
+        tell = mine._resolve
 
         def cancel_then(number: int, permit: locks.Permit | None) -> None:
             tell(number, permit)
             asking.cancel()
 
-        monkeypatch.setattr(mine, "_tell", cancel_then)
-        asking = asyncio.create_task(mine.take(7))
+        monkeypatch.setattr(mine, "_resolve", cancel_then)
+        asking = asyncio.create_task(mine.acquire(7))
         await asyncio.wait([asking])
         assert asking.cancelled()
         async with asyncio.timeout(5):
-            while await theirs.take(7) is None:
+            while await theirs.acquire(7) is None:
                 pass
 
     async def test_a_lost_connection_is_replaced(
-        self, mine: Locks, raw: asyncpg.Connection
+        self, mine: AdvisoryLocks, raw: asyncpg.Connection
     ) -> None:
-        first = await mine.take(7)
+        first = await mine.acquire(7)
         assert first is not None
         assert mine._connection is not None
         pid = mine._connection.get_server_pid()
         await raw.execute("SELECT pg_terminate_backend($1)", pid)
-        second = await mine.take(8)
+        second = await mine.acquire(8)
         assert second is not None
-        assert second.realm
+        assert second.database
         assert list(mine._held) == [8]
-        mine.give_back(first)  # it is the old session's, and nobody's any more
+        mine.release(first)  # it is the old session's, and nobody's any more
         assert list(mine._held) == [8]
 
     async def test_behind_a_pooler_everybody_is_let_through(
         self,
-        mine: Locks,
-        theirs: Locks,
+        mine: AdvisoryLocks,
+        theirs: AdvisoryLocks,
         caplog: pytest.LogCaptureFixture,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        assert await theirs.take(7)
+        assert await theirs.acquire(7)
         monkeypatch.setattr(asyncpg.Connection, "get_server_pid", lambda self: 0)  # made up
         for _ in range(2):
-            assert await mine.take(7)
+            assert await mine.acquire(7)
         assert [record.levelno for record in caplog.records] == [logging.WARNING]
         assert mine._connection is None
 
-    async def test_when_closed_everybody_is_let_through(self, mine: Locks) -> None:
-        permit = await mine.take(7)
+    async def test_when_closed_everybody_is_let_through(self, mine: AdvisoryLocks) -> None:
+        permit = await mine.acquire(7)
         await mine.close()
         assert permit is not None
-        mine.give_back(permit)
-        assert await mine.take(7)
+        mine.release(permit)
+        assert await mine.acquire(7)
         assert mine._connection is None
 
 

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from digitwin.cache import fields
-from digitwin.cache.cache_table import Row
+from digitwin.cache.cache_table import CacheRow
 from digitwin.cache.repository import CacheRepository
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError
@@ -27,7 +27,7 @@ async def ask(cache: CacheRepository, factory: Factory, **terms: Any) -> Any:
 
 
 async def settled(cache: CacheRepository) -> None:
-    await until(lambda: not cache.responses._maker._refreshing)
+    await until(lambda: not cache.responses._loader._refreshing)
 
 
 @pytest.fixture
@@ -54,14 +54,14 @@ async def test_the_old_value_is_given_while_one_call_makes_the_new_one(
 
 
 async def test_of_all_who_ask_at_once_one_begins_it(cache: CacheRepository) -> None:
-    maker, calls = cache.responses._maker, []
+    loader, calls = cache.responses._loader, []
 
-    async def make() -> Row:
+    async def load() -> CacheRow:
         calls.append(1)
         raise RuntimeError("no model")
 
     for _ in range(20):
-        maker.refresh(fields.place("key", None, "owner"), [], [], make)
+        loader.refresh(fields.entry_key("key", None, "owner"), [], [], load)
     assert len(asyncio.all_tasks()) < 20
     await settled(cache)
     assert len(calls) == 1
@@ -151,7 +151,7 @@ async def test_memory_does_not_give_it_longer(
     await remembered(old, "other")
     for _ in range(5):
         assert await ask(old, slow) == "old"
-    assert len(old._memory) == 1
+    assert len(old._local) == 1
     slow.go_on.set()
 
 
@@ -175,7 +175,7 @@ async def test_but_not_longer_than_it_drains(
     assert await ask(db.cache, slow) == "old"
     await asyncio.wait_for(slow.begun.wait(), 5)
     await asyncio.wait_for(db.close(), 5)
-    assert not db.cache.responses._maker._refreshing
+    assert not db.cache.responses._loader._refreshing
 
 
 @pytest.mark.parametrize("wrong", [-1, "a minute", float("nan"), timedelta(days=367), True])

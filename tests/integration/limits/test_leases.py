@@ -135,6 +135,7 @@ async def test_a_quiet_process_gives_back_by_itself(
 ) -> None:
     monkeypatch.setattr(leases, "LEASE_AGE", 0.02)
     monkeypatch.setattr(leases, "SWEEP", 0.02)
+    limits._leases = leases.Leases(limits._buckets)
     await ask(limits, lease=50)
     async with asyncio.timeout(10):
         while await tokens() != 99:

@@ -11,15 +11,26 @@ import asyncpg
 import pytest
 
 from digitwin.database import Database
-from digitwin.kernel.sql.queries import load
-from digitwin.limits.buckets import CONSUME
+from digitwin.kernel.sql.queries import Queries, Query
 from digitwin.limits.repository import RateLimitRepository
 from tests.integration.limits.conftest import MONTH
 
-SQL = load("digitwin.limits")
+QUERIES = Queries("digitwin.limits")
 
-BOTH = (["s5", "s6"], ["/5", "/6"], [60_000, 60_000])
-ASKED = (*BOTH, [10.0, 10.0], [1.0, 1.0], [1.0, 1.0], ["", ""])
+ONE = {"subject": "s5", "endpoint": "/5", "window_ms": 60_000}
+BOTH = {
+    "subjects": ["s5", "s6"],
+    "endpoints": ["/5", "/6"],
+    "windows_ms": [60_000, 60_000],
+    "limits": [10.0, 10.0],
+}
+ASKED = {**BOTH, "costs": [1.0, 1.0], "most": [1.0, 1.0], "tiers": ["", ""]}
+
+
+async def plan_of(connection: asyncpg.Connection, query: Query, **values: Any) -> dict[str, Any]:
+    explained = f"EXPLAIN (FORMAT JSON) {query.sql}"
+    plan: dict[str, Any] = json.loads(await connection.fetchval(explained, *query.bind(values)))[0]
+    return plan["Plan"]
 
 
 async def test_decisions_rewrite_their_row_in_place(
@@ -68,22 +79,21 @@ async def crowd(raw: asyncpg.Connection) -> asyncpg.Connection:
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments"),
+    ("name", "values"),
     [
-        ("peek", ("s5", "/5", 60_000, 10.0)),
-        ("reset", ("s5", None, None)),
-        ("reset", ("s5", "/5", 60_000)),
-        ("settle", (*BOTH, [10.0, 10.0], [1.0, -1.0])),
+        ("peek", {**ONE, "limit": 10.0}),
+        ("reset", {**ONE, "endpoint": None, "window_ms": None}),
+        ("reset", ONE),
+        ("settle", {**BOTH, "changes": [1.0, -1.0]}),
         ("consume_all", ASKED),
     ],
 )
 async def test_no_statement_scans_the_table(
-    crowd: asyncpg.Connection, name: str, arguments: tuple[Any, ...]
+    crowd: asyncpg.Connection, name: str, values: dict[str, Any]
 ) -> None:
-    sql = SQL[name].format(who=SQL["whoever"])
-    plan = json.loads(await crowd.fetchval(f"EXPLAIN (FORMAT JSON) {sql}", *arguments))
-    assert "Seq Scan" not in scans(plan[0]["Plan"], "rate_limits")
-    assert scans(plan[0]["Plan"], "rate_limits")
+    plan = await plan_of(crowd, QUERIES.get(name, who="{every_ask}"), **values)
+    assert "Seq Scan" not in scans(plan, "rate_limits")
+    assert scans(plan, "rate_limits")
 
 
 async def test_a_person_is_found_by_their_id(crowd: asyncpg.Connection) -> None:
@@ -92,19 +102,14 @@ async def test_a_person_is_found_by_their_id(crowd: asyncpg.Connection) -> None:
         " FROM generate_series(1, 5000) AS n"
     )
     await crowd.execute("ANALYZE users")
-    sql = SQL["consume_all"].format(who=SQL["of_tier"])
-    plan = json.loads(
-        await crowd.fetchval(f"EXPLAIN (FORMAT JSON) {sql}", *ASKED, ["pro"], UUID(int=7))
-    )
-    assert "Seq Scan" not in scans(plan[0]["Plan"], "users") + scans(plan[0]["Plan"], "rate_limits")
-    assert scans(plan[0]["Plan"], "users")
+    query = QUERIES.get("consume_all", who="{of_tier}")
+    plan = await plan_of(crowd, query, **ASKED, named=["pro"], user_id=UUID(int=7))
+    assert "Seq Scan" not in scans(plan, "users") + scans(plan, "rate_limits")
+    assert scans(plan, "users")
 
 
 async def test_a_decision_finds_its_row_by_the_key(crowd: asyncpg.Connection) -> None:
-    arguments = ("s5", "/5", 60_000, 10.0, 1.0)
-    plan = json.loads(await crowd.fetchval(f"EXPLAIN (FORMAT JSON) {CONSUME}", *arguments))[0][
-        "Plan"
-    ]
+    plan = await plan_of(crowd, QUERIES["consume"], **ONE, limit=10.0, cost=1.0)
     insert = next(node for node in walk(plan) if node["Node Type"] == "ModifyTable")
     assert insert["Conflict Arbiter Indexes"] == ["rate_limits_pkey"]
     assert not scans(plan, "rate_limits")

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from digitwin.errors import ConfigurationError, InvalidInputError
-from digitwin.limits.policy_index import Rules
+from digitwin.limits.policy_index import PolicyIndex
 from digitwin.policies import Policy
 from digitwin.settings import Settings
 
@@ -99,7 +99,7 @@ def test_two_that_contradict_each_other_are_refused() -> None:
         Settings(policies=[Policy("/chat", 1, n + 1) for n in range(33)])
 
 
-def applying(rules: Rules, tier: str) -> set[tuple[int, int]]:
+def applying(rules: PolicyIndex, tier: str) -> set[tuple[int, int]]:
     calls, tiers = rules.calls(ADA, "/chat", 1)
     assert all(call.bucket[:2] == (str(ADA), "/chat") for call in calls)
     return {
@@ -110,7 +110,7 @@ def applying(rules: Rules, tier: str) -> set[tuple[int, int]]:
 
 
 def test_those_of_a_tier_stand_in_place_of_those_for_everybody() -> None:
-    rules = Rules(
+    rules = PolicyIndex(
         [
             Policy("/chat", 100, 60, "pro"),
             Policy("/chat", 10, 60),
@@ -125,7 +125,7 @@ def test_those_of_a_tier_stand_in_place_of_those_for_everybody() -> None:
 
 
 def test_where_only_one_tier_is_limited_the_others_are_not() -> None:
-    rules = Rules([Policy("/chat", 10, 60, "free")])
+    rules = PolicyIndex([Policy("/chat", 10, 60, "free")])
     assert applying(rules, "free") == {(10, 60_000)}
     assert applying(rules, "") == set()
 
@@ -134,12 +134,12 @@ def test_where_only_one_tier_is_limited_the_others_are_not() -> None:
 def test_an_endpoint_that_no_policy_names_is_refused(endpoint: Any) -> None:
     """A name spelt wrong must not be a way around every limit."""
     with pytest.raises(InvalidInputError) as refused:
-        Rules([Policy("/chat", 10, 60)]).calls(ADA, endpoint, 1)
+        PolicyIndex([Policy("/chat", 10, 60)]).calls(ADA, endpoint, 1)
     assert refused.value.details["field"] == "endpoint"
 
 
 @pytest.mark.parametrize("cost", [0, 11, True, "1", None])
 def test_a_cost_that_no_policy_admits_is_refused(cost: Any) -> None:
     with pytest.raises(InvalidInputError) as refused:
-        Rules([Policy("/chat", 10, 60), Policy("/chat", 5, 1)]).calls(ADA, "/chat", cost)
+        PolicyIndex([Policy("/chat", 10, 60), Policy("/chat", 5, 1)]).calls(ADA, "/chat", cost)
     assert refused.value.details["field"] == "cost"

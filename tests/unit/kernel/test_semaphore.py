@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from digitwin.kernel.connection.semaphore import Slots
+from digitwin.kernel.connection.semaphore import FairSemaphore
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -18,64 +18,64 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_so_many_and_no_more() -> None:
-    slots = Slots(2)
-    assert [slots.take_now() for _ in range(3)] == [True, True, False]
-    slots.give_back()
-    assert slots.take_now()
+    semaphore = FairSemaphore(2)
+    assert [semaphore.try_acquire() for _ in range(3)] == [True, True, False]
+    semaphore.release()
+    assert semaphore.try_acquire()
 
 
 async def test_waiting_has_an_end_and_leaves_nothing_behind() -> None:
-    slots = Slots(1)
-    await slots.take(1)
+    semaphore = FairSemaphore(1)
+    await semaphore.acquire(1)
     with pytest.raises(TimeoutError):
-        await slots.take(0.01)
-    assert slots.waiting == 0
-    slots.give_back()
-    assert slots.take_now()
-    assert not slots.take_now()
+        await semaphore.acquire(0.01)
+    assert semaphore.waiting == 0
+    semaphore.release()
+    assert semaphore.try_acquire()
+    assert not semaphore.try_acquire()
 
 
 async def test_whoever_waited_longest_is_next_and_a_newcomer_is_not() -> None:
-    slots, order = Slots(1), []
-    await slots.take(1)
+    semaphore, order = FairSemaphore(1), []
+    await semaphore.acquire(1)
 
     async def wait(name: str) -> None:
-        await slots.take(5)
+        await semaphore.acquire(5)
         order.append(name)
 
     async with asyncio.TaskGroup() as group:
         for name in "abc":
             group.create_task(wait(name))
-        await until(lambda: slots.waiting == 3)
-        slots.give_back()
-        assert not slots.take_now()
+        await until(lambda: semaphore.waiting == 3)
+        semaphore.release()
+        assert not semaphore.try_acquire()
         for n in (1, 2):
             await until(lambda n=n: len(order) >= n)
-            slots.give_back()
+            semaphore.release()
     assert order == ["a", "b", "c"]
 
 
 async def test_a_place_handed_to_one_who_gives_up_goes_on_to_the_next() -> None:
-    slots = Slots(1)
-    await slots.take(1)
-    first = asyncio.create_task(slots.take(5))
-    second = asyncio.create_task(slots.take(5))
-    await until(lambda: slots.waiting == 2)
-    slots.give_back()
+    semaphore = FairSemaphore(1)
+    await semaphore.acquire(1)
+    first = asyncio.create_task(semaphore.acquire(5))
+    second = asyncio.create_task(semaphore.acquire(5))
+    await until(lambda: semaphore.waiting == 2)
+    semaphore.release()
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     await asyncio.wait_for(second, 5)
-    assert not slots.take_now()
+    assert not semaphore.try_acquire()
 
 
 async def test_no_place_is_lost_whoever_gives_up_when() -> None:
-    slots, chance = Slots(3), random.Random(7)
+    semaphore, chance = FairSemaphore(3), random.Random(7)
     inside = most = 0
 
     async def work() -> None:
         nonlocal inside, most
-        await slots.take(30)
+        await semaphore.acquire(30)
         inside += 1
         most = max(most, inside)
         try:
@@ -83,7 +83,7 @@ async def test_no_place_is_lost_whoever_gives_up_when() -> None:
                 await asyncio.sleep(0)
         finally:
             inside -= 1
-            slots.give_back()
+            semaphore.release()
 
     for _ in range(60):
         tasks = [asyncio.create_task(work()) for _ in range(12)]
@@ -93,17 +93,17 @@ async def test_no_place_is_lost_whoever_gives_up_when() -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     assert most == 3
-    assert [slots.take_now() for _ in range(4)] == [True, True, True, False]
+    assert [semaphore.try_acquire() for _ in range(4)] == [True, True, True, False]
 
 
 async def test_a_place_given_back_while_its_waiter_is_being_cancelled_is_not_lost() -> None:
-    slots = Slots(1)
-    await slots.take(1)
-    waiter = asyncio.create_task(slots.take(5))
-    await until(lambda: slots.waiting == 1)
+    semaphore = FairSemaphore(1)
+    await semaphore.acquire(1)
+    waiter = asyncio.create_task(semaphore.acquire(5))
+    await until(lambda: semaphore.waiting == 1)
     waiter.cancel()
-    slots.give_back()
+    semaphore.release()
     with pytest.raises(asyncio.CancelledError):
         await waiter
-    assert slots.take_now()
-    assert slots.waiting == 0
+    assert semaphore.try_acquire()
+    assert semaphore.waiting == 0
