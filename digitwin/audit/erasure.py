@@ -65,7 +65,7 @@ async def _erase(on: Statements, where: str, user_id: UUID, pseudonym: UUID) -> 
     changed = 0
     while True:
         count: int = await on.fetchval(
-            QUERIES.get("pseudonymise", where=where),
+            QUERIES.variant("pseudonymise", where=where),
             user_id=user_id,
             user_ref=str(user_id),
             pseudonym=pseudonym,

@@ -53,7 +53,7 @@ class Partition:
     def query(self, name: str, **fills: str) -> Query:
         """Return a named query about this partition."""
         bounds = {"lower": str(self.lower), "upper": str(self.upper)}
-        return QUERIES.get(name, partition=self.name, **bounds, **fills)
+        return QUERIES.variant(name, partition=self.name, **bounds, **fills)
 
 
 def next_month(first: datetime) -> datetime:

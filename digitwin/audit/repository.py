@@ -114,7 +114,7 @@ class AuditLogRepository(Repository):
         """
         size = bounded(limit, "limit", at_least=1, at_most=1000)
         where, values = self._where(filters, None if after is None else decode_cursor(after))
-        page = QUERIES.get("page", where=where, limit=str(size + 1))
+        page = QUERIES.variant("page", where=where, limit=str(size + 1))
         found = await self._core.db.fetch(page, **values)
         items = [hydrate(AuditLog, record, self._core.client) for record in found[:size]]
         return Page(items, encode_cursor(items[-1].id) if len(found) > size else None)
@@ -163,7 +163,7 @@ class AuditLogRepository(Repository):
                 async for row in rows:
                     yield row
             return
-        all_records = QUERIES.get("all_records", where=where)
+        all_records = QUERIES.variant("all_records", where=where)
         async with aclosing(self._core.db.stream(all_records, **values)) as records:
             async for record in records:
                 yield exporting.to_json(record)

@@ -217,7 +217,7 @@ class CacheTable:
         try:
             async with self._core.aside.transaction() as on:
                 await invalidation.record(on, [target])
-            sweep = self._queries.get("sweep", condition=condition, notify_if="true")
+            sweep = self._queries.variant("sweep", condition=condition, notify_if="true")
             return await self._in_batches(
                 sweep, kind=target.kind, name=target.name, user_id=user_id, tags=[tag]
             )
@@ -230,7 +230,7 @@ class CacheTable:
         Without rows there is no notification: commits that notify wait for each other.
         """
         target = invalidation.person_target(self.name, user_id)
-        sweep = self._queries.get("sweep", condition=_OF_PERSON, notify_if="count(*) > 0")
+        sweep = self._queries.variant("sweep", condition=_OF_PERSON, notify_if="count(*) > 0")
         await on.fetchval(sweep, kind=target.kind, name=target.name, user_id=user_id, batch=None)
 
     async def make_room(self) -> int:

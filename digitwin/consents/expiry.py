@@ -28,7 +28,7 @@ async def deactivate_expired(permits: Permits, core: Core) -> int:
 
 async def _of_purpose(core: Core, purpose: str, models: str) -> int:
     done, after = 0, NOBODY
-    query = QUERIES.get("expired_with_active_models", models=models)
+    query = QUERIES.variant("expired_with_active_models", models=models)
     while rows := await core.db.fetch(query, purpose=purpose, batch=BATCH, after=after):
         for row in rows:
             done += await _of_person(core, purpose, models, row["user_id"])
@@ -40,7 +40,7 @@ async def _of_person(core: Core, purpose: str, models: str, user_id: UUID) -> bo
     async with core.transaction():
         await lock_activation(core.db, models, user_id)
         deactivated = await core.db.fetch(
-            QUERIES.get("deactivate", models=models),
+            QUERIES.variant("deactivate", models=models),
             user_id=user_id,
             purpose=purpose,
             **parameters(reason="consent expired"),

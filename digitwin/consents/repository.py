@@ -129,7 +129,7 @@ class ConsentRepository(EntityRepository[Consent]):
                     user_id=str(owner),
                 )
             if models := self._permits.get(purpose):
-                deactivate = QUERIES.get("deactivate", models=models)
+                deactivate = QUERIES.variant("deactivate", models=models)
                 why = parameters(consent=str(record["id"]))
                 await self._core.db.execute(deactivate, **about, **why)
             return self._row(record)

@@ -15,4 +15,4 @@ def for_session(name: str, user_id: UUID | None) -> Query:
 
     A single statement with ``:user_id IS NULL OR …`` would have no good generic plan.
     """
-    return QUERIES[name] if user_id is None else QUERIES.get(name, owner=":user_id::uuid")
+    return QUERIES[name] if user_id is None else QUERIES.variant(name, owner=":user_id::uuid")

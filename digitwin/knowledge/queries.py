@@ -15,4 +15,4 @@ def for_owner(name: str, user_id: UUID | None, **fills: str) -> Query:
     A single statement with ``:user_id IS NULL OR …`` would have no good generic plan.
     """
     owner = "" if user_id is None else " AND user_id = :user_id"
-    return QUERIES.get(name, owner=owner, **fills)
+    return QUERIES.variant(name, owner=owner, **fills)

@@ -19,8 +19,8 @@ BATCH: Final = 1000
 
 QUERIES = Queries(__package__)
 _CONSUME = QUERIES["consume"]
-_OF_ALL = QUERIES.get("consume_all", who="{every_ask}")
-_OF_TIER = QUERIES.get("consume_all", who="{of_tier}")
+_OF_ALL = QUERIES.variant("consume_all", who="{every_ask}")
+_OF_TIER = QUERIES.variant("consume_all", who="{of_tier}")
 
 
 @dataclass(frozen=True, slots=True)

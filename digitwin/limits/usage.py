@@ -39,7 +39,7 @@ class UsageCounters:
     async def read(self, subject: str | None, since: datetime | None) -> list[EndpointUsage]:
         """Return the usage by hour and endpoint, oldest first; writes pending counts first."""
         await self._buffer.flush()
-        query = QUERIES.get("usage", whose="" if subject is None else "AND subject = :subject")
+        query = QUERIES.variant("usage", whose="" if subject is None else "AND subject = :subject")
         rows = await self._aside.fetch(query, since=since or _BEGINNING, subject=subject)
         return [EndpointUsage(**row) for row in rows]
 

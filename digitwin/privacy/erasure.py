@@ -49,7 +49,7 @@ def is_known() -> Query:
     conditions = (
         f"EXISTS (SELECT 1 FROM {table.name} WHERE {table.data.found_by})" for table in personal()
     )
-    return QUERIES.get("is_known", found=" OR ".join(conditions))
+    return QUERIES.variant("is_known", found=" OR ".join(conditions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class Eraser:
             if table.data.erasure == "rows":
                 counts[table.name] = await self._erase(table, found_by, person=person)
             else:
-                query = QUERIES.get("count_held", table=table.name, found_by=found_by)
+                query = QUERIES.variant("count_held", table=table.name, found_by=found_by)
                 counts[table.name] = await self.core.db.fetchval(query, person=person)
         await pseudonymise(self.core.db, person)
         await self.cache.forget_user(person)
@@ -194,7 +194,7 @@ class Eraser:
 
 def erase_batch(table: Table, found_by: str) -> Query:
     """The statement that removes rows of a table."""
-    return QUERIES.get(
+    return QUERIES.variant(
         "erase_batch",
         table=table.name,
         key=", ".join(table.data.key),

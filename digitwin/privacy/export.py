@@ -66,7 +66,7 @@ class ExportFile:
     @property
     def query(self) -> Query:
         """Each row as one JSON object."""
-        return QUERIES.get(
+        return QUERIES.variant(
             "export",
             table=self.table.name,
             names=", ".join(self.view.columns),

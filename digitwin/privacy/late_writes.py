@@ -25,6 +25,6 @@ async def remove_late_writes(core: Core) -> int:
         return removed
     for table in TABLES.values():
         if table.late_writes is not None:
-            query = QUERIES.get("remove_late_writes", table=table.name, whose=table.late_writes)
+            query = QUERIES.variant("remove_late_writes", table=table.name, whose=table.late_writes)
             removed += await db.fetchval(query, look_back_seconds=LOOK_BACK)
     return removed

@@ -117,7 +117,7 @@ async def scan(on: Statements, needles: Iterable[Needle]) -> Scan:
             unread.append(table)
             continue
         values = ", ".join(value for cell in cells for value in _cell(cell))
-        found = await on.fetch(QUERIES.get("scan", table=table, cells=values), **columns)
+        found = await on.fetch(QUERIES.variant("scan", table=table, cells=values), **columns)
         traces += [Trace(table, row["name"], row["what"], row["rows"]) for row in found]
     return Scan(tuple(traces), tuple(unread))
 

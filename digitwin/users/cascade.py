@@ -53,4 +53,4 @@ def remove_hidden() -> Query:
 
 def _of_each_table(name: str, step: Callable[[Table], str]) -> Query:
     steps = ", ".join(f"{table.name}_step AS ({step(table)})" for table in hidden_with_owner())
-    return QUERIES.get(name, steps=steps)
+    return QUERIES.variant(name, steps=steps)

@@ -353,4 +353,4 @@ class _Deletions(EntityRepository[Deletion]):
 def _update_with_email(names: tuple[str, ...], equal: tuple[str, ...]) -> Query:
     """Return the update of these columns that changes the address in ``user_emails`` too."""
     steps = crud.update_steps(User, names, equal)
-    return QUERIES.get("update_with_email", update=steps)
+    return QUERIES.variant("update_with_email", update=steps)

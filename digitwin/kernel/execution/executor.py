@@ -8,7 +8,15 @@ connection that already is in a transaction.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -36,28 +44,28 @@ class Statements:
         DigiTwinError: the driver's error, translated.
     """
 
-    async def fetch(self, query: Query | str, /, *args: Any, **values: Any) -> list[Record]:
+    def fetch(
+        self, query: Query | str, /, *args: Any, **values: Any
+    ) -> Coroutine[Any, Any, list[Record]]:
         """Return all rows."""
-        sql, given, writes = _bound(query, args, values)
-        rows: list[Record] = await self._run("fetch", sql, given, writes)
-        return rows
+        return self._run("fetch", *_bound(query, args, values))
 
-    async def fetchrow(self, query: Query | str, /, *args: Any, **values: Any) -> Record | None:
+    def fetchrow(
+        self, query: Query | str, /, *args: Any, **values: Any
+    ) -> Coroutine[Any, Any, Record | None]:
         """Return the first row."""
-        sql, given, writes = _bound(query, args, values)
-        row: Record | None = await self._run("fetchrow", sql, given, writes)
-        return row
+        return self._run("fetchrow", *_bound(query, args, values))
 
-    async def fetchval(self, query: Query | str, /, *args: Any, **values: Any) -> Any:
+    def fetchval(
+        self, query: Query | str, /, *args: Any, **values: Any
+    ) -> Coroutine[Any, Any, Any]:
         """Return the first column of the first row."""
-        sql, given, writes = _bound(query, args, values)
-        return await self._run("fetchval", sql, given, writes)
+        return self._run("fetchval", *_bound(query, args, values))
 
-    async def execute(self, query: Query | str, /, *args: Any, **values: Any) -> str:
+    def execute(self, query: Query | str, /, *args: Any, **values: Any) -> Coroutine[Any, Any, str]:
         """Return the command tag of a statement that changes something."""
         sql, given, _ = _bound(query, args, values)
-        tag: str = await self._run("execute", sql, given, True)
-        return tag
+        return self._run("execute", sql, given, True)
 
     async def _run(self, method: str, sql: str, args: Sequence[Any], writes: bool) -> Any:
         raise NotImplementedError

@@ -23,10 +23,11 @@ Braces are filled in before that:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -53,16 +54,17 @@ class Query:
     """Whether it changes rows: its outcome is unknown when the answer is lost."""
     is_audited: bool
     """Whether it records what it changed."""
+    _pick: Callable[[Mapping[str, Any]], Sequence[Any]]
 
-    def bind(self, values: Mapping[str, Any]) -> list[Any]:
-        """The values in the order of the parameters; an audit step's are added if missing.
+    def bind(self, values: Mapping[str, Any]) -> Sequence[Any]:
+        """Return the values in the order of the parameters; adds an audit step's if missing.
 
         Raises:
             KeyError: a parameter has no value.
         """
         if self.is_audited and "audit_id" not in values:
             values = {**values, **audit_step.parameters()}
-        return [values[name] for name in self.parameters]
+        return self._pick(values)
 
 
 @cache
@@ -75,7 +77,15 @@ def compiled(text: str) -> Query:
         return match[0] if name is None else f"${numbers.setdefault(name, len(numbers) + 1)}"
 
     sql = _PARAMETER.sub(numbered, text)
-    return Query(sql, tuple(numbers), writes_rows(sql), "audit_id" in numbers)
+    names = tuple(numbers)
+    return Query(sql, names, writes_rows(sql), "audit_id" in numbers, _picker(names))
+
+
+def _picker(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """Picks values by name; for several names in C, since every call binds."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda values: [values[name] for name in names]
 
 
 @cache
@@ -84,7 +94,7 @@ def writes_rows(sql: str) -> bool:
     return _WRITES.search(sql) is not None
 
 
-class Queries:
+class Queries(dict[str, Query]):
     """The named queries of one package, compiled at first use.
 
     Args:
@@ -93,23 +103,25 @@ class Queries:
     """
 
     def __init__(self, package: str, **fills: str) -> None:
+        super().__init__()
         self._texts = load(package)
         self._fills = fills
-        self._compiled: dict[tuple[str, tuple[tuple[str, str], ...]], Query] = {}
+        self._variants: dict[tuple[str, tuple[tuple[str, str], ...]], Query] = {}
 
-    def __getitem__(self, name: str) -> Query:
-        return self.get(name)
+    def __missing__(self, name: str) -> Query:
+        query = self[name] = self.variant(name)
+        return query
 
-    def get(self, name: str, **fills: str) -> Query:
-        """A query, with texts for the braces that differ from call to call.
+    def variant(self, name: str, **fills: str) -> Query:
+        """Return a query whose braces are filled differently from call to call.
 
         The texts become part of the statement: they come from this package alone.
         """
         key = name, tuple(fills.items())
-        query = self._compiled.get(key)
+        query = self._variants.get(key)
         if query is None:
             text = filled(self._texts[name], {**self._texts, **self._fills, **fills})
-            query = self._compiled[key] = compiled(text)
+            query = self._variants[key] = compiled(text)
         return query
 
 

@@ -100,7 +100,7 @@ async def plan_of(db: Database, sql: str) -> list[str]:
 async def test_a_statement_reads_an_index(filled: Database, store: str, statement: str) -> None:
     name, condition = statement.split()[0], STATEMENTS[statement]
     queries = filled.cache._tables[store]._queries
-    query = queries.get(name, condition=condition, notify_if="true")
+    query = queries.variant(name, condition=condition, notify_if="true")
     plan = await plan_of(filled, query.sql)
     assert not [node for node in plan if node.startswith("Seq Scan")], plan
 

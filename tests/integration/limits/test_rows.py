@@ -91,7 +91,7 @@ async def crowd(raw: asyncpg.Connection) -> asyncpg.Connection:
 async def test_no_statement_scans_the_table(
     crowd: asyncpg.Connection, name: str, values: dict[str, Any]
 ) -> None:
-    plan = await plan_of(crowd, QUERIES.get(name, who="{every_ask}"), **values)
+    plan = await plan_of(crowd, QUERIES.variant(name, who="{every_ask}"), **values)
     assert "Seq Scan" not in scans(plan, "rate_limits")
     assert scans(plan, "rate_limits")
 
@@ -102,7 +102,7 @@ async def test_a_person_is_found_by_their_id(crowd: asyncpg.Connection) -> None:
         " FROM generate_series(1, 5000) AS n"
     )
     await crowd.execute("ANALYZE users")
-    query = QUERIES.get("consume_all", who="{of_tier}")
+    query = QUERIES.variant("consume_all", who="{of_tier}")
     plan = await plan_of(crowd, query, **ASKED, named=["pro"], user_id=UUID(int=7))
     assert "Seq Scan" not in scans(plan, "users") + scans(plan, "rate_limits")
     assert scans(plan, "users")
