@@ -1,7 +1,7 @@
-"""Everything a live digital twin must remember, in one PostgreSQL and one ``async with``.
+"""Async data layer for live digital twins, on one PostgreSQL database.
 
-The names are loaded at the first use: the command line and every pytest run of an environment
-import this package, and most of them need none.
+Names are imported on first use: the command line and every pytest run of an environment import
+this package, and most of them need none of it.
 """
 
 from typing import TYPE_CHECKING, Any

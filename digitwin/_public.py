@@ -1,4 +1,4 @@
-"""Where the names come from that ``import digitwin`` offers."""
+"""Imports the names that ``import digitwin`` exports."""
 
 from digitwin.audit.checkpoints import CheckpointSink as CheckpointSink
 from digitwin.audit.faults import (
@@ -39,7 +39,8 @@ from digitwin.errors import (
     StaleVersionError as StaleVersionError,
     UnsupportedServerError as UnsupportedServerError,
 )
-from digitwin.health import Health as Health, PoolHealth as PoolHealth
+from digitwin.handle.health import Health as Health, PoolHealth as PoolHealth
+from digitwin.handle.scopes import ServiceScope as ServiceScope, UserScope as UserScope
 from digitwin.kernel.execution.maintenance import MaintenanceReport as MaintenanceReport
 from digitwin.kernel.primitives.ids import uuid7 as uuid7
 from digitwin.kernel.repository.paging import Page as Page
@@ -67,6 +68,5 @@ from digitwin.privacy.export import Export as Export
 from digitwin.privacy.ledger import Ledger as Ledger, LedgerEntry as LedgerEntry
 from digitwin.privacy.receipts import ErasureReceipt as ErasureReceipt
 from digitwin.privacy.scan import Scan as Scan, Trace as Trace
-from digitwin.scopes import ServiceScope as ServiceScope, UserScope as UserScope
 from digitwin.settings import Settings as Settings
 from digitwin.users.models import Deletion as Deletion

@@ -1,4 +1,4 @@
-"""How a handle is opened: from a URL, the environment, or on the embedded server."""
+"""Open a handle: from a URL, from the environment, or on the embedded server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from digitwin import roles
 from digitwin.audit.checkpoints import CheckpointSink
 from digitwin.audit.signing import AuditSigner
 from digitwin.database import Database
+from digitwin.handle.integrations import Integrations
 from digitwin.kernel.connection import dsn
 from digitwin.kernel.execution import opening
 from digitwin.kernel.orm import active_handle
@@ -17,7 +18,6 @@ from digitwin.privacy.artifacts import ArtifactDeleter
 from digitwin.privacy.ledger import Ledger
 from digitwin.servers import embedded
 from digitwin.settings import Settings, load_settings
-from digitwin.wiring import Parts
 
 
 def connect(
@@ -35,39 +35,48 @@ def connect(
     """Open a handle: ``async with digitwin.connect() as db``, or ``db = await digitwin.connect()``.
 
     Args:
-        url: any spelling libpq knows. Left out: ``DIGITWIN_DATABASE_URL``, ``DATABASE_URL``,
-            else the embedded PostgreSQL, where the extra ``embedded`` is installed.
-        settings: in place of what the environment and ``.env`` say.
-        key_service: who holds the master key, such as a cloud's KMS, in place of the settings.
-        key_store: where people's wrapped keys are kept, in place of the settings.
-        audit_signer: who signs the audit trail's seals; the settings' keys are still believed.
-        audit_sink: where their heads are written outside the database.
-        on_artifact_delete: deletes voices and faces where they are kept, when somebody is erased.
-        ledger: where erasures are entered outside the database, in place of the settings.
+        url: the database, in any form libpq accepts. If unset: ``DIGITWIN_DATABASE_URL``,
+            ``DATABASE_URL``, else the embedded PostgreSQL (extra ``embedded``).
+        settings: replaces the environment and ``.env``.
+        key_service: wraps and unwraps people's keys, such as a cloud KMS. Replaces
+            ``master_key``.
+        key_store: stores people's wrapped keys. Replaces ``key_store_path``.
+        audit_signer: signs the seals of the audit trail. Replaces ``audit_key``; keys from the
+            settings still verify older seals.
+        audit_sink: stores checkpoints of the audit trail outside the database. Replaces
+            ``audit_checkpoints``.
+        on_artifact_delete: deletes a person's voice and face artifacts from external storage.
+        ledger: records erasures outside the database. Replaces ``erasure_ledger``.
         overrides: single fields of :class:`~digitwin.Settings`.
 
+    Returns:
+        An object to await or to enter with ``async with``; nothing is opened before that.
+
     Raises (when awaited or entered):
-        ConfigurationError: a setting or the URL is wrong.
+        ConfigurationError: a setting or the URL is invalid.
         ConnectionFailedError: no connection within ``connect_timeout``.
         UnsupportedServerError: the server is older than PostgreSQL 15.
-        MigrationRequiredError: the schema and this package do not fit; it names the cure.
+        MigrationRequiredError: the schema does not match this package; the message says what
+            to run.
     """
-    parts = Parts(key_service, key_store, audit_signer, audit_sink, on_artifact_delete, ledger)
-    return Opening(url, settings, overrides, parts)
+    integrations = Integrations(
+        key_service, key_store, audit_signer, audit_sink, on_artifact_delete, ledger
+    )
+    return Opening(url, settings, overrides, integrations)
 
 
 class Opening:
-    """A handle about to open: await it, or enter it."""
+    """A handle that is opened when it is awaited or entered."""
 
     def __init__(
         self,
         url: str | None,
         settings: Settings | None,
         overrides: dict[str, Any],
-        parts: Parts,
+        integrations: Integrations,
     ) -> None:
         self._given = url, settings, overrides
-        self._parts = parts
+        self._integrations = integrations
         self._database: Database | None = None
 
     def __await__(self) -> Generator[Any, None, Database]:
@@ -92,13 +101,13 @@ class Opening:
             server = await embedded.acquire_by_default(settings)
             target = server.target
         try:
-            core = await opening.open_core(target.over(settings), target, prepare=roles.ensure)
+            core = await opening.open_core(target.apply_to(settings), target, prepare=roles.ensure)
         except BaseException:
             if server is not None:
                 await server.release()
             raise
         try:
-            return Database(core, target, server, self._parts)
+            return Database(core, target, server, self._integrations)
         except BaseException:
             core.pool.terminate()
             active_handle.unregister(core.client)

@@ -1,12 +1,11 @@
-"""The handle: everything a twin remembers, behind one ``async with``.
+"""The handle: opens and closes everything together, and gives access to the repositories.
 
-This module puts the parts together and knows no SQL.
+This module composes the domains and contains no SQL.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
@@ -16,7 +15,7 @@ from uuid import UUID
 
 from typing_extensions import Unpack
 
-from digitwin.audit import maintenance as audit_maintenance, sealing
+from digitwin.audit import maintenance as audit_maintenance
 from digitwin.audit.repository import AuditLogRepository
 from digitwin.cache import maintenance as cache_maintenance
 from digitwin.cache.repository import CacheRepository
@@ -24,7 +23,9 @@ from digitwin.consents import maintenance as consents_maintenance
 from digitwin.consents.repository import ConsentRepository
 from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.errors import DigiTwinError
-from digitwin.health import Health, PoolHealth
+from digitwin.handle.health import Health, check_health
+from digitwin.handle.integrations import Integrations, embedded_home, key_store_for, sealing_for
+from digitwin.handle.scopes import PERMITS, PersonalRepositories, ServiceScope, UserScope
 from digitwin.kernel.connection import dsn
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.execution import opening
@@ -36,9 +37,9 @@ from digitwin.kernel.execution.maintenance import (
     log_progress,
     maintain,
 )
-from digitwin.kernel.migrations import upgrade
 from digitwin.kernel.orm import active_handle
 from digitwin.kernel.primitives.ids import parse_id
+from digitwin.kernel.repository.soft_delete import SoftDeleteRepository
 from digitwin.kernel.sql.actor import ActingAs, Who
 from digitwin.keys import maintenance as keys_maintenance, master_keys
 from digitwin.keys.keyring import KeyRing
@@ -49,17 +50,15 @@ from digitwin.limits.repository import RateLimitRepository
 from digitwin.maintenance import background
 from digitwin.privacy import maintenance as privacy_maintenance
 from digitwin.privacy.repository import Privacy
-from digitwin.scopes import PERMITS, Personal, ServiceScope, UserScope
 from digitwin.servers import embedded
 from digitwin.settings import Settings
 from digitwin.users import maintenance as users_maintenance
 from digitwin.users.repository import UserRepository
 from digitwin.users.retention import DeletionRetention
-from digitwin.wiring import Parts, embedded_home, key_store_of, sealing_of
 
 
 class Database:
-    """One open handle. Made by :func:`connect`, usable from every task of its event loop."""
+    """An open handle, created by :func:`connect`; usable from every task of its event loop."""
 
     users: UserRepository
     voices: VoiceModelRepository
@@ -78,7 +77,7 @@ class Database:
         core: Core,
         target: dsn.Target,
         server: embedded.EmbeddedServer | None,
-        parts: Parts = Parts(),  # noqa: B008 - it cannot be changed
+        integrations: Integrations = Integrations(),  # noqa: B008 - immutable
     ) -> None:
         self._core = core
         self._target = target
@@ -88,12 +87,12 @@ class Database:
         self.limits = RateLimitRepository(core)
         home = embedded_home(core, target, server)
         self.audit = AuditLogRepository(
-            core, sealing_of(core, home, parts.audit_signer, parts.audit_sink)
+            core, sealing_for(core, home, integrations.audit_signer, integrations.audit_sink)
         )
         self.keys = KeyRing(
             core,
-            parts.key_service or master_keys.service_of(core.settings, home),
-            parts.key_store or key_store_of(core),
+            integrations.key_service or master_keys.service_of(core.settings, home),
+            integrations.key_store or key_store_for(core),
             self.audit.record,
         )
         self.privacy = Privacy(
@@ -102,11 +101,11 @@ class Database:
             cache=self.cache,
             limits=self.limits,
             trail=self.audit,
-            ledger=parts.ledger,
-            deleter=parts.on_artifact_delete,
+            ledger=integrations.ledger,
+            deleter=integrations.on_artifact_delete,
         )
         unbound = core.refusing() if core.settings.scope == "required" else core
-        personal = Personal(unbound, self.cache, self.keys, None)
+        personal = PersonalRepositories(unbound, self.cache, self.keys, None)
         self.users, self.voices, self.faces = personal.users, personal.voices, personal.faces
         self.sessions, self.documents = personal.sessions, personal.documents
         self.consents = personal.consents
@@ -123,32 +122,35 @@ class Database:
     def _deleter(
         self, scope: Scope, model: type[Any]
     ) -> Callable[[UUID], Coroutine[Any, Any, None]]:
-        """How a model deletes itself: as the repository that it came from."""
+        """Return how a model deletes itself: through the repository of its class."""
         core = self._core if scope == UNSCOPED else self._core.scoped(scope)
-        personal = Personal(core, self.cache, self.keys, scope.user_id)
-        deletable = personal.users, personal.voices, personal.faces, personal.documents
+        personal = PersonalRepositories(core, self.cache, self.keys, scope.user_id)
+        parts = vars(personal).values()
+        deletable = (part for part in parts if isinstance(part, SoftDeleteRepository))
         return next(part.delete for part in deletable if part.model is model)
 
     @property
     def settings(self) -> Settings:
-        """What this handle was opened with."""
+        """The settings this handle was opened with."""
         return self._core.settings
 
     def transaction(self) -> AbstractAsyncContextManager[None]:
-        """All or nothing, for what the repositories do inside; a nested one is a savepoint.
+        """Run everything the repositories do inside in one transaction; nested: a savepoint.
 
-        It belongs to the task that opened it. Cache and limiter stay outside.
+        The transaction belongs to the task that opened it. Cache and limiter do not take part:
+        a rollback must not refund tokens.
 
         Raises:
-            PoolTimeoutError: no connection came free within ``acquire_timeout``.
-            OutcomeUnknownError: the answer to COMMIT was lost.
-            InvalidStateError: used by a task started inside, or an error was swallowed inside.
+            PoolTimeoutError: no connection became free within ``acquire_timeout``.
+            OutcomeUnknownError: the reply to COMMIT was lost.
+            InvalidStateError: used by a task that was started inside it, or a failed statement's
+                error was swallowed inside.
         """
         return self._core.transaction()
 
     @contextmanager
     def activate(self) -> Iterator[None]:
-        """Make this the handle that models use here, where several are open."""
+        """Make this handle the one that models use inside; needed if several handles are open."""
         token = active_handle.activate(self._core.client)
         try:
             yield
@@ -156,45 +158,50 @@ class Database:
             active_handle.deactivate(token)
 
     def acting_as(self, **who: Unpack[Who]) -> ActingAs:
-        """``with`` or ``async with``: who acts inside, as audit records say it.
+        """Set the actor that audit records name; use with ``with`` or ``async with``.
 
-        It holds for this task and the tasks it starts inside, whatever handle they use. What is
-        left out stays as the ``acting_as`` around it said; None takes it back.
+        Applies to this task and to the tasks it starts inside, for every handle. Nested calls
+        inherit the fields they do not set; None clears a field.
 
         Args:
-            **who: ``actor_id`` (not necessarily the person whose data it is), ``ip_address``,
+            **who: ``actor_id`` (may differ from the person whose data it is), ``ip_address``,
                 ``user_agent`` (up to 1,000 characters), ``request_id`` (up to 200).
 
         Raises:
-            InvalidInputError: names the field that does not fit.
+            InvalidInputError: names the invalid field.
         """
         return ActingAs(**who)
 
     def for_user(self, user_id: UUID | str) -> UserScope:
-        """The repositories of personal data, bound to one person; holds no connection.
+        """Return the repositories of personal data, bound to one person; holds no connection.
 
-        Every statement carries the id, and runs as the role ``digitwin_app`` of the database,
-        whose row security shows that person's rows alone: a short transaction for each call,
-        or one ``async with me.transaction():`` for several. Inside ``db.transaction()`` it
-        joins, and whoever comes after it has role and person as before.
+        Every statement filters by the id and runs as the database role ``digitwin_app``, for
+        which row security shows only that person's rows. Each call is a short transaction of
+        its own; ``async with me.transaction():`` covers several. Inside ``db.transaction()`` a
+        call joins it, and restores role and person afterwards.
 
-        Raises (when used):
-            ConfigurationError: the role is missing; it names the command that makes it.
+        Args:
+            user_id: the owner of the twin.
+
+        Raises:
+            InvalidInputError: ``user_id`` is not a UUID.
+            ConfigurationError: (when used) the role is missing; the message names the command
+                that creates it.
         """
         return UserScope(self._core, self.cache, self.keys, parse_id(user_id, "user_id"))
 
     def for_service(self, *, reason: str) -> ServiceScope:
-        """The repositories of personal data for work across people: sign-up, clean-up.
+        """Return the repositories of personal data for work across people, such as sign-up.
 
-        Statements run as the role ``digitwin_service`` of the database. That it was used, and
-        why, is in the audit trail before the first of them.
+        Statements run as the database role ``digitwin_service``. The use and its reason are
+        recorded in the audit trail before the first statement.
 
         Args:
-            reason: why, in a few words; 1 to 500 characters.
+            reason: recorded in the audit trail; 1 to 500 characters.
 
         Raises:
-            InvalidInputError: ``reason`` does not fit.
-            ConfigurationError (when used): the role is missing, or not this login's.
+            InvalidInputError: ``reason`` is empty, too long, or not on one line.
+            ConfigurationError: (when used) the role is missing, or not granted to this login.
         """
         return ServiceScope(self._core, self.cache, self.keys, self.audit, reason)
 
@@ -214,7 +221,7 @@ class Database:
         return await maintain(self.maintenance_steps(), progress)
 
     def maintenance_steps(self) -> list[MaintenanceStep]:
-        """The steps of :meth:`maintain`, as the domains declare them."""
+        """Return the steps of :meth:`maintain`, as the domains declare them."""
         settings = self._core.settings
         deletions = DeletionRetention(self._core, self.cache, self.privacy.before_final)
         return [
@@ -228,33 +235,11 @@ class Database:
         ]
 
     async def health(self) -> Health:
-        """A look at server, schema and pool, over a connection of its own; never raises."""
-        started = time.perf_counter()
-        pool = self._core.pool
-        lent = PoolHealth(pool.size, pool.idle, pool.in_use, pool.waiting)
-        try:
-            connection = await opening.connect_once(self.settings, self._target)
-            try:
-                state = await upgrade.state(connection)
-                version = opening.server_version(connection)
-                unsealed = await _unsealed(connection)
-            finally:
-                await opening.close_once(connection)
-        except Exception as error:  # noqa: BLE001 - a probe reports every failure
-            return Health(False, None, None, None, None, lent, str(error))
-        return Health(
-            ok=not self._core.closing,
-            latency_ms=(time.perf_counter() - started) * 1000,
-            server_version=version,
-            schema_version=state.version,
-            pending_migrations=len(state.pending),
-            pool=lent,
-            error="The handle is closing" if self._core.closing else None,
-            audit_unsealed_seconds=unsealed,
-        )
+        """Check server, schema and pool over a separate connection; never raises."""
+        return await check_health(self._core, self._target)
 
     async def ready(self) -> bool:
-        """Whether the database answers a call now: the cheap form for probes."""
+        """Return whether the database answers; one cheap query, for readiness probes."""
         if self._core.closing:
             return False
         try:
@@ -263,9 +248,9 @@ class Database:
             return False
 
     async def close(self) -> None:
-        """Refuse new work, wait for what is under way, write what is buffered, close.
+        """Refuse new calls, wait for running ones, flush buffered counters, and close.
 
-        After ``drain_timeout`` what still runs is cut off. Closing twice is fine.
+        Calls still running after ``drain_timeout`` are cut off. Idempotent.
         """
         if self._closed is None:
             self._closed = asyncio.create_task(self._close())
@@ -301,11 +286,3 @@ class Database:
 
     def __repr__(self) -> str:
         return f"<digitwin.Database {self._target.display}>"
-
-
-async def _unsealed(connection: sealing.FetchesValue) -> float | None:
-    """None where it cannot be told, as on a login that may not read the trail."""
-    try:
-        return await sealing.oldest_unsealed(connection)
-    except Exception:  # noqa: BLE001 - a probe goes on without a figure
-        return None

@@ -3,27 +3,26 @@
 ::
 
     DigiTwinError
-    ├── ConfigurationError        a setting or a URL is wrong
-    ├── MigrationRequiredError    the schema and this package do not fit together
+    ├── ConfigurationError        a setting or a URL is invalid
+    ├── MigrationRequiredError    the schema does not match this version of digitwin
     ├── UnsupportedServerError    PostgreSQL is older than version 15
-    ├── InvalidInputError         a value was refused before anything was sent
-    ├── NotFoundError             no such row, or it is deleted, or it is another person's
+    ├── InvalidInputError         an argument is invalid; nothing was sent
+    ├── NotFoundError             the row does not exist, is deleted, or is another person's
     ├── AlreadyExistsError        a unique value is taken
-    ├── StaleVersionError         the row changed since it was read
-    ├── InvalidStateError         the operation does not fit the state things are in
-    ├── ScopeRequiredError        a person must be named, and none was
-    ├── ConsentRequiredError      the person has not agreed to this
-    ├── KeyUnavailableError       what opens sensitive fields is missing or destroyed
-    ├── RateLimitedError          the budget is spent; carries the decision
+    ├── StaleVersionError         the row was changed since it was read
+    ├── InvalidStateError         the operation is not allowed in the current state
+    ├── ScopeRequiredError        the call needs a user scope
+    ├── ConsentRequiredError      the person's consent is missing
+    ├── KeyUnavailableError       the key of encrypted fields is missing or destroyed
+    ├── RateLimitedError          the rate limit is exceeded; carries the decision
     ├── ClosedError               the handle is closed or closing
     └── ConnectionFailedError     the server cannot be reached, or the connection broke
-        ├── PoolTimeoutError      every connection stayed in use
-        ├── QueryTimeoutError     a statement ran past its time
-        └── OutcomeUnknownError   a write was sent and its answer was lost
+        ├── PoolTimeoutError      no connection became free in time
+        ├── QueryTimeoutError     a statement exceeded its timeout
+        └── OutcomeUnknownError   a write was sent and its reply was lost
 
-``code`` is stable and fit for an API's answer, ``details`` holds the values the
-message speaks of, and ``retryable`` says whether the same call may succeed later
-without anything being changed first.
+``code`` is stable and can be returned by an API. ``details`` holds the values that the message
+mentions. ``retryable`` is true if the same call may succeed later without any change.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from typing import Any, ClassVar
 
 
 class DigiTwinError(Exception):
-    """Something went wrong in digitwin."""
+    """An error in digitwin."""
 
     code: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
@@ -51,13 +50,13 @@ def _rebuild(kind: type[DigiTwinError], message: str, details: dict[str, Any]) -
 
 
 class ConfigurationError(DigiTwinError):
-    """A setting or a URL is wrong."""
+    """A setting or a URL is invalid."""
 
     code = "configuration"
 
 
 class MigrationRequiredError(DigiTwinError):
-    """The database schema and this version of digitwin do not fit together."""
+    """The database schema does not match this version of digitwin."""
 
     code = "migration_required"
 
@@ -69,7 +68,7 @@ class UnsupportedServerError(DigiTwinError):
 
 
 class InvalidInputError(DigiTwinError):
-    """A value was refused before anything was sent.
+    """An argument is invalid; nothing was sent.
 
     ``details["field"]`` names it.
     """
@@ -78,7 +77,7 @@ class InvalidInputError(DigiTwinError):
 
 
 class NotFoundError(DigiTwinError):
-    """There is no such row for this caller."""
+    """The row does not exist for this caller."""
 
     code = "not_found"
 
@@ -90,37 +89,37 @@ class AlreadyExistsError(DigiTwinError):
 
 
 class StaleVersionError(DigiTwinError):
-    """The row has changed since it was read: read it again, then decide."""
+    """The row was changed since it was read: read it again and retry."""
 
     code = "stale_version"
 
 
 class InvalidStateError(DigiTwinError):
-    """The operation does not fit the state things are in."""
+    """The operation is not allowed in the current state."""
 
     code = "invalid_state"
 
 
 class ScopeRequiredError(DigiTwinError):
-    """A person must be named for this: use ``db.for_user(user_id)`` or pass ``user_id``."""
+    """This call needs a user: use ``db.for_user(user_id)`` or pass ``user_id``."""
 
     code = "scope_required"
 
 
 class ConsentRequiredError(DigiTwinError):
-    """The person has not agreed to this."""
+    """The person's consent is missing."""
 
     code = "consent_required"
 
 
 class KeyUnavailableError(DigiTwinError):
-    """The key to a person's sensitive fields cannot be had: missing, destroyed, or out of reach."""
+    """The key of a person's encrypted fields is missing, destroyed or unreachable."""
 
     code = "key_unavailable"
 
 
 class RateLimitedError(DigiTwinError):
-    """The budget is spent; ``decision`` says when to come back."""
+    """The rate limit is exceeded; ``decision`` says when to retry."""
 
     code = "rate_limited"
     retryable = True
@@ -132,7 +131,7 @@ class RateLimitedError(DigiTwinError):
 
 
 class ClosedError(DigiTwinError):
-    """The handle is closed or closing: it takes no new work."""
+    """The handle is closed or closing."""
 
     code = "closed"
 
@@ -145,21 +144,21 @@ class ConnectionFailedError(DigiTwinError):
 
 
 class PoolTimeoutError(ConnectionFailedError):
-    """Every connection of the pool stayed in use for ``acquire_timeout``."""
+    """No connection of the pool became free within ``acquire_timeout``."""
 
     code = "pool_timeout"
 
 
 class QueryTimeoutError(ConnectionFailedError):
-    """A statement ran past its time and was cancelled; nothing of it was stored."""
+    """A statement exceeded its timeout and was cancelled; it changed nothing."""
 
     code = "query_timeout"
 
 
 class OutcomeUnknownError(ConnectionFailedError):
-    """A write was sent and its answer was lost: it may or may not be stored.
+    """A write was sent and its reply was lost: it may or may not have been committed.
 
-    Try again with the same id or ``idempotency_key``, which makes that safe.
+    Retry with the same id or ``idempotency_key``, which makes a retry safe.
     """
 
     code = "outcome_unknown"

@@ -1,6 +1,6 @@
-"""The models: what the repositories return, importable from here and usable directly.
+"""The Tortoise models that the repositories return, for direct use.
 
-Importing this module completes the registry of tables too (``kernel/sql/tables.py``).
+Importing this module also completes the registry of tables (``kernel/sql/tables.py``).
 """
 
 import digitwin.audit.models
@@ -49,4 +49,4 @@ __all__ = [
 ]
 
 __models__ = list(every_model())
-"""Every table of ours that has a model, for Tortoise and Aerich."""
+"""Every model, for Tortoise and Aerich."""

@@ -1,13 +1,13 @@
-"""Roles of the database and what each may do: least privilege, and row security by person.
+"""Database roles and their privileges: least privilege, and row security by person.
 
 ``digitwin_owner`` owns the tables, ``digitwin_app`` serves one person at a time,
 ``digitwin_service`` works across people, ``digitwin_readonly`` reads, ``digitwin_audit`` reads
-the trail, and ``digitwin_retention`` forgets what is past its time: the trail is its own, for
-whoever drops a month must own it. None of them can log in: a login is a member.
+the audit trail, and ``digitwin_retention`` applies retention; it owns the trail, because only the
+owner can drop a partition. None of them can log in: logins are members.
 
-A migration makes none of it. Row security shuts out every login that is no member, so it is
-switched on by a step of its own, ``digitwin db roles``, once logins are members. Every
-statement can be run again, and is after each migration, for the tables that are new.
+Migrations do not create them. Row security hides all rows from logins that are not members, so it
+is enabled by a separate step, ``digitwin db roles``, once logins are members. Every statement is
+idempotent, and runs again after each migration to cover new tables.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from digitwin.kernel.sql.tables import TABLES, Table
 
 _PERSON_POLICY = "digitwin_person"
 _ME = f"nullif(current_setting('{PERSON}', true), '')::uuid"
-_MAKE = """DO $roles$
+_CREATE = """DO $roles$
 BEGIN
     CREATE ROLE {role} NOLOGIN;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN
-    NULL;  -- roles belong to the server: another database, or another start, has made it
+    NULL;  -- roles belong to the server: another database or process created it
 END
 $roles$"""
-_TAKES_ON = """DO $member$
+_GRANT_TO_CREATOR = """DO $member$
 BEGIN
     IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
-        GRANT {role} TO CURRENT_USER;  -- from 16 on, who makes a role may not yet take it on
+        GRANT {role} TO CURRENT_USER;  -- since 16, the creator of a role must be granted SET
     END IF;
 END
 $member$"""
-_BELONGS = """DO $member$
+_GRANT_ROLE = """DO $member$
 BEGIN
     IF NOT pg_has_role('{member}', '{role}', 'MEMBER') THEN
         GRANT {role} TO {member};
@@ -56,7 +56,7 @@ EXCEPTION WHEN unique_violation THEN
     NULL;
 END
 $member$"""
-_WHO_MIGRATES = """DO $owner$
+_GRANT_TO_OWNER = """DO $owner$
 DECLARE
     login name := (SELECT rolname FROM pg_class JOIN pg_roles ON pg_roles.oid = relowner
                    WHERE pg_class.oid = to_regclass('users'));
@@ -66,8 +66,8 @@ BEGIN
     END IF;
 END
 $owner$"""
-"""Whoever has migrated so far goes on: the tables' owner becomes a member of their new one."""
-_PARTITIONS = """DO $partitions$
+"""The login that owned the tables stays able to migrate: it becomes a member of their new owner."""
+_OWN_PARTITIONS = """DO $partitions$
 DECLARE
     part regclass;
 BEGIN
@@ -77,7 +77,7 @@ BEGIN
     END LOOP;
 END
 $partitions$"""
-_FUNCTIONS = """DO $functions$
+_OWN_FUNCTIONS = """DO $functions$
 DECLARE
     function regprocedure;
 BEGIN
@@ -89,51 +89,55 @@ BEGIN
 END
 $functions$"""
 
-_STANDING = """
+_STATE = """
 SELECT rolsuper, ARRAY(SELECT tablename || '.' || policyname FROM pg_policies
                        WHERE schemaname = current_schema())
 FROM pg_roles WHERE rolname = current_user
 """
-_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('digitwin.roles', 0))"
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('digitwin.roles', 0))"
 
 
 def statements(schema: str = "public", logins: Iterable[str] = ()) -> list[str]:
-    """What makes the roles and gives them their rights, in order, each repeatable.
+    """Return the statements that create the roles and grant privileges, in order; idempotent.
 
     Args:
-        schema: where the tables are.
-        logins: existing logins of services, which become members of what a service needs.
+        schema: the schema of the tables.
+        logins: existing logins of services; they are granted the roles a service needs.
 
     Raises:
-        InvalidInputError: a login's name is none that this writes into a statement.
+        InvalidInputError: a login's name has characters other than letters, digits, underscores.
     """
     return [
-        *(_MAKE.format(role=role) for role in ROLES),
-        *(_TAKES_ON.format(role=role) for role in (OWNER, RETENTION, APPLICATION, SERVICE)),
-        _BELONGS.format(role=RETENTION, member=OWNER),
-        _WHO_MIGRATES.format(role=OWNER),
+        *(_CREATE.format(role=role) for role in ROLES),
+        *(_GRANT_TO_CREATOR.format(role=role) for role in (OWNER, RETENTION, APPLICATION, SERVICE)),
+        _GRANT_ROLE.format(role=RETENTION, member=OWNER),
+        _GRANT_TO_OWNER.format(role=OWNER),
         f'GRANT USAGE ON SCHEMA "{schema}" TO {", ".join(ROLES)}',
         f'GRANT CREATE ON SCHEMA "{schema}" TO {OWNER}, {RETENTION}',
-        *(sql for table in TABLES.values() for sql in _of_table(table)),
-        _FUNCTIONS.format(owner=OWNER),
-        *(sql for login in logins for sql in _login(login)),
+        *(sql for table in TABLES.values() for sql in _table_statements(table)),
+        _OWN_FUNCTIONS.format(owner=OWNER),
+        *(sql for login in logins for sql in _login_statements(login)),
     ]
 
 
-def _of_table(table: Table) -> list[str]:
-    """Owner, policies and privileges of a table, its partitions and its sequences."""
+def _table_statements(table: Table) -> list[str]:
+    """Return owner, policies and privileges of a table, its partitions and its sequences."""
     name, rights = table.name, table.rights
     others = ", ".join(role for role in ROLES if role != rights.owner)
     return [
         f"ALTER TABLE {name} OWNER TO {rights.owner}",
         *(
-            [_PARTITIONS.format(table=name, owner=rights.owner, others=others)]
+            [_OWN_PARTITIONS.format(table=name, owner=rights.owner, others=others)]
             * table.is_partitioned
         ),
         *(_policies(table) if rights.row_security else ()),
         f"REVOKE ALL ON {name} FROM {others}",
         *(f"GRANT {privileges} ON {name} TO {role}" for role, privileges in rights.granted.items()),
-        *(sql for sequence in table.sequences for sql in _of_sequence(sequence, rights.owner)),
+        *(
+            sql
+            for sequence in table.sequences
+            for sql in _sequence_statements(sequence, rights.owner)
+        ),
     ]
 
 
@@ -148,7 +152,7 @@ def _policies(table: Table) -> list[str]:
     ]
 
 
-def _of_sequence(sequence: str, owner: str) -> Sequence[str]:
+def _sequence_statements(sequence: str, owner: str) -> Sequence[str]:
     return (
         f"ALTER SEQUENCE {sequence} OWNER TO {owner}",
         f"GRANT USAGE ON SEQUENCE {sequence} TO {APPLICATION}, {SERVICE}",
@@ -159,7 +163,7 @@ def _policy(table: str, name: str, terms: str) -> Sequence[str]:
     return f"DROP POLICY IF EXISTS {name} ON {table}", f"CREATE POLICY {name} ON {table} {terms}"
 
 
-def _login(name: str) -> list[str]:
+def _login_statements(name: str) -> list[str]:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", name):
         raise InvalidInputError("login must be letters, digits and underscores", field="login")
     return [f'GRANT {APPLICATION}, {SERVICE} TO "{name}"']
@@ -168,36 +172,37 @@ def _login(name: str) -> list[str]:
 async def apply(
     connection: asyncpg.Connection, schema: str = "public", logins: Iterable[str] = ()
 ) -> None:
-    """Run :func:`statements` on a connection to the schema, all or none, one caller at a time.
+    """Run :func:`statements` in one transaction; concurrent callers wait for each other.
 
     Raises:
-        InvalidInputError: a login's name does not fit.
-        ConfigurationError: whoever logged in may not do this, or a login does not exist.
+        InvalidInputError: a login's name is invalid.
+        ConfigurationError: this login lacks the privilege, or a login does not exist.
     """
-    given = statements(schema, logins)
+    sql = statements(schema, logins)
     try:
         async with connection.transaction():
-            await connection.execute(_ONE_AT_A_TIME)
-            for statement in given:
+            await connection.execute(_LOCK)
+            for statement in sql:
                 await connection.execute(statement)
     except asyncpg.InsufficientPrivilegeError as fault:
         raise ConfigurationError(
-            f"Making roles takes a superuser, or CREATEROLE and the tables' owner ({fault}):"
-            " hand what `digitwin db roles` prints to the administrator",
+            "Creating roles needs a superuser, or CREATEROLE and ownership of the tables"
+            f" ({fault}): ask an administrator to run the output of `digitwin db roles`",
             field="role",
         ) from fault
     except asyncpg.UndefinedObjectError as fault:
-        raise ConfigurationError(f"Create the login first: {fault}", field="login") from fault
+        raise ConfigurationError(f"A login does not exist: {fault}", field="login") from fault
     except driver_errors.DRIVER as fault:
         raise driver_errors.translate(fault) or fault from fault
 
 
 async def ensure(connection: asyncpg.Connection, schema: str = "public") -> bool:
-    """Make up for roles and policies that are missing, where a superuser is at work.
+    """Create missing roles and policies, if this login is a superuser.
 
-    Gives whether all is there now.
+    Returns:
+        Whether all roles and policies exist now.
     """
-    privileged, policies = await connection.fetchrow(_STANDING)
+    privileged, policies = await connection.fetchrow(_STATE)
     secured = {name for name, table in TABLES.items() if table.rights.row_security}
     complete = {f"{name}.{_PERSON_POLICY}" for name in secured} <= set(policies)
     if privileged and not complete:

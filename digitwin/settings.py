@@ -1,8 +1,8 @@
-"""Everything that can be set, read once and checked before anything connects.
+"""Settings, read once and validated before anything connects.
 
 Each field is also an environment variable: ``pool_max`` is ``DIGITWIN_POOL_MAX``, in the
-environment or in a ``.env`` file of the working folder. What is given in Python wins over
-the environment, and the environment over the file. A wrong value is a
+environment or in a ``.env`` file of the working folder. Python arguments override the
+environment, and the environment overrides the file. An invalid value raises a
 :class:`~digitwin.ConfigurationError` that names the field and its limit.
 """
 
@@ -26,21 +26,21 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from digitwin.errors import ConfigurationError
-from digitwin.policies import Policy, policies_of
+from digitwin.policies import Policy, parse_policies
 
 DAY = 86_400.0
 MASTER_KEY_BYTES = 32
 
 
 def _as_seconds(value: object) -> object:
-    """Seconds as a number, as text (from the environment), or as a ``timedelta``."""
+    """Parse seconds from a number, from text (the environment), or from a ``timedelta``."""
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         try:
             seconds = float(value)
         except (ValueError, OverflowError):
-            raise ValueError("must be seconds, as in 30 or 0.5") from None
+            raise ValueError("must be seconds, such as 30 or 0.5") from None
         if math.isfinite(seconds):
             return seconds
     raise ValueError("must be seconds or a timedelta")
@@ -48,15 +48,15 @@ def _as_seconds(value: object) -> object:
 
 def _not_reserved(schema: str) -> str:
     if schema.startswith("pg_"):
-        raise ValueError("names that begin with pg_ belong to PostgreSQL")
+        raise ValueError("names that start with pg_ are reserved by PostgreSQL")
     return schema
 
 
 def master_key_bytes(text: str) -> bytes:
-    """The key that a setting or a line of a key file spells.
+    """Decode a key from a setting or from a line of a key file.
 
     Raises:
-        ValueError: it is not 32 bytes in base64; nothing of it is repeated.
+        ValueError: it is not 32 bytes in base64; the message does not contain it.
     """
     try:
         key = base64.b64decode(text.strip(), validate=True)
@@ -96,7 +96,7 @@ ApplicationName = Annotated[str, Field(pattern=r"^[ -~]{1,63}$")]
 
 
 class Settings(BaseSettings):
-    """How a handle connects and behaves. Frozen; durations are seconds or ``timedelta``."""
+    """Configuration of a handle. Immutable; durations are seconds or ``timedelta``."""
 
     model_config = SettingsConfigDict(
         env_prefix="DIGITWIN_",
@@ -110,121 +110,121 @@ class Settings(BaseSettings):
     )
 
     url: SecretStr | None = Field(None, validation_alias="DIGITWIN_DATABASE_URL")
-    """Where the database is; see :mod:`digitwin.kernel.connection.dsn` for the spellings."""
+    """URL of the database, in any form libpq accepts."""
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
-    """What hosting platforms set; used when ``url`` is not given."""
+    """Set by hosting platforms; used if ``url`` is unset."""
     embedded: Literal["auto", "never", "always"] = "auto"
-    """Use the embedded PostgreSQL: when no URL is known, never, or whatever is in the
-    environment (a URL given as an argument still wins)."""
+    """When to use the embedded PostgreSQL: if no URL is set (auto), never, or always, even if the
+    environment sets a URL. A URL passed as an argument takes precedence."""
     home: Path = Path(".digitwin")
-    """The embedded PostgreSQL's folder."""
+    """Folder of the embedded PostgreSQL."""
 
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = (
         None
     )
-    """Encryption, with libpq's meanings, where the URL does not say."""
+    """TLS mode as in libpq, unless the URL sets it."""
     sslrootcert: str | None = None
-    """The file of the authority to trust, or ``system``, where the URL does not say."""
+    """File with trusted CA certificates, or ``system``, unless the URL sets it."""
     ssl_min_protocol_version: Literal["TLSv1.2", "TLSv1.3"] | None = None
-    """The oldest version of TLS to speak, where the URL does not say."""
+    """Minimum TLS version, unless the URL sets it."""
 
     pool_min: int = Field(1, ge=0, le=1000)
-    """Connections opened at the start."""
+    """Connections opened at start-up."""
     pool_max: int = Field(10, ge=2, le=1000)
-    """Connections at most; transactions and streams together hold at most one less."""
+    """Maximum number of connections; transactions and streams use at most one fewer."""
     connect_timeout: Timeout = 10.0
-    """For the whole of connecting, name look-up included."""
+    """Timeout for connecting, DNS lookup included."""
     acquire_timeout: Timeout = 10.0
     """How long a call waits for a free connection."""
     idle_timeout: Annotated[Seconds, Field(ge=0, le=30 * DAY)] = 600.0
-    """After this long unused a connection is closed; 0 keeps it."""
+    """Close a connection that was idle for this long; 0: never."""
     max_lifetime: Annotated[Seconds, Field(ge=0, le=30 * DAY)] = 3600.0
-    """After this long a connection is replaced, give or take a tenth; 0 keeps it."""
+    """Replace a connection after this time, plus or minus 10%; 0: never."""
     statement_timeout: Timeout = 30.0
-    """How long one statement may run."""
+    """Timeout of one statement."""
     lock_timeout: Timeout = 5.0
-    """How long a statement waits for another's lock."""
+    """How long a statement waits for a lock."""
     idle_in_transaction_timeout: Timeout = 60.0
-    """How long an open transaction may do nothing before the server ends it."""
+    """The server ends a transaction that was idle for this long."""
     drain_timeout: Annotated[Seconds, Field(ge=0, le=DAY)] = 10.0
-    """How long ``close()`` waits for work under way."""
+    """How long ``close()`` waits for running calls."""
 
     schema_name: SchemaName = Field("public", validation_alias="DIGITWIN_SCHEMA")
-    """The schema that holds the tables; ``schema=`` as an argument."""
+    """The schema of the tables; as an argument: ``schema=``."""
     application_name: ApplicationName = "digitwin"
-    """What ``pg_stat_activity`` shows."""
+    """Name shown in ``pg_stat_activity``."""
     migrate: Literal["auto", "check", "skip"] | None = None
-    """At the start: upgrade the schema, refuse an old one, or do not look. None: upgrade on
-    the embedded server, check elsewhere."""
+    """At start-up: upgrade the schema (auto), refuse an old one (check), or ignore it (skip).
+    None: auto on the embedded server, check elsewhere."""
 
     scope: Literal["optional", "required"] = "optional"
-    """Whether a person's data can be asked for without ``for_user`` or ``for_service``."""
+    """Whether personal data can be accessed without ``for_user`` or ``for_service``."""
 
     master_key: MasterKey | None = None
-    """What people's keys are wrapped with: 32 bytes in base64, as ``digitwin keys generate``
-    prints them. The embedded server has one in its folder."""
+    """Key that wraps people's keys: 32 bytes in base64, from ``digitwin keys generate``. The
+    embedded server generates one in its folder."""
     master_keys_retired: MasterKeys | None = None
-    """Earlier ones, separated by commas, until ``digitwin keys rotate`` was run."""
+    """Previous master keys, separated by commas, until ``digitwin keys rotate`` was run."""
     master_key_file: Path | None = None
-    """The file with the master key, in place of ``master_key``; further lines are retired."""
+    """File with the master key, instead of ``master_key``; further lines are previous keys."""
     key_store_path: Path | None = None
-    """A folder for people's wrapped keys; None: they are in the table ``user_keys``."""
+    """Folder for people's wrapped keys; None: the table ``user_keys``."""
 
     flush_interval: Annotated[Seconds, Field(ge=0.01, le=3600)] = 5.0
-    """How often counters that are gathered in memory are written."""
+    """Interval at which buffered counters are written."""
     maintenance_interval: Annotated[Seconds, Field(ge=0.01, le=30 * DAY)] | None = None
-    """How often a background task runs ``maintain()``; None: never."""
+    """Interval at which a background task runs ``maintain()``; None: never."""
     audit_retention: Retention = 90 * DAY
     """``maintain()`` removes audit rows older than this."""
     deletion_retention: Retention = 30 * DAY
-    """``maintain()`` makes deletions older than this final: nothing restores them any more."""
+    """``maintain()`` makes soft deletes older than this final: they cannot be restored."""
     audit_seal_interval: Annotated[Seconds, Field(ge=0, le=30 * DAY)] = 60.0
-    """How often a background task seals new audit records; 0: ``maintain()`` alone does."""
+    """Interval at which a background task seals new audit records; 0: only ``maintain()`` does."""
     audit_key: MasterKey | None = None
-    """What seals are signed with: 32 bytes in base64, as ``digitwin keys generate`` prints
-    them. The embedded server has one in its folder; without one, seals are unsigned."""
+    """Key that signs seals: 32 bytes in base64, from ``digitwin keys generate``. The embedded
+    server generates one in its folder; without a key, seals are not signed."""
     audit_keys_retired: MasterKeys | None = None
-    """Earlier ones, separated by commas, whose signatures are still believed."""
+    """Previous keys, separated by commas, that still verify signatures."""
     audit_key_file: Path | None = None
-    """The file with the key, in place of ``audit_key``; further lines are retired."""
+    """File with the key, instead of ``audit_key``; further lines are previous keys."""
     audit_signature: Literal["hmac-sha256", "ed25519"] = "hmac-sha256"
-    """How the key signs: as a shared secret, or so that its public half verifies."""
+    """Signature algorithm: a shared secret, or a key pair whose public key verifies."""
     audit_public_keys: Annotated[str, AfterValidator(_several_public_keys)] | None = None
-    """Public halves of ed25519 keys to believe, separated by commas: for who only verifies."""
+    """Ed25519 public keys that verify signatures, separated by commas, for read-only verifiers."""
     audit_checkpoints: Path | None = None
-    """A file that the head of every seal is appended to, best where the database's
-    administrators cannot write; ``verify()`` compares."""
+    """File to which the head of every seal is appended, and which ``verify()`` compares. Keep it
+    where administrators of the database cannot write."""
     audit_archive: Path | None = None
-    """A folder that audit records are archived in before they are removed; None: they are not."""
+    """Folder in which audit records are archived before their removal; None: no archive."""
     limiter_retention: Retention = 366 * DAY
-    """``maintain()`` removes rate limits that nobody has used for this long."""
+    """``maintain()`` removes rate limits that were unused for this long."""
 
     cache_memory_entries: int = Field(10_000, ge=0, le=10_000_000)
-    """Cached values that a handle keeps in memory at most; 0 keeps none, and opens no
-    connection beside the pool to hear of changes."""
+    """Maximum number of cached values kept in memory; 0 disables the memory cache and its
+    separate connection for invalidations."""
     cache_memory_bytes: int = Field(64 * 2**20, ge=0, le=2**40)
-    """Bytes that these take at most; 0 keeps none."""
+    """Maximum bytes of cached values kept in memory; 0 disables the memory cache."""
     cache_max_rows: int = Field(1_000_000, ge=0, le=10**12)
-    """Entries that each of the cache's stores holds, about; the oldest go first. 0: any number."""
+    """Approximate maximum rows per cache store; the oldest are evicted. 0: unlimited."""
     cache_max_bytes: int = Field(4 * 2**30, ge=0, le=2**50)
-    """Bytes of their values, about; 0: any number."""
+    """Approximate maximum bytes per cache store; the oldest are evicted. 0: unlimited."""
     cache_ttl_jitter: float = Field(0.1, ge=0, le=0.5)
-    """By how much of its time at most a cached value lives shorter, at random, so that what was
-    stored together does not expire together."""
+    """Maximum fraction by which a TTL is randomly shortened, so that entries stored together do
+    not expire together."""
 
     erasure_ledger: Path | None = None
-    """A file outside the database that keeps who was erased, as hashes, so that ``digitwin
-    privacy replay`` can erase them again after a backup was restored."""
+    """File outside the database that records erasures as hashes, so that ``digitwin privacy
+    replay`` can repeat them after a backup was restored."""
     erasure_pepper: SecretStr | None = None
-    """A secret that keys the hashes of erased participants, whose refs could be guessed."""
+    """Secret that keys the hashes of erased participants, whose refs could be guessed."""
 
-    policies: Annotated[tuple[Policy, ...], BeforeValidator(policies_of)] = ()
-    """Who may ask for how much, for ``db.limits.check``; in the environment a list in JSON."""
+    policies: Annotated[tuple[Policy, ...], BeforeValidator(parse_policies)] = ()
+    """Rate limits for ``db.limits.check``; in the environment a JSON list."""
     decision_timeout: Timeout | None = None
-    """How long a decision of the limiter waits for the database, after which, or when it
-    cannot be reached, ``limiter_on_timeout`` decides; None: such a call raises, as all do."""
+    """How long a limiter call waits for the database. On timeout or connection failure it falls
+    back to ``limiter_on_timeout``; None: it raises."""
     limiter_on_timeout: Literal["deny", "allow"] = "deny"
-    """What the limiter answers in place of a database that does not."""
+    """The limiter's decision if the database cannot be reached in time."""
 
     def __init__(self, **values: Any) -> None:
         if "schema" in values:
@@ -236,21 +236,25 @@ class Settings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise _explained(error) from None
-        except SettingsError:  # of the fields, these alone are read as JSON
+            raise _to_error(error) from None
+        except SettingsError:  # the only field that is parsed as JSON
             raise ConfigurationError(
-                "Setting `policies`: must be a list in JSON", field="policies"
+                "Setting `policies`: must be a JSON list", field="policies"
             ) from None
         except UnicodeDecodeError:
-            raise ConfigurationError("The file .env is not text in UTF-8") from None
+            raise ConfigurationError("The file .env is not valid UTF-8") from None
 
     @property
     def schema(self) -> str:  # type: ignore[override]
-        """The schema that holds the tables."""
+        """The schema of the tables."""
         return self.schema_name
 
-    def but(self, **overrides: Any) -> Settings:
-        """These settings with some of them replaced, checked anew."""
+    def with_overrides(self, **overrides: Any) -> Settings:
+        """Return a validated copy with some fields replaced.
+
+        Raises:
+            ConfigurationError: a value is invalid.
+        """
         kept = {name: getattr(self, name) for name in type(self).model_fields}
         if "schema" in overrides:
             del kept["schema_name"]
@@ -264,14 +268,14 @@ class Settings(BaseSettings):
 
 
 def load_settings(given: Settings | None, overrides: Mapping[str, Any]) -> Settings:
-    """What the caller gave, or else the environment, with single fields replaced."""
+    """Return the caller's settings, else those of the environment, with overrides applied."""
     if given is None:
         return Settings(**overrides)
-    return given.but(**overrides) if overrides else given
+    return given.with_overrides(**overrides) if overrides else given
 
 
-def _explained(error: ValidationError) -> ConfigurationError:
-    """The first thing that is wrong; the value is left out, for it may be a secret."""
+def _to_error(error: ValidationError) -> ConfigurationError:
+    """Describe the first error, without the value, which may be a secret."""
     fault = error.errors(include_url=False, include_input=False)[0]
     limit = {
         name: value
@@ -292,4 +296,4 @@ _NAMES = {
     "DIGITWIN_SCHEMA": "schema",
     "schema_name": "schema",
 }
-"""Pydantic speaks of a field by its alias; a user knows it by its own name."""
+"""Field names for messages, where pydantic reports the alias."""

@@ -1,4 +1,4 @@
-"""How long calls take: one way to time them and to summarize the times."""
+"""Timing of calls, for the demo, the load test and the benchmarks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The times of one kind of call, in milliseconds.
-
-    Percentiles are by nearest rank: each is a time that was measured.
-    """
+    """Latency percentiles in milliseconds, by nearest rank."""
 
     count: int
     p50: float
@@ -28,7 +25,7 @@ def summarize(seconds: Iterable[float]) -> Times:
     """Summarize the durations of calls.
 
     Raises:
-        IndexError: there are none.
+        IndexError: ``seconds`` is empty.
     """
     ordered = sorted(seconds)
 
@@ -46,7 +43,7 @@ async def timed(work: Awaitable[T]) -> tuple[T, float]:
 
 
 class Stopwatch:
-    """Times calls by the name of their step, at eight bytes a call."""
+    """Times calls by step name; stores eight bytes per call."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, array[float]] = {}
@@ -58,9 +55,9 @@ class Stopwatch:
         return result
 
     def add(self, step: str, seconds: float) -> None:
-        """Count a call that was timed elsewhere."""
+        """Add a call that was timed elsewhere."""
         self._seconds.setdefault(step, array("d")).append(seconds)
 
     def times(self) -> dict[str, Times]:
-        """The times of every step, in the order of their first calls."""
+        """Return the percentiles of each step, in the order of first calls."""
         return {step: summarize(seconds) for step, seconds in self._seconds.items()}

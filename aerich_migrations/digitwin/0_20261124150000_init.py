@@ -112,7 +112,7 @@ CREATE TABLE deletions (
     final_at timestamptz,
     PRIMARY KEY (user_id, id),
     CONSTRAINT fk_deletions__user_id FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
-    CONSTRAINT ck_deletions__resource CHECK (resource IN ('user', 'voice_model', 'face_model', 'document')),
+    CONSTRAINT ck_deletions__resource CHECK (resource ~ '^[a-z][a-z_]{0,15}$'), -- a model's resource
     CONSTRAINT ck_deletions__final_at CHECK (restored_at IS NULL OR final_at IS NULL)
 );
 CREATE INDEX ix_deletions__id ON deletions (id);

@@ -1,1 +1,1 @@
-"""The command line ``digitwin``: one module for each group of commands."""
+"""The command line ``digitwin``: one module per group of commands."""

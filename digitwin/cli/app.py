@@ -1,17 +1,17 @@
-"""``digitwin``: the commands put together.
+"""``digitwin``: the root command.
 
-A group of commands is a module here that imports typer and :mod:`digitwin.cli.output` at the
-top, everything else inside its functions (so that ``--help`` stays quick), and has::
+A group of commands is a module of this package. It imports typer and :mod:`digitwin.cli.output`
+at the top and everything else inside functions, so that ``--help`` is fast, and defines::
 
     def register(app: typer.Typer, db: typer.Typer) -> None:
         db.command("check")(check)      # digitwin db check
         app.command("stats")(stats)     # digitwin stats
 
-A command is a plain function with annotated options. ``--json`` and ``--url`` need no
-declaration: they are taken from anywhere on the line before it is parsed, and
-``output.connect()``, ``output.show()`` and the rest heed them. It ends well by returning,
-with code 1 by raising a :class:`~digitwin.DigiTwinError` (printed in one line, no
-traceback) or ``typer.Exit(1)``; typer itself answers wrong usage with code 2.
+A command is a plain function with annotated options. It does not declare ``--json`` and
+``--url``: they are extracted from the command line before parsing, and ``output.connect()``,
+``output.show()`` and the others apply them. A command exits with code 0 by returning and with
+code 1 by raising a :class:`~digitwin.DigiTwinError` (printed as one line without traceback) or
+``typer.Exit(1)``; typer exits with code 2 on wrong usage.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _GROUPS = (
 """Modules of this package, in the order of ``--help``."""
 
 _CLICK: Any = typer.BadParameter.__mro__[2]
-"""ClickException, of whichever click typer carries."""
+"""ClickException, of the click that typer bundles."""
 
 
 class _Root(TyperGroup):
-    """Every way of running the app goes through here, the script's and the tests'."""
+    """Extracts the global options and turns exceptions into exit codes."""
 
     def main(self, *positional: Any, **named: Any) -> Any:
         args: Sequence[str] | None = positional[0] if positional else named.pop("args", None)
         standalone = named.pop("standalone_mode", True)
-        given, rest = output.hoist(sys.argv[1:] if args is None else args)
+        given, rest = output.extract_global_options(sys.argv[1:] if args is None else args)
         token = output.invocation.set(given)
         try:
             code = self._code(rest, named)
@@ -60,27 +60,27 @@ class _Root(TyperGroup):
             result = super().main(args=args, standalone_mode=False, **extra)
             return result if isinstance(result, int) else 0
         except _CLICK as error:
-            return _misuse(error)
+            return _usage_error(error)
         except DigiTwinError as error:
             output.fail(error)
         except typer.Abort:
-            output.fail(CommandError("Nothing was changed"))
+            output.fail(CommandError("Aborted, nothing was changed"))
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             output.fail(CommandError(f"{where}{error.strerror or error}"))
         except Exception as error:
             if os.environ.get("DIGITWIN_DEBUG"):
                 raise
-            defect = f"{type(error).__name__}: {error} (DIGITWIN_DEBUG=1 shows where)"
-            output.fail(CommandError(f"A defect in digitwin, please report it: {defect}"))
+            defect = f"{type(error).__name__}: {error} (set DIGITWIN_DEBUG=1 for the traceback)"
+            output.fail(CommandError(f"Internal error, please report it: {defect}"))
         return 1
 
 
-def _misuse(error: Any) -> int:
+def _usage_error(error: Any) -> int:
     message = error.format_message().strip().rstrip(".")
-    if message:  # without arguments there is none: the help has been printed
+    if message:  # empty if there were no arguments: the help was printed
         path = error.ctx.command_path if getattr(error, "ctx", None) else "digitwin"
-        output.fail(CommandError(f"{message}; `{path} --help` shows what is possible"))
+        output.fail(CommandError(f"{message}; see `{path} --help`"))
     return int(error.exit_code)
 
 
@@ -91,7 +91,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-db = typer.Typer(no_args_is_help=True, help="The database: its server, its schema, its upkeep.")
+db = typer.Typer(no_args_is_help=True, help="Manage the database: server, schema, maintenance.")
 
 
 def _print_version(wanted: bool) -> None:
@@ -105,19 +105,22 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     url: Annotated[
-        str | None, typer.Option("--url", help="The database; any spelling libpq knows.")
+        str | None, typer.Option("--url", help="URL of the database, in any form libpq accepts.")
     ] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on stdout, for programs.")
+        bool, typer.Option("--json", help="Print one JSON document to stdout.")
     ] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
-    """Everything a live digital twin must remember, in one PostgreSQL.
+    """Data layer for live digital twins, on one PostgreSQL database.
 
-    --url and --json go with every command, anywhere on the line. Without --url the database
-    is DIGITWIN_DATABASE_URL, DATABASE_URL, or else the embedded PostgreSQL in .digitwin.
+    Every command accepts --url and --json, anywhere on the line. Without --url, commands use
+    DIGITWIN_DATABASE_URL, DATABASE_URL, or else the embedded PostgreSQL in .digitwin.
     """
 
 
@@ -127,5 +130,5 @@ app.add_typer(db, name="db")
 
 
 def main() -> None:
-    """The entry point of the script ``digitwin``."""
+    """Entry point of the ``digitwin`` script."""
     app()

@@ -1,4 +1,4 @@
-"""``digitwin audit``: the trail compared with its seals, and brought to other systems."""
+"""``digitwin audit``: verify the audit trail and export it to other systems."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from digitwin.cli import output
 if TYPE_CHECKING:
     from digitwin.audit.faults import AuditVerification
 
-audit = typer.Typer(no_args_is_help=True, help="The audit trail: verify and export it.")
+audit = typer.Typer(no_args_is_help=True, help="Verify and export the audit trail.")
 
 FLUSHED = 500
-"""Lines written at once."""
+"""Lines per write."""
 
 
 @audit.command("verify")
 def verify(
     archive: Annotated[
-        Path | None, typer.Option("--archive", help="A file of archived records, by itself.")
+        Path | None, typer.Option("--archive", help="Verify this file of archived records instead.")
     ] = None,
 ) -> None:
-    """Compare every record with its seal, every seal with the next, and heads kept outside.
+    """Verify the audit trail: records, seals, and checkpoints stored outside the database.
 
-    Names each record that was changed, removed, inserted or moved, and ends with code 1.
+    Lists each record that was changed, removed, inserted or moved, and exits with code 1.
     """
-    found = output.run(lambda: _verified(archive and archive.expanduser()))
-    output.show({"ok": found.ok, **_plain(found)}, _told(found))
+    found = output.run(lambda: _verify(archive and archive.expanduser()))
+    output.show({"ok": found.ok, **_plain(found)}, _as_text(found))
     if not found.ok:
         raise typer.Exit(1)
 
@@ -40,43 +40,41 @@ def verify(
 @audit.command("export")
 def export(
     since: Annotated[
-        str | None, typer.Option("--since", help="A day or a moment (UTC), included.")
+        str | None, typer.Option("--since", help="First day or time (UTC), inclusive.")
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--until", help="A day or a moment (UTC), not included.")
+        str | None, typer.Option("--until", help="Last day or time (UTC), exclusive.")
     ] = None,
-    after: Annotated[
-        str | None, typer.Option("--after", help="Go on behind this line's cursor.")
-    ] = None,
+    after: Annotated[str | None, typer.Option("--after", help="Resume after this cursor.")] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", help="Append to a file, from where it ends.")
+        Path | None, typer.Option("--to", help="Append to a file, resuming after its last record.")
     ] = None,
     unsealed: Annotated[
-        bool, typer.Option("--unsealed", help="At the end, also what no seal holds yet.")
+        bool, typer.Option("--unsealed", help="Also export records that are not sealed yet.")
     ] = False,
     schema: Annotated[
-        str | None, typer.Option("--schema", help="Print a table's schema instead: bigquery.")
+        str | None, typer.Option("--schema", help="Print a table schema instead: bigquery.")
     ] = None,
 ) -> None:
-    """Stream sealed records as lines in JSON, in the order of their seals.
+    """Export sealed records as JSON lines, in the order of their seals.
 
-    After a break: --after with the last line's cursor, or --to with the same file again. For
+    To resume, pass the last line's cursor to --after, or the same file to --to. To load into
     BigQuery: bq load --source_format=NEWLINE_DELIMITED_JSON DATASET.audit_logs FILE SCHEMA
     """
     if schema is not None:
         _show_schema(schema)
         return
     if to is not None and (after is not None or unsealed):
-        raise typer.BadParameter("--to goes on by itself: without --after and --unsealed")
-    asked = {"since": _moment(since), "until": _moment(until)}
+        raise typer.BadParameter("--to cannot be combined with --after or --unsealed")
+    period = {"since": _parse_time(since), "until": _parse_time(until)}
     if to is None:
-        output.run(lambda: _exported(sys.stdout.buffer, after, asked, unsealed))
+        output.run(lambda: _exported(sys.stdout.buffer, after, period, unsealed))
         return
     from digitwin.audit import exporting
 
     file, cursor = exporting.open_to_continue(to.expanduser())
     with file:
-        lines = output.run(lambda: _exported(file, cursor, asked, False))
+        lines = output.run(lambda: _exported(file, cursor, period, False))
     output.show({"lines": lines}, f"{lines:>9,}  records written to {to}")
 
 
@@ -88,11 +86,11 @@ def _show_schema(name: str) -> None:
     from digitwin.audit.exporting import BIGQUERY
 
     if name != "bigquery":
-        raise typer.BadParameter("--schema knows bigquery")
+        raise typer.BadParameter("--schema must be bigquery")
     typer.echo(json.dumps(BIGQUERY, indent=2))
 
 
-def _moment(text: str | None) -> datetime | None:
+def _parse_time(text: str | None) -> datetime | None:
     from datetime import UTC
 
     if text is None:
@@ -100,11 +98,11 @@ def _moment(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text} is neither a day nor a moment, as 2026-05-01") from None
+        raise typer.BadParameter(f"{text} is not a date or time, such as 2026-05-01") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-async def _verified(archive: Path | None) -> AuditVerification:
+async def _verify(archive: Path | None) -> AuditVerification:
     if archive is not None:
         from digitwin.audit import archive as archives, signing
         from digitwin.settings import Settings
@@ -116,13 +114,13 @@ async def _verified(archive: Path | None) -> AuditVerification:
         return await db.audit.verify()
 
 
-async def _exported(file: Any, after: str | None, asked: dict[str, Any], unsealed: bool) -> int:
+async def _exported(file: Any, after: str | None, period: dict[str, Any], unsealed: bool) -> int:
     from digitwin.audit.exporting import START, to_line
 
     lines = 0
     async with output.connect() as db:
         some: list[bytes] = []
-        async for record in db.audit.export(after=after or START, unsealed=unsealed, **asked):
+        async for record in db.audit.export(after=after or START, unsealed=unsealed, **period):
             some.append(to_line(record))
             if len(some) == FLUSHED:
                 lines += _flush(file, some)
@@ -130,11 +128,11 @@ async def _exported(file: Any, after: str | None, asked: dict[str, Any], unseale
     return lines
 
 
-def _flush(file: Any, some: list[bytes]) -> int:
-    written = len(some)
-    file.write(b"".join(some))
+def _flush(file: Any, batch: list[bytes]) -> int:
+    written = len(batch)
+    file.write(b"".join(batch))
     file.flush()
-    some.clear()
+    batch.clear()
     return written
 
 
@@ -144,18 +142,18 @@ def _plain(found: AuditVerification) -> dict[str, Any]:
     return asdict(found)
 
 
-def _told(found: AuditVerification) -> str:
+def _as_text(found: AuditVerification) -> str:
     named = [(fault, str(fault.record_id or "-")) for fault in found.faults]
     faults = [f"{fault.kind:<10} {record:<36}  {fault.detail}" for fault, record in named]
     signed = {
         "checked": "signatures checked",
-        "unchecked": "signatures not checked: no key is known here (DIGITWIN_AUDIT_KEY)",
-        "none": "nothing is signed: whoever edits the database can make new seals as well",
+        "unchecked": "signatures not checked: no key is configured (DIGITWIN_AUDIT_KEY)",
+        "none": "seals are not signed: anybody who can edit the database can also forge seals",
     }
     figures = (
-        f"{found.records:,} records, {found.sealed:,} of them sealed under {found.seals:,} seals",
-        f"{found.erased:,} hold something that was erased with a person",
+        f"{found.records:,} records, {found.sealed:,} of them covered by {found.seals:,} seals",
+        f"{found.erased:,} contain fields that were erased with a person",
         signed[found.signatures],
     )
-    verdict = "The trail is in order" if found.ok else f"{len(found.faults):,} faults"
+    verdict = "The audit trail is intact" if found.ok else f"{len(found.faults):,} faults"
     return "\n".join((*faults, *figures, verdict))

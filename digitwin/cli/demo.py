@@ -1,4 +1,4 @@
-"""``digitwin demo``: what a live twin's data life looks like, and what it costs."""
+"""``digitwin demo``: a guided tour that checks every claim."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def demo() -> None:
-    """Let a guest talk to a seeded user's twin, on an embedded PostgreSQL of its own.
+    """Run a guest's conversation with a twin on the embedded PostgreSQL.
 
-    Every tick was checked before it is printed; a step that fails ends it with code 1. The
-    database stays in .digitwin, to be looked at and for the next time.
+    Every claim is checked before it is printed; a failed step exits with code 1. The database
+    stays in .digitwin for inspection and for the next run.
     """
     if output.current().url is not None:
-        raise output.CommandError("The demo runs on the embedded server: leave --url out")
+        raise output.CommandError("The demo always uses the embedded server: omit --url")
     outcome = output.run(_run_demo)
     if output.current().json:
         output.show(outcome.as_dict())
@@ -37,7 +37,7 @@ def register(app: typer.Typer, db: typer.Typer) -> None:
 async def _run_demo() -> Outcome:
     from rich.console import Console
 
-    from digitwin.demo.output import print_scene
+    from digitwin.demo.rendering import print_scene
     from digitwin.demo.scenario import run
 
     console = Console(highlight=False, quiet=output.current().json)
@@ -51,7 +51,7 @@ async def _run_demo() -> Outcome:
 def _print_end(outcome: Outcome) -> None:
     from rich.console import Console
 
-    from digitwin.demo.output import print_failure, print_next, print_share
+    from digitwin.demo.rendering import print_failure, print_next, print_share
 
     console = Console(highlight=False)
     if outcome.share is None:

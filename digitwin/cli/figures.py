@@ -1,4 +1,4 @@
-"""Nested figures as text: what has the same parts becomes a table, the rest lines."""
+"""Formats nested figures as text: uniform rows as tables, everything else as lines."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from itertools import islice
 from typing import Any
 
 MOST = 20
-"""Rows of one table; ``--json`` has them all."""
+"""Rows shown per table; ``--json`` prints all."""
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses and mappings as dicts with strings for keys, as JSON wants them."""
+    """Convert dataclasses and mappings to dicts with string keys, for JSON."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
@@ -23,25 +23,25 @@ def plain(value: Any) -> Any:
 
 
 def lines(figures: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """A line for each figure, a table for figures of the same parts, the rest indented."""
-    width = max((len(_words(name)) for name in figures), default=0) + 2
+    """Yield a line for each figure and an indented block for each group of figures."""
+    width = max((len(_label(name)) for name in figures), default=0) + 2
     for name, value in figures.items():
         if not isinstance(value, (dict, list)):
-            yield f"{indent}{_words(name):<{width}}{_told(value)}"
+            yield f"{indent}{_label(name):<{width}}{_format(value)}"
         elif value:
-            yield f"{indent}{_words(name)}"
+            yield f"{indent}{_label(name)}"
             yield from _block(value, indent + "  ")
 
 
 def _block(value: dict[str, Any] | list[Any], indent: str) -> Iterator[str]:
-    """As many rows of it as a person reads."""
+    """Yield the first :data:`MOST` rows."""
     named = value if isinstance(value, dict) else {str(n): row for n, row in enumerate(value, 1)}
     shown = dict(islice(named.items(), MOST))
     rows = list(shown.values())
     if not all(isinstance(row, dict) for row in rows):
         yield from lines(shown, indent)
     elif isinstance(value, dict):
-        yield from _table([{"": _words(name), **row} for name, row in shown.items()], indent)
+        yield from _table([{"": _label(name), **row} for name, row in shown.items()], indent)
     else:
         yield from _table(rows, indent)
     if len(named) > MOST:
@@ -50,20 +50,20 @@ def _block(value: dict[str, Any] | list[Any], indent: str) -> Iterator[str]:
 
 def _table(rows: list[dict[str, Any]], indent: str) -> Iterator[str]:
     names = list(dict.fromkeys(name for row in rows for name in row))
-    grid = [[_words(name) for name in names]]
-    grid += [[_told(row.get(name)) for name in names] for row in rows]
+    grid = [[_label(name) for name in names]]
+    grid += [[_format(row.get(name)) for name in names] for row in rows]
     widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
     for first, *rest in grid:
         cells = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
         yield indent + "  ".join([first.ljust(widths[0]), *cells]).rstrip()
 
 
-def _words(name: str) -> str:
-    """A field's name for people; what is no identifier is data and stays as it is."""
+def _label(name: str) -> str:
+    """Replace underscores in field names; keys that are data stay unchanged."""
     return name.replace("_", " ") if name.isidentifier() else name
 
 
-def _told(value: Any) -> str:
+def _format(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):

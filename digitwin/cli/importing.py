@@ -1,4 +1,4 @@
-"""``digitwin import conversations|documents``: what a twin should know, from files."""
+"""``digitwin import conversations|documents``: import data from files."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ if TYPE_CHECKING:
     from digitwin.importing import BadRecord, ConversationImport, DocumentImport
 
 File = Annotated[
-    Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="JSON lines.")
+    Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A JSON lines file.")
 ]
 Folder = Annotated[
-    Path, typer.Argument(exists=True, file_okay=False, help="Holds .txt, .md and .rst files.")
+    Path, typer.Argument(exists=True, file_okay=False, help="Folder with .txt, .md and .rst files.")
 ]
-Email = Annotated[str, typer.Option("--user", help="The e-mail of whose documents they are.")]
+Email = Annotated[str, typer.Option("--user", help="E-mail address of the documents' owner.")]
 
 
 def conversations(file: File) -> None:
-    """Add the conversations of a file, each with its owner, its guest and its turns.
+    """Import conversations from a file, each with its owner, its guest and its turns.
 
-    A line is {"id", "user_traits", "twin_traits", "turns": [{"speaker", "text"}]}, with
-    speaker user or twin. What is there already is skipped; bad lines are listed at the end
-    (exit code 1).
+    Each line is {"id", "user_traits", "twin_traits", "turns": [{"speaker", "text"}]}, where
+    speaker is user or twin. Conversations that exist are skipped. Invalid lines are listed at
+    the end (exit code 1).
     """
     report = output.run(lambda: _conversations(file))
-    output.show(report, _told_conversations(report))
+    output.show(report, _conversations_text(report))
     _fail_if_any(report.bad)
 
 
 def documents(folder: Folder, user: Email) -> None:
-    """Add the documents of a folder, and of the folders in it, to what a user's twin knows.
+    """Import the documents of a folder and its subfolders into a user's knowledge base.
 
-    A document that the user has already, by its content, is skipped; files that cannot be
-    taken are listed at the end (exit code 1).
+    Documents whose content the user already has are skipped. Files that cannot be imported are
+    listed at the end (exit code 1).
     """
     report = output.run(lambda: _documents(folder, user))
-    output.show(report, _told_documents(report))
+    output.show(report, _documents_text(report))
     _fail_if_any(report.bad)
 
 
 def register(app: typer.Typer, db: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Bring in what a twin should know.")
+    group = typer.Typer(no_args_is_help=True, help="Import conversations and documents.")
     group.command("conversations")(conversations)
     group.command("documents")(documents)
     app.add_typer(group, name="import")
@@ -70,34 +70,34 @@ async def _documents(folder: Path, email: str) -> DocumentImport:
             return await import_documents(db, folder, user_id=user.id, progress=advance)
 
 
-def _told_conversations(report: ConversationImport) -> str:
+def _conversations_text(report: ConversationImport) -> str:
     return "\n".join(
         (
             f"{report.conversations:>9,}  conversations added",
             f"{report.utterances:>9,}  utterances in them, as {report.turns:,} turns",
-            f"{report.users:>9,}  users added as their owners",
-            f"{report.skipped:>9,}  conversations were there already",
-            *told_bad(report.bad, "lines"),
+            f"{report.users:>9,}  users added, who own them",
+            f"{report.skipped:>9,}  conversations skipped, they exist",
+            *bad_record_lines(report.bad, "lines"),
         )
     )
 
 
-def _told_documents(report: DocumentImport) -> str:
+def _documents_text(report: DocumentImport) -> str:
     return "\n".join(
         (
             f"{report.documents:>9,}  documents added",
             f"{report.characters:>9,}  characters in them",
-            f"{report.skipped:>9,}  documents were there already",
-            *told_bad(report.bad, "files"),
+            f"{report.skipped:>9,}  documents skipped, they exist",
+            *bad_record_lines(report.bad, "files"),
         )
     )
 
 
-def told_bad(bad: list[BadRecord], noun: str) -> list[str]:
-    """What could not be taken, for the end of a report."""
+def bad_record_lines(bad: list[BadRecord], noun: str) -> list[str]:
+    """Return the lines about rejected records, for the end of a report."""
     if not bad:
         return []
-    return [f"{len(bad):>9,}  {noun} could not be taken:", *(f"  {record}" for record in bad)]
+    return [f"{len(bad):>9,}  {noun} could not be imported:", *(f"  {record}" for record in bad)]
 
 
 def _fail_if_any(bad: list[BadRecord]) -> None:

@@ -1,4 +1,4 @@
-"""``digitwin keys``: the master key of what is encrypted."""
+"""``digitwin keys``: generate and rotate master keys."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from digitwin.cli import output
 if TYPE_CHECKING:
     from digitwin.keys.keyring import RotationReport
 
-keys = typer.Typer(no_args_is_help=True, help="The keys of what is encrypted.")
+keys = typer.Typer(no_args_is_help=True, help="Manage encryption keys.")
 
 
 @keys.command("generate")
 def generate(
     file: Annotated[
-        Path | None, typer.Option("--file", help="Write it there, for you alone; never over one.")
+        Path | None,
+        typer.Option("--file", help="Write the key to a new file that only you can read."),
     ] = None,
 ) -> None:
-    """Make a master key, for DIGITWIN_MASTER_KEY or a file for DIGITWIN_MASTER_KEY_FILE.
+    """Generate a master key for DIGITWIN_MASTER_KEY or DIGITWIN_MASTER_KEY_FILE.
 
-    Whoever has it and the people's keys reads every sensitive field; without it nobody does.
-    Keep a copy where neither the database nor its backups are.
+    The master key encrypts people's keys, which encrypt their sensitive fields. If it is lost,
+    those fields are lost: keep a copy apart from the database and its backups.
     """
     from digitwin.keys import master_keys
 
@@ -33,20 +34,22 @@ def generate(
         output.show({"master_key": key}, key)
         return
     if not master_keys.write_new(file.expanduser()):
-        raise output.CommandError(f"{file} exists: a key that is lost opens nothing any more")
-    output.show({"master_key_file": str(file)}, f"Written: {file}")
+        raise output.CommandError(
+            f"{file} exists: overwriting a key would make its data unreadable"
+        )
+    output.show({"master_key_file": str(file)}, f"Wrote {file}")
 
 
 @keys.command("rotate")
 def rotate() -> None:
-    """Bring every person's key under the present master key; no row of data is touched.
+    """Rewrap every person's key with the current master key; data rows are not changed.
 
-    Safe beside the traffic, in several places at once, and after it was broken off.
+    Safe while the service is running, concurrently, and after an interruption.
     """
-    report = output.run(_rotated)
+    report = output.run(_rotate)
     output.show(
         report,
-        f"{report.rewrapped:>9,}  keys wrapped anew\n{report.current:>9,}  were so already",
+        f"{report.rewrapped:>9,}  keys rewrapped\n{report.current:>9,}  keys already current",
     )
 
 
@@ -54,6 +57,6 @@ def register(app: typer.Typer, db: typer.Typer) -> None:
     app.add_typer(keys, name="keys")
 
 
-async def _rotated() -> RotationReport:
+async def _rotate() -> RotationReport:
     async with output.connect() as db:
         return await db.keys.rotate()

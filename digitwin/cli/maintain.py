@@ -1,4 +1,4 @@
-"""``digitwin db maintain``: maintenance by hand or by cron."""
+"""``digitwin db maintain``: run maintenance manually or from cron."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def maintain() -> None:
-    """Run maintenance once: expired rows, retention, seals, partitions.
+    """Run maintenance once: remove expired rows, apply retention, seal the audit trail.
 
-    In small steps beside the traffic. Safe to run anywhere, at any time, from several machines.
+    Works in small batches. Safe while the service is running, and from several machines.
     """
     report, steps = output.run(_maintained)
     shown = {**report.counts, "duration_seconds": report.duration_seconds}

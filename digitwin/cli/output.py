@@ -1,4 +1,4 @@
-"""What every command shares: how it prints, fails, asks, waits and reaches the database."""
+"""Shared by all commands: output, errors, confirmation, progress, and the connection."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ T = TypeVar("T")
 
 
 class CommandError(DigiTwinError):
-    """The command cannot do this; its message says what would help."""
+    """The command cannot do this."""
 
     code = "command"
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """The options every command has, wherever they stand on the line."""
+    """The global options."""
 
     json: bool = False
     url: str | None = None
@@ -40,8 +40,8 @@ class Invocation:
 invocation: ContextVar[Invocation] = ContextVar("digitwin_invocation")
 
 
-def hoist(arguments: Sequence[str]) -> tuple[Invocation, list[str]]:
-    """Take ``--json`` and ``--url`` out of the arguments, up to a ``--``."""
+def extract_global_options(arguments: Sequence[str]) -> tuple[Invocation, list[str]]:
+    """Extract ``--json`` and ``--url`` from the arguments before a ``--``; return the rest too."""
     rest, as_json, url = list(arguments), False, None
     at = 0
     while at < len(rest) and rest[at] != "--":
@@ -59,21 +59,23 @@ def hoist(arguments: Sequence[str]) -> tuple[Invocation, list[str]]:
 
 
 def current() -> Invocation:
-    """The options of the command that runs."""
+    """Return the global options of the running command."""
     return invocation.get(Invocation())
 
 
 def connect(**overrides: Any) -> Opening:
-    """A handle on the database that ``--url`` or the environment names."""
+    """Open a handle on the database of ``--url`` or the environment."""
     from digitwin import connecting
 
     return connecting.connect(current().url, **overrides)
 
 
 @asynccontextmanager
-async def located() -> AsyncIterator[tuple[Target, Settings]]:
-    """The database that ``--url`` or the environment names, or the embedded one while it is
-    needed; no connection yet."""
+async def resolved_target() -> AsyncIterator[tuple[Target, Settings]]:
+    """Resolve the database of ``--url`` or the environment, without connecting.
+
+    The embedded server, if it is used, runs until the block ends.
+    """
     from digitwin.kernel.connection import dsn
     from digitwin.servers import embedded
     from digitwin.settings import Settings
@@ -81,7 +83,7 @@ async def located() -> AsyncIterator[tuple[Target, Settings]]:
     settings = Settings()
     target = dsn.resolve(settings, current().url)
     if target is not None:
-        yield target, target.over(settings)
+        yield target, target.apply_to(settings)
         return
     server = await embedded.acquire_by_default(settings)
     try:
@@ -91,7 +93,7 @@ async def located() -> AsyncIterator[tuple[Target, Settings]]:
 
 
 def run(main: Callable[[], Awaitable[T]]) -> T:
-    """Run a command's coroutine to its end, on uvloop where it is installed."""
+    """Run a command's coroutine, on uvloop if it is installed."""
 
     async def started() -> T:
         return await main()
@@ -109,7 +111,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def show(document: Any, text: str | None = None) -> None:
-    """The command's result, once: JSON with ``--json``, else ``text`` for people."""
+    """Print the command's result: ``document`` with ``--json``, else ``text``."""
     if current().json:
         typer.echo(as_json(document))
     elif text is not None:
@@ -117,13 +119,13 @@ def show(document: Any, text: str | None = None) -> None:
 
 
 def say(text: str) -> None:
-    """A line for people along the way; ``--json`` leaves it out."""
+    """Print an intermediate line; nothing with ``--json``."""
     if not current().json:
         typer.echo(text)
 
 
 def fail(error: DigiTwinError) -> None:
-    """One line on stderr; with ``--json`` also the error as the document on stdout."""
+    """Print the error as one line on stderr; with ``--json`` also as a document on stdout."""
     message = " ".join(error.message.split())
     typer.echo(f"error: {message}", err=True)
     if current().json:
@@ -132,7 +134,7 @@ def fail(error: DigiTwinError) -> None:
 
 
 def as_json(document: Any) -> str:
-    """Dataclasses as objects; ids, times and other strangers as text."""
+    """Encode as JSON: dataclasses as objects, ids and times as strings."""
     return json.dumps(document, default=_plain, ensure_ascii=False, indent=2)
 
 
@@ -148,7 +150,7 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr while a person watches; call what it gives with what was done since."""
+    """Show a progress bar on stderr if it is a terminal; yields a function that advances it."""
     if current().json or not sys.stderr.isatty():
         yield lambda done: None
         return
@@ -161,26 +163,32 @@ def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], N
 
 
 def confirm_destructive(target: Target, what: str, *, yes: bool) -> None:
-    """Let a command that destroys go on: on this machine only, and only when agreed to.
+    """Ask before destroying data; only for a database on this machine.
 
     Args:
+        target: the database.
         what: what would be lost, as in "every row of digitwin's tables".
+        yes: the user agreed on the command line.
 
     Raises:
-        CommandError: the host is another, or nobody agreed.
+        CommandError: the database is on another machine, or the user did not agree.
     """
     require_local(target, f"destroy {what}")
     if yes:
         return
     if not current().json and sys.stdin.isatty():
-        if typer.confirm(f"This destroys {what} in {target.display}. Go on?", err=True):
+        if typer.confirm(f"This destroys {what} in {target.display}. Continue?", err=True):
             return
-        raise CommandError("Nothing was changed")
-    raise CommandError(f"This destroys {what} in {target.display}: say so with --yes")
+        raise CommandError("Aborted, nothing was changed")
+    raise CommandError(f"This destroys {what} in {target.display}: pass --yes to confirm")
 
 
-def require_local(target: Target, deed: str, cure: str = "") -> None:
-    """Refuse what must not happen to a database that others may depend on."""
+def require_local(target: Target, action: str, hint: str = "") -> None:
+    """Refuse an action on a database of another machine, which others may use.
+
+    Raises:
+        CommandError: the database is on another machine.
+    """
     if not target.is_local:
-        hint = f": {cure}" if cure else ""
-        raise CommandError(f"{target.display} is not on this machine: will not {deed}{hint}")
+        suffix = f"; {hint}" if hint else ""
+        raise CommandError(f"{target.display} is on another machine: refusing to {action}{suffix}")

@@ -1,4 +1,4 @@
-"""``digitwin privacy``: all of a person's data, and all of it gone."""
+"""``digitwin privacy``: export and erase a person's data."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from digitwin.privacy.erasure_replay import ReplayReport
     from digitwin.privacy.receipts import ErasureReceipt
 
-privacy = typer.Typer(no_args_is_help=True, help="A person's right to their data.")
+privacy = typer.Typer(no_args_is_help=True, help="Export and erase a person's data.")
 
-User = Annotated[str, typer.Argument(metavar="USER", help="The person's id, or e-mail address.")]
+User = Annotated[str, typer.Argument(metavar="USER", help="Id or e-mail address of the person.")]
 
 
 @privacy.command("export")
 def export(
     user: User,
-    file: Annotated[Path, typer.Option("--output", help="The zip file to write; never over one.")],
+    file: Annotated[Path, typer.Option("--output", help="The zip file to write; must not exist.")],
 ) -> None:
-    """Write everything that is held about a person to one archive, for your eyes alone."""
+    """Export everything held about a person to a zip file that only you can read."""
     if file.exists():
-        raise output.CommandError(f"{file} exists")
+        raise output.CommandError(f"{file} exists already")
     size = output.run(lambda: _exported(user, file))
     output.show({"file": str(file), "bytes": size}, f"{file}: {size:,} bytes")
 
@@ -36,39 +36,47 @@ def export(
 @privacy.command("erase")
 def erase(
     user: User,
-    reason: Annotated[str, typer.Option(help="Why, in a few words; it is kept, so name nobody.")],
+    reason: Annotated[
+        str, typer.Option(help="Why. It is kept, so it should not identify anybody.")
+    ],
     verify: Annotated[
-        bool, typer.Option("--verify", help="Look through the whole database afterwards.")
+        bool, typer.Option("--verify", help="Scan the whole database afterwards.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Remove everything that is held about a person, for good: nothing brings it back."""
+    """Delete everything held about a person. This cannot be undone.
+
+    With --verify, exits with code 1 if the scan still finds something.
+    """
     if not yes:
-        _agreed(user)
+        _confirm(user)
     receipt = output.run(lambda: _erased(user, reason, verify))
-    output.show(receipt, "\n".join(_told(receipt)))
+    output.show(receipt, "\n".join(_receipt_lines(receipt)))
     if receipt.scan is not None and not receipt.scan:
         raise typer.Exit(1)
 
 
 @privacy.command("replay")
 def replay() -> None:
-    """Erase again whom the ledger (DIGITWIN_ERASURE_LEDGER) names: after restoring a backup."""
+    """Erase again everybody that a restored backup brought back.
+
+    Compares the database with the ledger (DIGITWIN_ERASURE_LEDGER). Run it after every restore.
+    """
     report = output.run(_replayed)
     output.show(
         report,
-        f"{report.entries:,} known to be erased; erased again: {report.users:,} people,"
+        f"{report.entries:,} erasures on record; erased again: {report.users:,} people,"
         f" {report.participants:,} participants",
     )
 
 
 @privacy.command("receipts")
 def show_receipts(
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 50,
 ) -> None:
-    """List erasures: when, why, how much, and what still waits to be deleted elsewhere."""
+    """List erasures: when, why, how many rows, and which artifacts are pending."""
     receipts = output.run(lambda: _receipts(limit))
-    output.show({"receipts": receipts}, "\n".join(map(_line, receipts)) or "Nobody was erased")
+    output.show({"receipts": receipts}, "\n".join(map(_summary, receipts)) or "No erasures")
 
 
 def register(app: typer.Typer, db: typer.Typer) -> None:
@@ -96,39 +104,41 @@ async def _receipts(limit: int) -> list[ErasureReceipt]:
         return list((await db.privacy.receipts(limit=limit)).items)
 
 
-def _agreed(user: str) -> None:
+def _confirm(user: str) -> None:
     if output.current().json or not sys.stdin.isatty():
-        raise output.CommandError(f"This erases {user} for good: say so with --yes")
-    if not typer.confirm(f"This erases {user} for good. Go on?", err=True):
-        raise output.CommandError("Nothing was changed")
+        raise output.CommandError(f"This erases {user} permanently: pass --yes to confirm")
+    if not typer.confirm(f"This erases {user} permanently. Continue?", err=True):
+        raise output.CommandError("Aborted, nothing was changed")
 
 
-def _told(receipt: ErasureReceipt) -> list[str]:
+def _receipt_lines(receipt: ErasureReceipt) -> list[str]:
     counts = [f"{count:>9,}  {table}" for table, count in receipt.counts.items() if count]
     lines = [f"Erased; receipt {receipt.id}", *counts]
     if receipt.pending_artifacts:
-        lines.append(f"{receipt.pending_artifacts:>9,}  voices and faces wait for the hook")
+        lines.append(f"{receipt.pending_artifacts:>9,}  artifacts pending deletion")
     if receipt.scan is not None:
         lines += [
             *(
-                f"still there: {t.what} in {t.table}.{t.column} ({t.rows})"
+                f"still found: {t.what} in {t.table}.{t.column} ({t.rows})"
                 for t in receipt.scan.traces
             ),
-            *(f"could not be read: {table}" for table in receipt.scan.unread),
-        ] or ["Nothing is left in any table"]
+            *(f"not readable: {table}" for table in receipt.scan.unread),
+        ] or ["The scan found nothing"]
     return lines
 
 
-def _line(receipt: ErasureReceipt) -> str:
+def _summary(receipt: ErasureReceipt) -> str:
     when = receipt.completed_at
-    done = f"{when:%Y-%m-%d %H:%M}" if when else "broken off: erase again, or replay"
-    waits = f"; {receipt.pending_artifacts} artifacts wait" if receipt.pending_artifacts else ""
+    done = f"{when:%Y-%m-%d %H:%M}" if when else "interrupted: erase again, or replay"
+    pending = (
+        f"; {receipt.pending_artifacts} artifacts pending" if receipt.pending_artifacts else ""
+    )
     rows = f"{sum(receipt.counts.values()):,} rows"
-    return f"{receipt.id}  {receipt.subject:<11}  {done}  {rows}{waits}  {receipt.reason}"
+    return f"{receipt.id}  {receipt.subject:<11}  {done}  {rows}{pending}  {receipt.reason}"
 
 
 async def _id_of(db: Database, user: str) -> UUID | str:
     if "@" not in user:
         return user
-    people = db.for_service(reason="digitwin privacy: whose address it is").users
+    people = db.for_service(reason="digitwin privacy: look up the person by e-mail").users
     return (await people.get_by_email(user)).id

@@ -1,4 +1,4 @@
-"""``digitwin replay``: recorded conversations through the whole stack, timed."""
+"""``digitwin replay``: load test with recorded conversations."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digitwin.cli import output
-from digitwin.cli.importing import File, told_bad
+from digitwin.cli.importing import File, bad_record_lines
 
 if TYPE_CHECKING:
-    from digitwin.replaying import Replay
+    from digitwin.load_replay import LoadReplayReport
 
 _HEAD = f"{'step':<12}{'count':>9}{'p50 ms':>10}{'p95 ms':>10}{'p99 ms':>10}"
 
@@ -19,16 +19,17 @@ _HEAD = f"{'step':<12}{'count':>9}{'p50 ms':>10}{'p95 ms':>10}{'p99 ms':>10}"
 def replay(
     file: File,
     concurrency: Annotated[
-        int, typer.Option(min=1, max=1000, help="How many conversations at once.")
+        int, typer.Option(min=1, max=1000, help="Concurrent conversations.")
     ] = 8,
 ) -> None:
-    """Play conversations as a live service would, and tell how long each step took.
+    """Run recorded conversations as a load test and report the time of each step.
 
-    Each turn asks the limiter, looks up its embedding and its response in the caches,
-    searches the documents, is stored, and is audited. Each run adds sessions of its own.
+    Each turn calls the limiter, looks up its embedding and response in the cache, searches
+    documents, is stored, and is audited. Every run adds new sessions. FILE has the format of
+    `digitwin import conversations`.
     """
-    report = output.run(lambda: _replayed(file, concurrency))
-    output.show(report, _told(report))
+    report = output.run(lambda: _replay(file, concurrency))
+    output.show(report, _as_text(report))
     if report.bad:
         raise typer.Exit(1)
 
@@ -37,8 +38,8 @@ def register(app: typer.Typer, db: typer.Typer) -> None:
     app.command("replay")(replay)
 
 
-async def _replayed(file: Path, concurrency: int) -> Replay:
-    from digitwin.replaying import replay
+async def _replay(file: Path, concurrency: int) -> LoadReplayReport:
+    from digitwin.load_replay import replay
 
     size = file.stat().st_size  # noqa: ASYNC240 - nothing else runs yet
     async with output.connect() as db:
@@ -46,20 +47,20 @@ async def _replayed(file: Path, concurrency: int) -> Replay:
             return await replay(db, file, concurrency=concurrency, progress=advance)
 
 
-def _told(report: Replay) -> str:
+def _as_text(report: LoadReplayReport) -> str:
     rows = (
         f"{name:<12}{step.count:>9,}{step.p50:>10.2f}{step.p95:>10.2f}{step.p99:>10.2f}"
         for name, step in report.steps.items()
     )
-    denied = [f"{report.denied:,} turns had no budget left"] if report.denied else []
+    denied = [f"{report.denied:,} turns were rate limited"] if report.denied else []
     return "\n".join(
         (
             f"{report.conversations:,} conversations, {report.turns:,} turns"
-            f" in {report.seconds:.1f} s: {report.operations_per_second:,.0f} operations a second",
+            f" in {report.seconds:.1f} s, {report.operations_per_second:,.0f} operations/s",
             *denied,
             "",
             _HEAD,
             *rows,
-            *told_bad(report.bad, "lines"),
+            *bad_record_lines(report.bad, "lines"),
         )
     )

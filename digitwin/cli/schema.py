@@ -1,4 +1,4 @@
-"""``digitwin db migrate|upgrade|downgrade|history|check|reset``: the schema."""
+"""``digitwin db migrate|upgrade|downgrade|history|check|reset|roles``: manage the schema."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 def register(app: typer.Typer, db: typer.Typer) -> None:
@@ -29,17 +29,17 @@ def register(app: typer.Typer, db: typer.Typer) -> None:
 
 
 def migrate(
-    name: Annotated[str, typer.Argument(help="A few words, as in add_language.")],
+    name: Annotated[str, typer.Argument(help="A short name, such as add_language.")],
     empty: Annotated[
-        bool, typer.Option("--empty", help="Without changes of models, for SQL by hand.")
+        bool, typer.Option("--empty", help="Create an empty migration for manual SQL.")
     ] = False,
 ) -> None:
-    """Draft the next migration from changed models, for a person to review and finish."""
+    """Draft a migration from model changes, to be reviewed and finished by hand."""
     path = output.run(lambda: _draft(name, empty))
     if path is None:
-        output.show({"file": None}, "No model has changed (--empty writes one all the same)")
+        output.show({"file": None}, "No model has changed (use --empty to create one anyway)")
     else:
-        output.show({"file": path}, f"Review and finish it by hand: {path}")
+        output.show({"file": path}, f"Created {path}: review and finish it")
 
 
 async def _draft(name: str, empty: bool) -> Path | None:
@@ -52,7 +52,7 @@ async def _draft(name: str, empty: bool) -> Path | None:
 
 
 def upgrade() -> None:
-    """Bring the schema up to date; several at once do not disturb each other."""
+    """Apply pending migrations. Safe to run concurrently."""
     from digitwin.kernel.migrations import upgrade
 
     async def up(target: Target, settings: Settings) -> list[str]:
@@ -65,14 +65,18 @@ def upgrade() -> None:
 
 
 def roles(
-    apply: Annotated[bool, typer.Option("--apply", help="Do it, not only print it.")] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Execute the statements instead of printing them.")
+    ] = False,
     login: Annotated[
-        list[str] | None, typer.Option(help="A service's login that becomes a member; repeatable.")
+        list[str] | None,
+        typer.Option(help="Login of a service, to be granted the roles; repeatable."),
     ] = None,
 ) -> None:
-    """Print, or apply, the database's roles, their rights and row security by person.
+    """Print or apply the database roles, their privileges and row security.
 
-    Once applied, a login that is no member sees no row: name the services' logins.
+    With row security, a login without these roles sees no rows: pass each service's login with
+    --login.
     """
     from digitwin import roles
 
@@ -85,7 +89,7 @@ def roles(
         return made
 
     made = output.run(lambda: _with_database(carry_out))
-    text = "The roles are made, their rights are given" if apply else ";\n".join(made) + ";"
+    text = "Roles and privileges are applied" if apply else ";\n".join(made) + ";"
     output.show({"applied": apply, "statements": made}, text)
 
 
@@ -93,7 +97,7 @@ async def _roles_if_allowed(connection: asyncpg.Connection, schema: str) -> None
     from digitwin import roles
 
     if not await roles.ensure(connection, schema):
-        output.say("Roles are missing, which `db.for_user` needs: `digitwin db roles --apply`")
+        output.say("`db.for_user` needs roles that are missing: run `digitwin db roles --apply`")
 
 
 async def _with_connection(
@@ -111,34 +115,36 @@ async def _with_connection(
 
 
 def downgrade(
-    steps: Annotated[int, typer.Option(min=1, help="How many migrations to take back.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="How many migrations to revert.")] = 1,
     yes: Yes = False,
 ) -> None:
-    """Take back the last migration, with all that is stored in what it made."""
-    undone = output.run(lambda: _with_database(lambda t, s: _undo(t, s, steps, yes=yes)))
-    output.show({"undone": undone}, _lines("took back ", undone, "There was nothing to take back"))
+    """Revert the last migration. Data in the tables and columns it created is lost."""
+    undone = output.run(lambda: _with_database(lambda t, s: _revert(t, s, steps, yes=yes)))
+    output.show({"undone": undone}, _lines("reverted ", undone, "No migration is applied"))
 
 
 def reset(yes: Yes = False) -> None:
-    """Empty the database: take every migration back and apply all of them again."""
+    """Delete all data: revert every migration and apply them again."""
     from digitwin.kernel.migrations import upgrade
 
-    async def anew(target: Target, settings: Settings) -> list[str]:
-        await _undo(target, settings, ALL, yes=yes)
+    async def rebuild(target: Target, settings: Settings) -> list[str]:
+        await _revert(target, settings, ALL, yes=yes)
         return await upgrade.upgrade(target, settings)
 
-    applied = output.run(lambda: _with_database(anew))
+    applied = output.run(lambda: _with_database(rebuild))
     output.show({"applied": applied}, "The database is empty and up to date")
 
 
 ALL = 100_000
-"""More migrations than there will ever be."""
+"""Larger than any number of migrations."""
 
 
-async def _undo(target: Target, settings: Settings, steps: int, *, yes: bool) -> list[str]:
+async def _revert(target: Target, settings: Settings, steps: int, *, yes: bool) -> list[str]:
     from digitwin.kernel.migrations import upgrade
 
-    kept = f"what {steps} migrations made" if 1 < steps < ALL else "what the last migration made"
+    kept = (
+        f"data of the last {steps} migrations" if 1 < steps < ALL else "data of the last migration"
+    )
     output.confirm_destructive(
         target, "every row of digitwin's tables" if steps == ALL else kept, yes=yes
     )
@@ -146,7 +152,7 @@ async def _undo(target: Target, settings: Settings, steps: int, *, yes: bool) ->
 
 
 def history() -> None:
-    """Show every migration, and which are applied."""
+    """List migrations and whether they are applied."""
     from digitwin.kernel.migrations import upgrade
 
     steps = output.run(lambda: _with_database(upgrade.history))
@@ -155,22 +161,28 @@ def history() -> None:
 
 def check(
     offline: Annotated[
-        bool, typer.Option("--offline", help="Models and migrations only; no database.")
+        bool,
+        typer.Option("--offline", help="Compare models and migrations only, without a database."),
     ] = False,
 ) -> None:
-    """Check that models, migrations and the database agree; exit 1 if they do not."""
+    """Check that models, migrations and the database match.
+
+    Exits with code 1 if they do not.
+    """
     drift = output.run(_drift)
     state = None if offline else output.run(lambda: _with_database(_state))
     faults = []
     if drift is not None:
-        faults.append("✗ models and migrations differ: `digitwin db migrate NAME`")
+        faults.append("✗ models and migrations differ: run `digitwin db migrate NAME`")
         output.say(drift)
     if state is not None and state.pending:
-        faults.append(f"✗ {len(state.pending)} migrations are pending: `digitwin db upgrade`")
+        faults.append(f"✗ {len(state.pending)} migrations are pending: run `digitwin db upgrade`")
     if state is not None and state.unknown:
-        faults.append(f"✗ {state.unknown[0]} is unknown to this package: upgrade it")
+        faults.append(
+            f"✗ {state.unknown[0]} is unknown to this version of digitwin: upgrade the package"
+        )
     document = {"ok": not faults, "models_fit": drift is None, "schema": state}
-    output.show(document, "\n".join(faults) or "✓ models, migrations and schema agree")
+    output.show(document, "\n".join(faults) or "✓ models, migrations and schema match")
     if faults:
         raise typer.Exit(1)
 
@@ -184,11 +196,11 @@ async def _drift() -> str | None:
 async def _state(target: Target, settings: Settings) -> SchemaState:
     from digitwin.kernel.migrations import upgrade
 
-    return await upgrade.look(target, settings)
+    return await upgrade.read_state(target, settings)
 
 
 async def _with_database(work: Callable[[Target, Settings], Awaitable[T]]) -> T:
-    async with output.located() as (target, settings):
+    async with output.resolved_target() as (target, settings):
         return await work(target, settings)
 
 

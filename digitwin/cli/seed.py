@@ -1,4 +1,4 @@
-"""``digitwin seed``: two users to try things with."""
+"""``digitwin seed``: example data."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ if TYPE_CHECKING:
 
 def seed(
     force: Annotated[
-        bool, typer.Option("--force", help="Also into a database on another machine.")
+        bool, typer.Option("--force", help="Allow a database on another machine.")
     ] = False,
 ) -> None:
-    """Add two users with models, documents, sessions and an audit trail; safe to run twice.
+    """Add two example users with models, documents, sessions and audit records. Idempotent.
 
-    They are the same on every run: ada@example.com (pro) and ben@example.com (free). What is
-    there stays as it is, and what was deleted is restored.
+    The users are ada@example.com (pro) and ben@example.com (free). Existing rows are not
+    changed; deleted ones are restored.
     """
     from digitwin.kernel.connection import dsn
     from digitwin.settings import Settings
 
     target = dsn.resolve(Settings(), output.current().url)
     if target is not None and not force:
-        output.require_local(target, "add made-up people", "--force does it all the same")
-    seeded = output.run(_seeded)
-    output.show(seeded, _told(seeded))
+        output.require_local(target, "add example users", "pass --force to do it anyway")
+    seeded = output.run(_seed)
+    output.show(seeded, _as_text(seeded))
 
 
 def register(app: typer.Typer, db: typer.Typer) -> None:
     app.command("seed")(seed)
 
 
-async def _seeded() -> Seeded:
+async def _seed() -> Seeded:
     from digitwin.seeding import seed
 
     async with output.connect() as db:
         return await seed(db)
 
 
-def _told(seeded: Seeded) -> str:
+def _as_text(seeded: Seeded) -> str:
     added = {name.replace("_", " "): count for name, count in asdict(seeded).items() if count}
     if not added:
-        return "Everything was there already"
+        return "Nothing to add: all example data exists"
     rows = "\n".join(f"{count:>9,}  {name}" for name, count in added.items())
     return f"{rows}\nadded for ada@example.com (pro) and ben@example.com (free)"

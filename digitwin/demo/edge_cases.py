@@ -1,4 +1,4 @@
-"""Scenes of the hard cases: concurrent writers, deletion and restore, an empty budget, audit."""
+"""Scenes of hard cases: concurrent writers, deletion and restore, rate limiting, audit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BURST = 3
 
 
 async def crowd(people: People, scene: Scene) -> None:
-    """Fifty writers at once; no position is missing, none is taken twice."""
+    """Fifty concurrent writers; positions have no gaps and no duplicates."""
     sessions, owner = people.db.sessions, people.scratch_user.id
     session = await sessions.start(owner)
 
@@ -29,7 +29,7 @@ async def crowd(people: People, scene: Scene) -> None:
 
     positions = await scene.call("sessions.add_turn", _all(write(n) for n in range(WRITERS)))
     scene.tick(
-        f"{WRITERS} writers on one session at once: 1 to {WRITERS} without a gap",
+        f"{WRITERS} concurrent writers on one session: positions 1 to {WRITERS} without a gap",
         sorted(positions) == list(range(1, WRITERS + 1)),
     )
     loaded = await scene.call("sessions.with_turns", sessions.with_turns(session.id, user_id=owner))
@@ -38,28 +38,28 @@ async def crowd(people: People, scene: Scene) -> None:
         f"The session counts {loaded.turn_count} turns and holds {held}",
         loaded.turn_count == held == WRITERS,
     )
-    scene.store(f"conversation_turns: {WRITERS} rows, for the length of this demo")
+    scene.store(f"conversation_turns: {WRITERS} rows, until the demo ends")
 
 
 async def deletion(people: People, scene: Scene) -> None:
-    """A deletion hides a person and all that is theirs; a restore shows the same rows again."""
+    """A soft delete hides a person and their data; a restore brings back the same rows."""
     db, owner = people.db, people.owner
     before = await _belongings(db, owner.id)
-    await _on_record(people, scene, "user.delete", db.users.delete)
+    await _audited(people, scene, "user.delete", db.users.delete)
     try:
         unseen = await db.users.find(owner.id) is None and not await _belongings(db, owner.id)
-        scene.tick(f"{owner.name} is deleted, {len(before)} rows of hers are out of sight", unseen)
+        scene.tick(f"{owner.name} is deleted, {len(before)} of her rows are hidden", unseen)
     finally:
-        await _on_record(people, scene, "user.restore", db.users.restore)
+        await _audited(people, scene, "user.restore", db.users.restore)
     same = await _belongings(db, owner.id) == before
-    scene.tick(f"Restored: {owner.name} and the same {len(before)} rows, by their ids", same)
-    scene.store("users: deletion_id marked all it took, and is cleared again")
+    scene.tick(f"Restored: {owner.name} and the same {len(before)} rows, by id", same)
+    scene.store("users: deletion_id marked the deleted rows, and is cleared again")
 
 
-async def _on_record(
+async def _audited(
     people: People, scene: Scene, action: str, change: Callable[[UUID], Awaitable[object]]
 ) -> None:
-    """A change, whose audit record names the owner as who made it."""
+    """Make a change with the owner as the actor of its audit record."""
     with people.db.acting_as(actor_id=people.owner.id):
         await scene.call(action.replace("user", "users"), change(people.owner.id))
 
@@ -75,7 +75,7 @@ async def _belongings(db: Database, owner: UUID) -> frozenset[UUID]:
 
 
 async def spent(people: People, scene: Scene) -> None:
-    """A budget ends, and says when there is more."""
+    """A used-up limit refuses and says when to retry."""
     limits, subject = people.db.limits, f"{people.subject}:burst"
     await limits.reset(subject, ENDPOINT)
 
@@ -83,7 +83,9 @@ async def spent(people: People, scene: Scene) -> None:
         return (await limits.consume(subject, ENDPOINT, limit=BURST, window=60)).allowed
 
     admitted = await scene.call("limits.consume", _all(ask() for _ in range(10)))
-    scene.tick(f"Of 10 requests at once a budget of {BURST} admits {BURST}", sum(admitted) == BURST)
+    scene.tick(
+        f"Of 10 concurrent requests, a limit of {BURST} admits {BURST}", sum(admitted) == BURST
+    )
     wait = 0.0
     try:
         await scene.call(
@@ -91,24 +93,22 @@ async def spent(people: People, scene: Scene) -> None:
         )
     except RateLimitedError as refused:
         wait = refused.decision.retry_after
-    scene.tick(f"The next one is told to come back in {wait:.0f} s", 0 < wait <= 60)
+    scene.tick(f"The next one is refused: retry in {wait:.0f} s", 0 < wait <= 60)
     await limits.reset(subject, ENDPOINT)
 
 
 async def trail(people: People, scene: Scene) -> None:
-    """What happened is on record, and stays there."""
+    """Changes are recorded in the audit trail, and it verifies."""
     audit = people.db.audit
     since = people.session.started_at
     page = await scene.call("audit.list", audit.list(user_id=people.owner.id, since=since))
-    told = [record.action for record in reversed(page.items) if record.action != "session.start"]
+    actions = [record.action for record in reversed(page.items) if record.action != "session.start"]
     scene.tick(
-        f"On record, in this order: {', '.join(told)}",
-        told == ["document.search", "session.end", "user.delete", "user.restore"],
+        f"Recorded in this order: {', '.join(actions)}",
+        actions == ["document.search", "session.end", "user.delete", "user.restore"],
     )
     seen = await scene.call("audit.verify", audit.verify())
-    scene.tick(
-        f"{seen.records} records, and the guards that keep them unchanged, are in order", seen.ok
-    )
+    scene.tick(f"{seen.records} records verified: seals and guards are intact", seen.ok)
     for record in page.items:
         what = f"{record.action} · {record.result} · {record.resource} {record.resource_id or ''}"
         scene.store(f"audit_logs: {record.created_at:%H:%M:%S} {what}")

@@ -1,4 +1,4 @@
-"""Who takes part in the demo, and what they say."""
+"""Participants of the demo and their lines."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ GUEST: Final = Participant(kind="guest", ref="web-81f3", name="Sam")
 
 @dataclass(slots=True)
 class People:
-    """The people of one run.
+    """The participants of one run.
 
-    The guest's conversation stays in the database, as any conversation does. What only the demo
-    needs belongs to ``scratch_user``, who is hard-deleted at the end.
+    The guest's conversation stays in the database. Data needed only by the demo belongs to
+    ``scratch_user``, who is hard-deleted at the end.
     """
 
     db: Database
@@ -34,5 +34,5 @@ class People:
 
     @property
     def subject(self) -> str:
-        """The guest, as the limiter knows them."""
+        """The guest's subject in the rate limiter."""
         return f"guest:{self.guest.ref}"

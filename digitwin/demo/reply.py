@@ -1,4 +1,4 @@
-"""What the database takes of a reply that must begin within 200 ms."""
+"""Measures the database's share of a reply with a 200 ms budget."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from digitwin.timing import Stopwatch, summarize, timed
 
 BUDGET = 200.0
-"""Milliseconds from the end of a question to the first sound of the answer."""
+"""Milliseconds from the end of a question to the first sound of the reply."""
 
 ROUNDS = 40
 WARM_UP = 5
@@ -16,7 +16,7 @@ WARM_UP = 5
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One call of a reply, over all its rounds."""
+    """Latency of one call of a reply, over all rounds."""
 
     name: str
     purpose: str
@@ -26,7 +26,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The parts of a reply and what they come to, in milliseconds."""
+    """Latencies of a reply and its calls, in milliseconds."""
 
     parts: tuple[Part, ...]
     median: float
@@ -35,11 +35,11 @@ class Share:
 
 
 Reply = dict[tuple[str, str], Callable[[], Awaitable[object]]]
-"""The calls of a reply in their order, by name and purpose."""
+"""The calls of a reply in order, by name and purpose."""
 
 
 async def measure(reply: Reply) -> Share:
-    """Play the reply again and again, one call after the other as a service would."""
+    """Measure a reply: its calls run one after the other, for several rounds."""
     for _ in range(WARM_UP):
         await _play(reply, Stopwatch())
     watch = Stopwatch()
@@ -50,7 +50,7 @@ async def measure(reply: Reply) -> Share:
 
 
 async def _play(reply: Reply, watch: Stopwatch) -> float:
-    """Return the seconds that all its calls took together."""
+    """Run all calls and return their total seconds."""
     total = 0.0
     for (name, _), call in reply.items():
         _, seconds = await timed(call())

@@ -1,4 +1,4 @@
-"""Runs the demo from its first scene to its last, on the embedded server."""
+"""Runs the scenes of the demo, on the embedded server."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ Show = Callable[[int, Scene], None]
 SCRATCH_EMAIL = "scratch@demo.example"
 
 SCENES: tuple[tuple[str, Action], ...] = (
-    ("A budget, spent", conversation.budget),
-    ("A cache, missed and then hit", conversation.cached),
-    ("Knowledge, and what a guest is not shown", conversation.knowledge),
-    ("A turn, with its timings", conversation.turns),
-    ("A barge-in", conversation.barge_in),
+    ("Rate limit", conversation.budget),
+    ("Cache: a miss, then a hit", conversation.cached),
+    ("Documents: what a guest may find", conversation.knowledge),
+    ("A turn with its timings", conversation.turns),
+    ("An interruption", conversation.barge_in),
     (f"{edge_cases.WRITERS} writers on one session", edge_cases.crowd),
-    ("A person deleted and restored", edge_cases.deletion),
-    ("A budget, empty", edge_cases.spent),
-    ("The audit trail", edge_cases.trail),
+    ("Soft delete and restore", edge_cases.deletion),
+    ("Rate limit exceeded", edge_cases.spent),
+    ("Audit trail", edge_cases.trail),
 )
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What the demo showed, and whether every claim held."""
+    """Result of the demo."""
 
     scenes: list[Scene] = field(default_factory=list)
     share: Share | None = None
 
     @property
     def ok(self) -> bool:
-        """Every claim held, to the last."""
+        """Whether every claim held."""
         return self.share is not None and all(scene.failure is None for scene in self.scenes)
 
     def as_dict(self) -> dict[str, Any]:
@@ -56,15 +56,15 @@ class Outcome:
 
 
 class _SceneFailedError(Exception):
-    """Ends the demo; the scene holds the reason."""
+    """Ends the demo; the scene contains the reason."""
 
 
 async def run(show: Show, **overrides: Any) -> Outcome:
-    """Play scene after scene until one fails.
+    """Run the scenes until one fails.
 
     Args:
-        show: called with the number and the scene after each.
-        overrides: fields of ``Settings``; without them, the embedded server and its usual folder.
+        show: called after each scene, with its number.
+        overrides: fields of ``Settings``; default: the embedded server in its default folder.
     """
     shown = Outcome()
 
@@ -82,14 +82,14 @@ async def run(show: Show, **overrides: Any) -> Outcome:
 
     with suppress(_SceneFailedError):
         async with AsyncExitStack() as stack:
-            async with playing("A database of its own") as scene:
+            async with playing("Open the database") as scene:
                 db = await _open(stack, scene, {"embedded": "always", **overrides})
-            async with playing("Two people and their twins") as scene:
+            async with playing("Two users and their twins") as scene:
                 people = await _enter(stack, scene, db)
             for title, action in SCENES:
                 async with playing(title) as scene:
                     await action(people, scene)
-            async with playing("A reply, again and again") as scene:
+            async with playing("Latency of a reply") as scene:
                 shown.share = await _reply(people, scene)
     return shown
 
@@ -100,7 +100,7 @@ async def _open(stack: AsyncExitStack, scene: Scene, settings: dict[str, Any]) -
     health = await db.health()
     scene.tick(f"PostgreSQL {health.server_version} runs in {db.settings.home}/", health.ok)
     scene.tick(
-        f"Its schema is at version {health.schema_version}; nothing is left to migrate",
+        f"The schema is at version {health.schema_version}, no migrations pending",
         health.pending_migrations == 0,
     )
     return db
@@ -113,9 +113,9 @@ async def _enter(stack: AsyncExitStack, scene: Scene, db: Database) -> People:
     tiers = {owner.subscription_tier, other.subscription_tier}
     scene.tick(" and ".join(names), tiers == {"free", "pro"})
     again = await scene.call("seed", seed(db))
-    scene.tick("Seeded once more, nothing is there twice", again == Seeded())
+    scene.tick("Seeding again adds nothing", again == Seeded())
     added = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in asdict(made).items() if n)
-    scene.store(added or "nothing new: they were here before")
+    scene.store(added or "nothing new: the data existed")
     await _remove_scratch_user(db)
     stack.push_async_callback(_remove_scratch_user, db)
     scratch_user = await db.users.create(email=SCRATCH_EMAIL, name="Scratch user")
@@ -130,37 +130,35 @@ async def _remove_scratch_user(db: Database) -> None:
 
 
 async def _reply(people: People, scene: Scene) -> Share:
-    """Measure one reply after the other, as a service makes them, for the scratch user."""
+    """Measure the database calls of a reply, for the scratch user."""
     db, owner, user = people.db, people.owner.id, people.scratch_user.id
     session = await db.sessions.start(user)
     key = "demo:answer"
     await db.cache.embeddings.set(key, conversation.EMBEDDING, user_id=user)
     await db.cache.responses.set(key, ANSWER, user_id=user)
     reply: Reply = {
-        ("limits.consume", "may they speak?"): lambda: db.limits.consume(
+        ("limits.consume", "rate limit"): lambda: db.limits.consume(
             str(user), ENDPOINT, limit=100_000, window=60
         ),
-        ("embeddings.get", "the question as a vector"): lambda: db.cache.embeddings.get(
+        ("embeddings.get", "embedding of the question"): lambda: db.cache.embeddings.get(
             key, user_id=user
         ),
-        ("documents.search", "what the twin knows"): lambda: db.documents.search(
+        ("documents.search", "document search"): lambda: db.documents.search(
             QUESTION, user_id=owner, audience="visitor"
         ),
-        ("responses.get", "an answer given before"): lambda: db.cache.responses.get(
-            key, user_id=user
-        ),
-        ("sessions.add_turn", "what was said, how fast"): lambda: db.sessions.add_turn(
+        ("responses.get", "cached response"): lambda: db.cache.responses.get(key, user_id=user),
+        ("sessions.add_turn", "store the turn"): lambda: db.sessions.add_turn(
             session.id,
             user_id=user,
             user_text=QUESTION,
             twin_text=ANSWER,
             timings=conversation.TIMINGS,
         ),
-        ("audit.record", "who asked"): lambda: db.audit.record(
+        ("audit.record", "audit record"): lambda: db.audit.record(
             "conversation.turn", "conversation_session", resource_id=session.id, user_id=user
         ),
     }
     share = await measure(reply)
     await db.limits.reset(str(user), ENDPOINT)
-    scene.tick(f"The calls of a reply fit into its {BUDGET:g} ms", share.median < BUDGET)
+    scene.tick(f"The database calls of a reply fit into {BUDGET:g} ms", share.median < BUDGET)
     return share

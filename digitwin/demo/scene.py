@@ -1,4 +1,4 @@
-"""A scene of the demo: the calls it makes, the claims it has checked, what it stored."""
+"""A scene of the demo: timed calls, checked claims, and stored rows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 class ClaimFailedError(AssertionError):
-    """Something the demo was about to claim is not so."""
+    """A claim of the demo does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A call of the library and how long it took, the round trip to the database included."""
+class TimedCall:
+    """A call and its duration, including the database round trip."""
 
     name: str
     milliseconds: float
@@ -25,38 +25,38 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A claim that held, and the calls that showed it."""
+    """A verified claim and the calls that verified it."""
 
     claim: str
-    calls: tuple[Call, ...]
+    calls: tuple[TimedCall, ...]
 
     @property
     def milliseconds(self) -> float:
-        """What the calls took together."""
+        """Total duration of the calls."""
         return sum(call.milliseconds for call in self.calls)
 
 
 @dataclass(slots=True)
 class Scene:
-    """One step: what it calls, claims and stores."""
+    """One step of the demo."""
 
     title: str
     ticks: list[Tick] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)
     failure: str | None = None
-    _calls: list[Call] = field(default_factory=list)
+    _calls: list[TimedCall] = field(default_factory=list)
 
     async def call(self, name: str, work: Awaitable[T]) -> T:
-        """Await a call and remember how long it took."""
+        """Await a call and record its duration."""
         result, seconds = await timed(work)
-        self._calls.append(Call(name, seconds * 1000))
+        self._calls.append(TimedCall(name, seconds * 1000))
         return result
 
     def tick(self, claim: str, holds: bool) -> None:
-        """State what the calls since the last tick have shown.
+        """Add a claim, verified by the calls since the last one.
 
         Raises:
-            ClaimFailedError: it does not hold.
+            ClaimFailedError: ``holds`` is false.
         """
         if not holds:
             raise ClaimFailedError(claim)
@@ -64,11 +64,11 @@ class Scene:
         self._calls.clear()
 
     def store(self, what: str) -> None:
-        """Say what is in the database now that was not before."""
+        """Describe what the scene stored."""
         self.stored.append(what)
 
     def as_dict(self) -> dict[str, Any]:
-        """The scene for ``--json``."""
+        """Return the scene for ``--json``."""
         return {
             "title": self.title,
             "ok": self.failure is None,

@@ -1,7 +1,7 @@
-"""Bringing in what a twin should know from files: conversations and documents.
+"""Imports conversations and documents from files.
 
-Both stream, may be stopped and run again (what is there already is skipped), and go on after
-a bad record, which the report lists.
+Imports stream, can be interrupted and rerun (existing data is skipped), and continue after an
+invalid record, which the report lists.
 """
 
 from digitwin.importing.conversations import ConversationImport, import_conversations

@@ -1,4 +1,4 @@
-"""Conversations from a file of JSON lines, as owners, sessions and turns."""
+"""Import of conversations from a JSON lines file, as users, sessions and turns."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from digitwin.importing.workers import for_each
 from digitwin.models import User
 
 BATCH = 1000
-"""Turns sent with one statement."""
+"""Turns per statement."""
 
 
 @dataclass(slots=True)
 class ConversationImport:
-    """What an import added, skipped and could not take."""
+    """Counts of an import, and the records it rejected."""
 
     conversations: int = 0
     utterances: int = 0
@@ -34,32 +34,37 @@ class ConversationImport:
 async def import_conversations(
     db: Database, path: Path, *, progress: Progress = no_progress
 ) -> ConversationImport:
-    """Store the conversations of a file of JSON lines that are not there yet.
+    """Import the conversations of a JSON lines file that do not exist yet.
 
-    Whoever has the ``twin_traits`` owns the session, a guest with the ``user_traits`` takes
-    part in it, and its ``external_id`` is the conversation's ``id``, by which another run
-    knows it. Each conversation is stored whole or not at all.
+    A user with the ``twin_traits`` owns the session, and a guest with the ``user_traits``
+    participates. The conversation's ``id`` becomes ``external_id``, by which later runs recognize
+    it. Each conversation is stored atomically.
 
     Args:
-        progress: told the bytes of every line that is done.
+        db: the handle.
+        path: the file.
+        progress: called with the size in bytes of each finished line.
+
+    Returns:
+        Counts and rejected lines.
 
     Raises:
         OSError: the file cannot be read.
     """
-    importer = _Importer(db, path.name, progress)
-    await for_each(records(path), importer.take, at_once=db.settings.pool_max - 1)
+    importer = _ConversationImporter(db, path.name, progress)
+    await for_each(records(path), importer.add, at_once=db.settings.pool_max - 1)
     importer.report.bad.sort(key=lambda bad: bad.line)
     return importer.report
 
 
-class _Importer:
+class _ConversationImporter:
     def __init__(self, db: Database, source: str, progress: Progress) -> None:
         self.report = ConversationImport()
         self._db = db
         self._source = source
         self._progress = progress
 
-    async def take(self, record: Record) -> None:
+    async def add(self, record: Record) -> None:
         try:
             await self._store(record.conversation())
         except InvalidInputError as error:
@@ -74,15 +79,15 @@ class _Importer:
             return
         turns = paired(conversation["turns"])
         try:
-            await self._store_whole(owner, conversation, turns)
-        except AlreadyExistsError:  # another import was faster
+            await self._store_atomically(owner, conversation, turns)
+        except AlreadyExistsError:  # a concurrent import stored it
             self.report.skipped += 1
             return
         self.report.conversations += 1
         self.report.turns += len(turns)
         self.report.utterances += len(conversation["turns"])
 
-    async def _store_whole(
+    async def _store_atomically(
         self, owner: User, conversation: Conversation, turns: list[NewTurn]
     ) -> None:
         sessions = self._db.sessions

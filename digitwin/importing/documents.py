@@ -1,4 +1,4 @@
-"""Documents from a folder of text, Markdown and reStructuredText."""
+"""Import of text, Markdown and reStructuredText documents from a folder."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from digitwin.knowledge.fields import digest
 CONTENT_TYPES = {".txt": "text/plain", ".md": "text/markdown", ".rst": "text/x-rst"}
 
 MAX_BYTES = 40_000_000
-"""Of one file: what the 10,000,000 characters of a content can take in UTF-8."""
+"""Maximum size of a file: 10,000,000 characters of content in UTF-8."""
 
 
 @dataclass(slots=True)
 class DocumentImport:
-    """What an import added, skipped and could not take."""
+    """Counts of an import, and the records it rejected."""
 
     documents: int = 0
     characters: int = 0
@@ -31,7 +31,7 @@ class DocumentImport:
 
 
 def documents_in(folder: Path) -> list[Path]:
-    """Every file of a kind we read, below the folder too; hidden ones are left alone."""
+    """Return the supported files in the folder and its subfolders, except hidden ones."""
     return sorted(
         path for path in folder.rglob("*") if _is_document(path.relative_to(folder), path)
     )
@@ -45,21 +45,27 @@ def _is_document(place: Path, path: Path) -> bool:
 async def import_documents(
     db: Database, folder: Path, *, user_id: UUID, progress: Progress = no_progress
 ) -> DocumentImport:
-    """Store the documents below a folder that the user does not have yet.
+    """Import the documents of a folder that the user does not have yet.
 
-    A document is known by its content: a second run skips it, under another name too. Its
-    title is the one it gives itself, else its file's name; ``source_uri`` is its place below
-    the folder.
+    Documents are recognized by their content, so that later runs skip them even after a rename.
+    The title is taken from the document, else from the file name; ``source_uri`` is the path
+    relative to the folder.
 
     Args:
-        progress: told 1 for every file that is done.
+        db: the handle.
+        folder: searched recursively.
+        user_id: the owner of the documents.
+        progress: called with 1 for each finished file.
+
+    Returns:
+        Counts and rejected files.
 
     Raises:
-        NotFoundError: there is no such user.
+        NotFoundError: the user does not exist.
     """
     await db.users.get(user_id)
-    importer = _Importer(db, folder, user_id, progress)
-    await for_each(documents_in(folder), importer.take, at_once=db.settings.pool_max - 1)
+    importer = _DocumentImporter(db, folder, user_id, progress)
+    await for_each(documents_in(folder), importer.add, at_once=db.settings.pool_max - 1)
     importer.report.bad.sort(key=lambda bad: bad.source)
     return importer.report
 
@@ -71,7 +77,7 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-class _Importer:
+class _DocumentImporter:
     def __init__(self, db: Database, folder: Path, user_id: UUID, progress: Progress) -> None:
         self.report = DocumentImport()
         self._db = db
@@ -80,21 +86,21 @@ class _Importer:
         self._progress = progress
         self._seen: set[str] = set()
 
-    async def take(self, path: Path) -> None:
+    async def add(self, path: Path) -> None:
         source = path.relative_to(self._folder).as_posix()
         raw = b""
         try:
             raw = await asyncio.to_thread(_read, path)
             await self._store(path, source, raw.decode("utf-8-sig"))
         except UnicodeDecodeError as error:
-            self._refuse(source, raw, error.start, "is not UTF-8")
+            self._reject(source, raw, error.start, "is not valid UTF-8")
         except InvalidInputError as error:
-            self._refuse(source, raw, max(raw.find(b"\0"), 0), error.message)
+            self._reject(source, raw, max(raw.find(b"\0"), 0), error.message)
         except OSError as error:
-            self._refuse(source, raw, 0, f"cannot be read: {error.strerror}")
+            self._reject(source, raw, 0, f"cannot be read: {error.strerror}")
         self._progress(1)
 
-    def _refuse(self, source: str, raw: bytes, offset: int, reason: str) -> None:
+    def _reject(self, source: str, raw: bytes, offset: int, reason: str) -> None:
         line = raw.count(b"\n", 0, offset) + 1
         self.report.bad.append(BadRecord(source, line, reason))
 
@@ -116,7 +122,7 @@ class _Importer:
         self.report.characters += len(content)
 
     async def _has(self, content: str) -> bool:
-        """Whether this content is there, or on its way from another file of this run."""
+        """Return whether the content exists, or was already seen in this run."""
         hash = digest(content)
         if hash in self._seen:
             return True

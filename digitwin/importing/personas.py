@@ -1,4 +1,4 @@
-"""The owners of imported twins: one for each set of traits, found again by its e-mail."""
+"""Owners of imported twins: one user per set of traits, identified by a derived e-mail."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from digitwin.models import User
 
 
 def email_of(traits: Iterable[str]) -> str:
-    """The e-mail of whoever has these traits, in whatever order; at a domain nobody can own."""
-    return f"persona-{_mark(traits)}@import.example"
+    """Return the e-mail derived from a set of traits; its domain is reserved (RFC 2606)."""
+    return f"persona-{_fingerprint(traits)}@import.example"
 
 
 async def owner_of(db: Database, traits: list[str]) -> tuple[User, bool]:
-    """The user with these traits, and whether this call created them."""
+    """Get or create the user with these traits; return also whether it was created."""
     email = email_of(traits)
     found = await db.users.find_by_email(email)
     if found is not None:
         return found, False
-    name = f"Persona {_mark(traits)}"
+    name = f"Persona {_fingerprint(traits)}"
     try:
         return await db.users.create(email=email, name=name, personality_traits=traits), True
     except AlreadyExistsError:
         return await db.users.get_by_email(email), False
 
 
-def _mark(traits: Iterable[str]) -> str:
-    """Ten bytes of a digest: two sets among a billion meet with one in a million."""
+def _fingerprint(traits: Iterable[str]) -> str:
+    """Return ten bytes of a digest; a billion sets collide with probability one in a million."""
     canonical = json.dumps(sorted(set(traits)), ensure_ascii=False).encode()
     return hashlib.sha256(canonical).hexdigest()[:20]

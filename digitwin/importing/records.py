@@ -1,7 +1,7 @@
-"""Conversations as JSON lines: one object a line, read one at a time.
+"""Conversations as JSON lines: one object per line, read one at a time.
 
 ``{"id": …, "user_traits": […], "twin_traits": […], "turns": [{"speaker": …, "text": …}]}``;
-``speaker`` is user or twin, and further fields are left alone.
+``speaker`` is user or twin. Unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from digitwin.errors import InvalidInputError
 from digitwin.kernel.primitives.validation import line, validate
 
 MAX_LINE = 16 * 1024 * 1024
-"""Bytes of one line: a conversation of 100,000 utterances fits; more is not a conversation."""
+"""Maximum bytes of a line; a conversation of 100,000 utterances fits."""
 
 Traits = Annotated[list[Annotated[str, line(500)]], Field(max_length=100)]
 
 
 @with_config(ConfigDict(strict=True))
 class Utterance(TypedDict):
-    """What one of the two said."""
+    """One utterance of the user or the twin."""
 
     speaker: Literal["user", "twin"]
     text: TurnText
@@ -48,17 +48,17 @@ _CONVERSATION = TypeAdapter(Conversation)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A line that is not blank, not yet understood; ``raw`` is None when it is too long."""
+    """A line of the file, not parsed yet; ``raw`` is None if it is too long."""
 
     number: int
     size: int
     raw: bytes | None
 
     def conversation(self) -> Conversation:
-        """The conversation it holds.
+        """Parse the line.
 
         Raises:
-            InvalidInputError: it holds none; the message says why.
+            InvalidInputError: it is not a valid conversation.
         """
         if self.raw is None:
             raise InvalidInputError(f"the line is longer than {MAX_LINE:,} bytes", field="line")
@@ -69,11 +69,11 @@ def _parsed(raw: bytes) -> Any:
     try:
         return json.loads(raw.decode())
     except UnicodeDecodeError:
-        reason = "is not UTF-8"
+        reason = "is not valid UTF-8"
     except json.JSONDecodeError as error:
-        reason = f"is not JSON: {error.msg} at column {error.colno}"
+        reason = f"is not valid JSON: {error.msg} at column {error.colno}"
     except (ValueError, RecursionError):
-        reason = "is JSON beyond measure: a number too long, or nested too deep"
+        reason = "is JSON with a number too long, or nested too deeply"
     raise InvalidInputError(f"the line {reason}", field="line")
 
 
@@ -90,7 +90,7 @@ def records(path: Path) -> Iterator[Record]:
 
 
 def _rest(file: BinaryIO, chunk: bytes) -> int:
-    """Read past the end of a line, holding little of it; how many bytes that were."""
+    """Skip to the end of a line in chunks; return the bytes skipped."""
     size = 0
     while chunk and not chunk.endswith(b"\n"):
         chunk = file.readline(MAX_LINE)
@@ -99,9 +99,9 @@ def _rest(file: BinaryIO, chunk: bytes) -> int:
 
 
 def paired(utterances: list[Utterance]) -> list[NewTurn]:
-    """Utterances as turns: a user's and the twin's next one are one turn.
+    """Combine utterances into turns: a user's and the twin's next one form one turn.
 
-    Whatever has no such partner is a turn of its own, so that none is lost and none moves.
+    An utterance without a counterpart becomes a turn of its own; the order is kept.
     """
     turns: list[NewTurn] = []
     for utterance in utterances:

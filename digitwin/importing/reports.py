@@ -1,4 +1,4 @@
-"""What an import has to tell."""
+"""Progress and rejected records of an import."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[int], None]
-"""Called with how much more is done: bytes of a file, or files of a folder."""
+"""Called with the amount finished since the last call: bytes of a file, or files."""
 
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """What could not be taken, and why; ``line`` counts from 1."""
+    """A rejected record, with the reason; ``line`` starts at 1."""
 
     source: str
     line: int
@@ -23,4 +23,4 @@ class BadRecord:
 
 
 def no_progress(amount: int) -> None:
-    """Nobody is watching."""
+    """Ignore progress."""

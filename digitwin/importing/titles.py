@@ -1,4 +1,4 @@
-"""The title a document gives itself."""
+"""Extracts the title of a document."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ _HEADER = re.compile(r"\A(?::?[\w-]+:.*\n(?:[ \t]+\S.*\n)*)+")
 
 
 def title_of(text: str, suffix: str, fallback: str) -> str:
-    """The title of a text by its kind of file; ``fallback``, such as its name, when it has none.
+    """Extract the title of a document, on one line, truncated to :data:`MAX_LENGTH`.
 
-    On one line, cut to what a title may hold.
+    Args:
+        text: the document.
+        suffix: the file's suffix, which determines the format.
+        fallback: returned if the document has no title.
     """
     found = _KINDS[suffix](text) or fallback
     line = " ".join(found.split())
@@ -28,7 +31,7 @@ def title_of(text: str, suffix: str, fallback: str) -> str:
 
 
 def _markdown(text: str) -> str | None:
-    """``title:`` of the front matter, else the first heading of the first level."""
+    """Return ``title:`` of the front matter, else the first top-level heading."""
     front = _FRONT_MATTER.match(text)
     named = _FIELD.search(front[1]) if front else None
     if named:
@@ -39,7 +42,7 @@ def _markdown(text: str) -> str | None:
 
 
 def _restructured(text: str) -> str | None:
-    """``Title:`` of the header, as PEPs have it, else the first underlined line."""
+    """Return ``Title:`` of the header (as in PEPs), else the first underlined line."""
     header = _HEADER.match(text)
     named = _FIELD.search(header[0]) if header else None
     return named[1] if named else next(_underlined(text), None)
@@ -58,7 +61,7 @@ def _is_rule(line: str) -> bool:
 
 
 def _plain(text: str) -> str | None:
-    """The first line that says something."""
+    """Return the first line that is not blank."""
     return next((line for line in text.splitlines() if line.strip()), None)
 
 

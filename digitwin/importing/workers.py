@@ -1,4 +1,4 @@
-"""A few tasks that share one source: concurrent, and never more than they can hold."""
+"""Bounded concurrency: a fixed number of workers that share one source."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 async def for_each(
     items: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_once: int
 ) -> None:
-    """Work on every item, in the order they come, ``at_once`` of them side by side.
+    """Process every item, ``at_once`` of them concurrently.
 
-    The next item is taken only when a worker is free, so that an endless source takes no
-    memory. The first error ends all and is raised as it is.
+    The next item is fetched only when a worker is free, so that memory stays constant. The first
+    error cancels all workers and is raised.
     """
     source = iter(items)
 

@@ -1,1 +1,1 @@
-"""A person's right to their data: to have all of it, and to have all of it gone."""
+"""Data protection: export and erasure of everything held about a person."""

@@ -1,8 +1,8 @@
-"""Voices and faces kept elsewhere: whoever keeps them is asked until they are deleted.
+"""Deletes voice and face artifacts from external storage, with retries until the hook succeeds.
 
-What is still to be deleted waits in the database, its address encrypted with the service's key
-and no longer the person's. A row is claimed for a time, so that several instances do not ask
-at once; whoever claimed it and died lets it be claimed again.
+Pending deletions are queued in the database, their addresses encrypted with the service's key,
+since the person's key is destroyed. Instances claim rows for :data:`CLAIM` seconds; a claim
+whose instance died expires and is taken over.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from digitwin.kernel.sql.queries import Queries
 log = logging.getLogger("digitwin.privacy")
 
 CLAIM: Final = 120.0
-"""Seconds a claim lasts."""
-PATIENCE: Final = 100.0
-"""Seconds the hook may take: less than a claim lasts."""
+"""Seconds until a claim expires."""
+HOOK_TIMEOUT: Final = 100.0
+"""Timeout of the hook in seconds; less than a claim lasts."""
 BATCH: Final = 10
 FIRST_PAUSE: Final = 30.0
 LONGEST_PAUSE: Final = 6 * 3600.0
 LOOK_AGAIN: Final = 60.0
-"""Seconds after which the background looks again, whoever has queued something meanwhile."""
+"""Seconds between checks for artifacts that other instances queued."""
 
 Kind = Literal["voice", "face"]
 _KINDS: Final[dict[str, Kind]] = {"voice_models": "voice", "face_models": "face"}
@@ -41,33 +41,35 @@ QUERIES = Queries(__package__)
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A trained voice or face that is to be deleted where it is kept."""
+    """A trained voice or face to delete from external storage."""
 
     id: UUID
-    """The same at every attempt."""
+    """The same for every attempt."""
     kind: Kind
     address: str = field(repr=False)
-    """What its model had as ``artifact_uri``."""
+    """The model's ``artifact_uri``."""
 
 
 class ArtifactDeleter(Protocol):
-    """Deletes an artifact where it is kept: ``connect(on_artifact_delete=…)``.
+    """The hook that deletes an artifact from external storage: ``connect(on_artifact_delete=…)``.
 
-    It returns when the artifact is gone for good, and raises when it is not: then it is asked
-    again, after 30 seconds, then twice as long each time, up to six hours, until it succeeds.
-    It must be idempotent: an artifact that is not there any more is deleted, for the same one
-    may come twice, after a crash or when an attempt took more than 100 seconds and was given up.
+    Return once the artifact is deleted; raise if it is not. A failed call is retried after 30
+    seconds, doubling up to six hours, until it succeeds. The hook must be idempotent: it may be
+    called twice for one artifact, after a crash or after a call that took more than 100 seconds
+    and was cancelled. An artifact that no longer exists counts as deleted.
     """
 
     async def __call__(self, artifact: Artifact, /) -> None:
-        """Delete it."""
+        """Delete the artifact."""
 
 
 class Artifacts:
-    """What waits to be deleted, and the background task that asks.
+    """The queue of artifacts to delete, and the background task that calls the hook.
 
     Args:
-        core: the handle's inside, without a scope: it is asked by upkeep, too.
+        core: the handle's core, unscoped: maintenance uses it as well.
+        keys: encrypts and decrypts addresses.
+        deleter: the hook; None: artifacts stay queued.
     """
 
     def __init__(self, core: Core, keys: FieldCipher, deleter: ArtifactDeleter | None) -> None:
@@ -86,14 +88,19 @@ class Artifacts:
         deletion: UUID | None = None,
         erasure: UUID | None = None,
     ) -> int:
-        """Have a person's artifacts deleted once the caller's transaction has committed.
+        """Queue a person's artifacts for deletion once the caller's transaction has committed.
 
-        To be asked before their rows, or their key, are gone. One that is queued already stays
-        queued once. What an erasure queues waits until it is completed.
+        Call it before their rows or their key are deleted. Idempotent. Artifacts queued by an
+        erasure become due when the erasure completes.
 
         Args:
-            on: statements of the caller's transaction.
-            deletion: of those alone that this deletion hid; else of all.
+            on: the caller's transaction.
+            user_id: the person.
+            deletion: only artifacts hidden by this soft delete; all if unset.
+            erasure: the erasure they belong to, if any.
+
+        Returns:
+            How many artifacts were queued.
         """
         queued = 0
         for row in await on.fetch(QUERIES["artifacts"], person=user_id, deletion_id=deletion):
@@ -108,7 +115,11 @@ class Artifacts:
         try:
             opened = await self._keys.decrypt(place, {"artifact_uri": row["artifact_uri"]})
         except (KeyUnavailableError, InvalidStateError) as error:
-            log.warning("Where a %s is kept can no longer be read: %s", row["table_name"], error)
+            log.warning(
+                "Cannot decrypt the artifact address of a row of %s, skipped: %s",
+                row["table_name"],
+                error,
+            )
             return None
         return opened["artifact_uri"]
 
@@ -124,7 +135,10 @@ class Artifacts:
         )
 
     async def deliver(self) -> int:
-        """Ask for all that is due; how many are gone. Several instances may be at it."""
+        """Call the hook for every artifact that is due; return how many were deleted.
+
+        Safe to run in several instances at once.
+        """
         gone = 0
         if self.deleter is None:
             return gone
@@ -139,12 +153,12 @@ class Artifacts:
         try:
             opened = await self._keys.decrypt(_place(row["id"]), {"address": row["address"]})
             artifact = Artifact(row["id"], cast(Kind, row["kind"]), opened["address"])
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(HOOK_TIMEOUT):
                 await deleter(artifact)
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is tried again
+        except Exception as error:  # noqa: BLE001 - every failure of the hook is retried
             pause = min(FIRST_PAUSE * 2 ** min(row["attempts"] - 1, 20), LONGEST_PAUSE)
             name = type(error).__name__  # its message may hold the address
-            log.warning("An artifact was not deleted (%s): again in %g s", name, pause)
+            log.warning("Deleting an artifact failed (%s), retrying in %g s", name, pause)
             await self._core.aside.execute(
                 QUERIES["artifact_failed"],
                 id=row["id"],

@@ -1,4 +1,4 @@
-"""What an export about somebody contains: the files, as the registry of tables declares them."""
+"""The files of an export, derived from the registry of tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from digitwin.privacy.export import ExportFile
 
 
 def files_about_person(person: UUID) -> list[ExportFile]:
-    """Everything that every table holds of a person; the person first."""
+    """Return a file for each table that holds data of the person; the table of people first."""
     tables = [table for table in reversed(personal()) if table.data.exported]
     return [_whole(table, "data", table.data.found_by, person=person) for table in tables]
 
@@ -18,11 +18,13 @@ def files_about_person(person: UUID) -> list[ExportFile]:
 def files_about_participant(
     folder: str, ref: str, *, kind: str | None = None, except_of: UUID | None = None
 ) -> list[ExportFile]:
-    """What is held about somebody who talked to twins that are not theirs.
+    """Return the files about a participant: somebody who talked to other people's twins.
 
     Args:
-        kind: the participant's kind; any if unset.
-        except_of: an owner whose twin is left out.
+        folder: the folder of the files within the archive.
+        ref: the participant's ref.
+        kind: the participant's kind; any kind if unset.
+        except_of: an owner whose twin is excluded.
     """
     subject = {"ref": ref, "kind": kind, "except_of": except_of}
     return [
@@ -32,8 +34,8 @@ def files_about_participant(
     ]
 
 
-def files_about_name(folder: str, ref: str) -> list[ExportFile]:
-    """What is held about somebody who is known by a name alone."""
+def files_about_ref(folder: str, ref: str) -> list[ExportFile]:
+    """Return the files found by a ref alone, such as rate limits and cache entries."""
     return [
         _whole(table, folder, found_by, ref=ref)
         for table in reversed(personal())

@@ -1,13 +1,13 @@
-"""Erasing a person: what is done in which order, so that a crash between two steps loses nothing.
+"""Erasure of a person or a participant, ordered so that a crash between two steps is safe.
 
-1. What must be deleted elsewhere is written down, encrypted with the service's key, and that an
-   erasure has begun. Nothing is due yet.
-2. In one transaction: everybody who is adding something is waited for, and nobody can any more.
-   The ledger outside has its line. The person's key is destroyed: from here on nothing that was
-   encrypted can be read, whatever comes. Then the rows go, everywhere, and the receipt is recorded.
+1. One transaction records that the erasure has begun, and queues the external artifacts to
+   delete, their addresses encrypted with the service's key. None of them is due yet.
+2. A second transaction locks the person's row and sessions, so that concurrent writers finish
+   and no new ones start. It appends to the external ledger and destroys the person's key: from
+   then on nothing encrypted can be read. Then it deletes the rows and records the receipt.
 
-Broken off before the ledger's line, nothing has happened. Broken off after it, the erasure is
-still there as begun, and erasing again, or a replay, completes it.
+A crash before the ledger entry changes nothing. After it, the erasure remains recorded as begun;
+erasing again, or a replay of the ledger, completes it.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from digitwin.kernel.sql.tables import Table, personal
 from digitwin.privacy import participants, receipts
 from digitwin.privacy.artifacts import Artifacts
 from digitwin.privacy.ledger import Ledger, LedgerEntry
-from digitwin.privacy.participants import Chosen, Emptied
+from digitwin.privacy.participants import ParticipantFilter, Redaction
 from digitwin.privacy.ports import Keys, Limits, Trail
 from digitwin.privacy.receipts import ErasureReceipt
-from digitwin.privacy.subjects import SubjectKind, Them, hash_of_user
+from digitwin.privacy.subjects import ParticipantRef, SubjectKind, hash_of_user
 
 BATCH: Final = 5000
-"""Rows removed by one statement."""
+"""Rows deleted by one statement."""
 
 QUERIES = Queries(__package__)
 
 
 @cache
 def is_known() -> Query:
-    """Whether anything is held about a person, alive, deleted, or known to the trail alone."""
+    """Return the query that checks whether any table or the audit trail mentions a person."""
     conditions = (
         f"EXISTS (SELECT 1 FROM {table.name} WHERE {table.data.found_by})" for table in personal()
     )
@@ -54,7 +54,7 @@ def is_known() -> Query:
 
 @dataclass(frozen=True, slots=True)
 class Eraser:
-    """What an erasure takes: each part forgets what is its own."""
+    """Runs erasures across all domains."""
 
     core: Core
     keys: Keys
@@ -65,10 +65,10 @@ class Eraser:
     ledger: Ledger | None
 
     async def user(self, person: UUID, reason: str) -> ErasureReceipt:
-        """Erase a person.
+        """Erase a person and return the receipt.
 
         Raises:
-            NotFoundError: nothing is held about them.
+            NotFoundError: no data about this person exists.
         """
         digest = hash_of_user(person)
         await self.limits.forget(person)
@@ -81,43 +81,43 @@ class Eraser:
             if not await on.fetchval(is_known(), person=person):
                 raise NotFoundError("user not found", id=str(person))
             await self.artifacts.queue(on, person, erasure=erasure)
-            await self._enter("user", digest, erasure)
+            await self._append_to_ledger("user", digest, erasure)
             await self.keys.destroy(person)
-            emptied = await participants.empty(
-                on, Chosen(str(person), except_of=person), keep_answers=False
+            redacted = await participants.redact(
+                on, ParticipantFilter(str(person), except_of=person), keep_answers=False
             )
             counts = await self._remove(person)
-            await self._complete("user", erasure, digest, counts, emptied, actor=person)
-        await self.keys.destroy(person)  # one that was made while the first was being destroyed
+            await self._complete("user", erasure, digest, counts, redacted, actor=person)
+        await self.keys.destroy(person)  # a key that was created concurrently
         await self.limits.forget(person)
         self.artifacts.wake()
         return await receipts.get(self.core.db, erasure)
 
     async def participant(
-        self, them: Them, digest: str, reason: str, *, keep_answers: bool
+        self, participant: ParticipantRef, digest: str, reason: str, *, keep_answers: bool
     ) -> ErasureReceipt:
-        """Erase somebody from all twins they talked to.
+        """Erase a participant from all twins they talked to and return the receipt.
 
         Raises:
-            NotFoundError: no twin knows them.
+            NotFoundError: no twin has this participant.
         """
-        await self.limits.forget(them.ref)
+        await self.limits.forget(participant.ref)
         async with self.core.transaction():
             on = self.core.db
             erasure = await self._begin(on, "participant", digest, reason)
-            chosen = Chosen(them.ref, them.kind)
-            emptied = await participants.empty(on, chosen, keep_answers=keep_answers)
-            if not emptied.participants:
-                raise NotFoundError("participant not found", kind=them.kind)
-            await self._enter("participant", digest, erasure)
+            selected = ParticipantFilter(participant.ref, participant.kind)
+            redacted = await participants.redact(on, selected, keep_answers=keep_answers)
+            if not redacted.participants:
+                raise NotFoundError("participant not found", kind=participant.kind)
+            await self._append_to_ledger("participant", digest, erasure)
             await on.fetchval(QUERIES["allow_erasure"])
             counts = {
-                table.name: await self._erase(table, table.data.by_name, ref=them.ref)
+                table.name: await self._erase(table, table.data.by_name, ref=participant.ref)
                 for table in personal()
                 if table.data.by_name is not None
             }
-            await self._complete("participant", erasure, digest, counts, emptied)
-        await self.limits.forget(them.ref)
+            await self._complete("participant", erasure, digest, counts, redacted)
+        await self.limits.forget(participant.ref)
         return await receipts.get(self.core.db, erasure)
 
     async def _begin_user(self, person: UUID, digest: str, reason: str) -> UUID:
@@ -140,12 +140,15 @@ class Eraser:
         )
         return cast(UUID, row["id"])
 
-    async def _enter(self, subject: SubjectKind, digest: str, erasure: UUID) -> None:
+    async def _append_to_ledger(self, subject: SubjectKind, digest: str, erasure: UUID) -> None:
         if self.ledger is not None:
             await self.ledger.append(LedgerEntry(erasure, subject, digest, datetime.now(UTC)))
 
     async def _remove(self, person: UUID) -> dict[str, int]:
-        """Every table's rows; the cache forgets as the transaction's last act, and for good."""
+        """Delete the rows of every table; return the counts by table.
+
+        Cache entries are deleted by the cache itself, just before the commit.
+        """
         await self.core.db.fetchval(QUERIES["allow_erasure"])
         counts: dict[str, int] = {}
         for table in personal():
@@ -172,14 +175,14 @@ class Eraser:
         erasure: UUID,
         digest: str,
         counts: dict[str, int],
-        emptied: Emptied,
+        redacted: Redaction,
         actor: UUID | None = None,
     ) -> None:
-        for owner in emptied.owners:  # what they asked may be in what was answered from memory
+        for owner in redacted.owners:  # cached responses may repeat what they asked
             await self.cache.forget_user(owner)
         counts |= {
-            "participants": counts.get("participants", 0) + emptied.participants,
-            "conversation_turns": counts.get("conversation_turns", 0) + emptied.turns,
+            "participants": counts.get("participants", 0) + redacted.participants,
+            "conversation_turns": counts.get("conversation_turns", 0) + redacted.turns,
         }
         await self.core.db.execute(QUERIES["complete_erasure"], id=erasure, counts=dumps(counts))
         by_themselves = actor is not None and current_actor().actor_id == actor
@@ -193,7 +196,7 @@ class Eraser:
 
 
 def erase_batch(table: Table, found_by: str) -> Query:
-    """The statement that removes rows of a table."""
+    """Return the statement that deletes a batch of a table's rows."""
     return QUERIES.variant(
         "erase_batch",
         table=table.name,

@@ -1,4 +1,4 @@
-"""Erasing again whom a restored backup has brought back."""
+"""Replay of erasures: erases again the people that a restored backup brought back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from digitwin.kernel.execution.core import Core
 from digitwin.kernel.sql.queries import Queries
 from digitwin.privacy.erasure import Eraser
 from digitwin.privacy.ledger import Ledger
-from digitwin.privacy.subjects import Them, hash_of_participant, hash_of_user
+from digitwin.privacy.subjects import ParticipantRef, hash_of_participant, hash_of_user
 
 REASON: Final = "replay of the erasure ledger"
 
@@ -23,19 +23,19 @@ QUERIES = Queries(__package__)
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
-    """What a replay found and erased."""
+    """Result of a replay of erasures."""
 
     entries: int
-    """Erased people and participants that were known by their hash."""
+    """Erasures on record, in the ledger or in this database."""
     users: int
-    """People who were there again, and are gone."""
+    """People who were present again and were erased."""
     participants: int
-    """Participants who were there again, and are gone."""
+    """Participants who were present again and were erased."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureReplay:
-    """One replay: everybody who is there, compared with everybody who was erased."""
+    """Compares everybody in the database with the recorded erasures and erases the matches."""
 
     core: Core
     eraser: Eraser
@@ -47,12 +47,12 @@ class ErasureReplay:
         users = participants = 0
         for person in await self._people(known):
             users += await self._user(person)
-        for them in await self._participants(known):
-            participants += await self._participant(them)
+        for participant in await self._participants(known):
+            participants += await self._participant(participant)
         return ReplayReport(len(known), users, participants)
 
     async def _known(self) -> dict[str, datetime]:
-        """When who was erased: the ledger's, and what this database itself knows."""
+        """Return the time of each erasure by hash, from the ledger and from this database."""
         known = {
             row["subject_hash"]: row["at"] for row in await self.core.db.fetch(QUERIES["erased"])
         }
@@ -68,28 +68,28 @@ class ErasureReplay:
         async with aclosing(self.core.db.stream(QUERIES["people"])) as rows:
             return [row["id"] async for row in rows if hash_of_user(row["id"]) in known]
 
-    async def _participants(self, known: Mapping[str, datetime]) -> list[Them]:
-        """Those who were there before they were erased: whoever came again since may stay."""
+    async def _participants(self, known: Mapping[str, datetime]) -> list[ParticipantRef]:
+        """Return erased participants that existed before their erasure; later ones are new."""
         found = []
         async with aclosing(self.core.db.stream(QUERIES["named_participants"])) as rows:
             async for row in rows:
-                them = Them(row["kind"], row["ref"])
-                erased = known.get(hash_of_participant(them, self.pepper))
+                participant = ParticipantRef(row["kind"], row["ref"])
+                erased = known.get(hash_of_participant(participant, self.pepper))
                 if erased is not None and row["since"] <= erased:
-                    found.append(them)
+                    found.append(participant)
         return found
 
     async def _user(self, person: UUID) -> bool:
         try:
             await self.eraser.user(person, REASON)
-        except NotFoundError:  # another replay was first
+        except NotFoundError:  # a concurrent replay erased them
             return False
         return True
 
-    async def _participant(self, them: Them) -> bool:
-        digest = hash_of_participant(them, self.pepper)
+    async def _participant(self, participant: ParticipantRef) -> bool:
+        digest = hash_of_participant(participant, self.pepper)
         try:
-            await self.eraser.participant(them, digest, REASON, keep_answers=False)
+            await self.eraser.participant(participant, digest, REASON, keep_answers=False)
         except NotFoundError:
             return False
         return True

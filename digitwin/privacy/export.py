@@ -1,7 +1,7 @@
-"""Everything that is held about somebody, as one archive, while it is read.
+"""Export of everything held about a person or participant, as a streamed zip archive.
 
-The format is described in ``docs/export.md``; whoever takes a field out of it, or gives one
-another meaning, raises ``VERSION``.
+The format is documented in ``docs/export.md``. Increment ``VERSION`` when a field is removed or
+its meaning changes.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from digitwin.kernel.primitives import private_file
 from digitwin.kernel.repository.ports import EncryptedRow, FieldCipher
 from digitwin.kernel.sql.queries import Queries, Query
 from digitwin.kernel.sql.tables import Table, View
-from digitwin.privacy import page
-from digitwin.privacy.archive import Archive
+from digitwin.privacy import html_index
 from digitwin.privacy.snapshot import Snapshot, lines
+from digitwin.privacy.zip_stream import Archive
 
 FORMAT: Final = "digitwin-export"
 VERSION: Final = 1
 PIECE: Final = 256 * 1024
-"""Characters that are compressed at once, beside the event loop."""
+"""Characters compressed at once, in a thread."""
 
 _TYPES: Final[Mapping[str, str]] = {
     "uuid": "string (UUID)",
@@ -50,22 +50,22 @@ QUERIES = Queries(__package__)
 
 @dataclass(frozen=True, slots=True)
 class ExportFile:
-    """One file of the archive: a table's rows about somebody."""
+    """One file of the archive: the rows of one table."""
 
     table: Table
     view: View
     folder: str
     subject: Mapping[str, Any]
-    """Values of the parameters by which the rows are found."""
+    """Values for the parameters of ``view.found_by``."""
 
     @property
     def name(self) -> str:
-        """Its name within the archive."""
+        """The path within the archive."""
         return f"{self.folder}/{self.table.name}.ndjson"
 
     @property
     def query(self) -> Query:
-        """Each row as one JSON object."""
+        """The query that returns each row as one JSON object."""
         return QUERIES.variant(
             "export",
             table=self.table.name,
@@ -76,10 +76,10 @@ class ExportFile:
 
 
 class Export:
-    """An archive that is made while it is read: iterate over its bytes, or write it to a file.
+    """An archive that is created while it is read: iterate over its bytes, or write it to a file.
 
-    Each iteration makes it anew, in constant memory, and shows one moment of the database; it
-    holds one connection of the pool until it ends.
+    Each iteration creates a new archive from one snapshot of the database, in constant memory,
+    and holds a connection of the pool until it ends.
     """
 
     def __init__(self, chunks: Callable[[], AsyncGenerator[bytes, None]]) -> None:
@@ -105,26 +105,27 @@ class Export:
 
 @dataclass(slots=True)
 class ExportWriter:
-    """One archive on its way.
+    """Writes one archive.
 
     Args:
-        about: who it is about, as the manifest says it.
-        cipher: decrypts values; None if nothing is encrypted.
+        about: who the archive is about, for the manifest.
+        files: the files to write, in order.
+        sealer: decrypts encrypted columns; None if there are none.
     """
 
     about: Mapping[str, str | None]
     files: Sequence[ExportFile]
     cipher: FieldCipher | None
     unreadable: int = 0
-    sections: list[page.Section] = field(default_factory=list)
+    sections: list[html_index.Section] = field(default_factory=list)
 
     async def stream(self, on: Snapshot) -> AsyncGenerator[bytes, None]:
-        """The archive's bytes, in pieces."""
+        """Yield the archive's bytes in chunks."""
         moment: datetime = await on.fetchval(QUERIES["moment"])
         archive = Archive(moment)
         await _put(archive, "schema.json", _text(await self._schema(on)))
         for file in self.files:
-            section = page.Section(file.view.title, file.name, file.view.columns)
+            section = html_index.Section(file.view.title, file.name, file.view.columns)
             self.sections.append(section)
             archive.begin(file.name)
             batch = file.table.data.batch
@@ -137,9 +138,9 @@ class ExportWriter:
                     if taken := archive.take():
                         yield taken
         title = "Everything held about you"
-        told = {name: value for name, value in self.about.items() if value is not None}
-        facts = {**told, "As of": f"{moment:%Y-%m-%d %H:%M:%S} UTC"}
-        await _put(archive, "index.html", page.render(title, facts, self.sections))
+        known = {name: value for name, value in self.about.items() if value is not None}
+        facts = {**known, "As of": f"{moment:%Y-%m-%d %H:%M:%S} UTC"}
+        await _put(archive, "index.html", html_index.render(title, facts, self.sections))
         await _put(archive, "manifest.json", _text(self._manifest(moment)))
         archive.close()
         yield archive.take()

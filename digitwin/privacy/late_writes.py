@@ -1,7 +1,7 @@
 """Late writes: rows written for a person after their erasure, in tables without a foreign key.
 
-The cache refuses them in its own statements. The limiter does not, since a decision must not
-pay for it: what a request under way has left is removed here, by the hash of the person's id.
+The cache refuses them in its own statements. The limiter does not check, to keep decisions fast:
+rows left by requests in flight are removed here, found by the hash of the person's id.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from digitwin.kernel.sql.queries import Queries
 from digitwin.kernel.sql.tables import TABLES
 
 LOOK_BACK: Final = 7 * 86_400.0
-"""Seconds after an erasure in which late writes are looked for."""
+"""Seconds after an erasure during which late writes are searched."""
 
 QUERIES = Queries(__package__)
 
 
 async def remove_late_writes(core: Core) -> int:
-    """Remove them and return how many rows; reads whole tables, within a week of an erasure."""
+    """Remove late writes and return the number of rows; scans whole tables, but only if somebody
+    was erased within :data:`LOOK_BACK`.
+    """
     db, removed = core.aside, 0
     if not await db.fetchval(QUERIES["erased_lately"], look_back_seconds=LOOK_BACK):
         return removed

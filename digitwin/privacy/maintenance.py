@@ -11,7 +11,7 @@ def steps(privacy: Privacy) -> tuple[MaintenanceStep, ...]:
     return (
         MaintenanceStep(
             "artifacts_deleted",
-            "voices and faces of the erased deleted where they are kept",
+            "voice and face artifacts deleted from external storage",
             privacy.deliver,
         ),
         MaintenanceStep(

@@ -1,4 +1,4 @@
-"""The tables of what was erased, and of what is still to be deleted elsewhere."""
+"""The tables of erasures and of artifacts still to be deleted from external storage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from digitwin.kernel.primitives.ids import uuid7
 
 
 class Erasure(Model):
-    """A person who was erased, known by a hash alone; not completed while it is at work."""
+    """An erasure; identifies the erased only by a hash. Running while ``completed_at`` is null."""
 
     id = fields.UUIDField(primary_key=True, default=uuid7)
     subject = fields.CharField(max_length=16)
@@ -27,7 +27,7 @@ class Erasure(Model):
 
 
 class ArtifactDeletion(Model):
-    """A voice or face artifact that the service is still to delete; its address is encrypted."""
+    """A voice or face artifact waiting for the deletion hook; its address is encrypted."""
 
     id = fields.UUIDField(primary_key=True)
     erasure_id = fields.UUIDField(null=True)

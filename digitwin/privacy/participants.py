@@ -1,10 +1,10 @@
-"""Erasing somebody from other people's twins: who they were, and what was said with them.
+"""Redaction of a participant's conversations with other people's twins.
 
-The owner's conversation stays as a fact, with its times and counts. What they said is emptied,
-and so is what the twin answered: an answer repeats names, wishes and numbers of the question,
-and nobody can tell where. Who needs the answers keeps them by ``keep_answers``. The
-participant's row goes as a whole, not its name alone: as a pseudonym it would still say which
-conversations were the same person's. The sessions end, so that nothing is added to them.
+The owner keeps the conversation as a fact, with its times and counts. The participant's words
+become empty, and so do the twin's answers, which may repeat names or numbers from the question;
+``keep_answers`` keeps them. The participant's row is deleted, not only its name: a remaining
+pseudonym would still link conversations of one person. The sessions are ended, so that no turn
+is added.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.sql.queries import Queries
 
 BATCH: Final = 200
-"""Sessions emptied by one statement."""
+"""Sessions redacted by one statement."""
 
 QUERIES = Queries(__package__)
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """Participants by their ref, of one kind or of all, but for one owner's or of all."""
+class ParticipantFilter:
+    """Selects participants by ref; optionally of one kind, or excluding one owner."""
 
     ref: str
     kind: str | None = None
@@ -33,8 +33,8 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Emptied:
-    """What was there, and whose twins they had talked to."""
+class Redaction:
+    """Counts of a redaction, and the owners of the twins concerned."""
 
     participants: int
     sessions: int
@@ -42,22 +42,22 @@ class Emptied:
     owners: frozenset[UUID]
 
 
-async def empty(on: Statements, chosen: Chosen, *, keep_answers: bool) -> Emptied:
-    """Take them out of everybody's conversations, within the caller's transaction.
+async def redact(on: Statements, selected: ParticipantFilter, *, keep_answers: bool) -> Redaction:
+    """Redact the conversations of the selected participants, in the caller's transaction.
 
-    Whoever is starting a session with them or adding a turn is waited for first; whoever comes
-    later finds no participant, and an ended session.
+    Waits for concurrent writers that start a session with them or add a turn; later writers
+    find no participant and an ended session.
     """
-    known = await on.fetch(QUERIES["lock_participants"], **asdict(chosen))
-    them = _by_column(known)
-    sessions = await on.fetch(QUERIES["lock_sessions_of"], **them)
+    known = await on.fetch(QUERIES["lock_participants"], **asdict(selected))
+    keys = _by_column(known)
+    sessions = await on.fetch(QUERIES["lock_sessions_of"], **keys)
     turns = 0
     for start in range(0, len(sessions), BATCH):
         batch = _by_column(sessions[start : start + BATCH])
-        turns += await on.fetchval(QUERIES["empty_turns"], **batch, keep_answers=keep_answers)
+        turns += await on.fetchval(QUERIES["redact_turns"], **batch, keep_answers=keep_answers)
         await on.execute(QUERIES["end_sessions"], **batch)
-    await on.execute(QUERIES["remove_participants"], **them)
-    return Emptied(len(known), len(sessions), turns, frozenset(them["owners"]))
+    await on.execute(QUERIES["remove_participants"], **keys)
+    return Redaction(len(known), len(sessions), turns, frozenset(keys["owners"]))
 
 
 def _by_column(rows: Sequence[Any]) -> dict[str, list[UUID]]:

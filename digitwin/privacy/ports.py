@@ -1,4 +1,4 @@
-"""What export and erasure need of others, handed in by ``database.py``."""
+"""Interfaces that export and erasure need from other domains, passed in by ``database.py``."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from digitwin.kernel.repository.ports import FieldCipher
 
 
 class Keys(FieldCipher, Protocol):
-    """Whoever holds the people's keys."""
+    """The key ring."""
 
     async def destroy(self, user_id: UUID | str) -> bool:
-        """Forget a person's key for good, whatever transaction is open."""
+        """Destroy a person's key permanently, outside any open transaction."""
 
 
 class Limits(Protocol):
-    """Whoever counts what a subject may do."""
+    """The rate limiter."""
 
     async def forget(self, subject: UUID | str) -> None:
-        """Keep nothing of a subject in this process; rows are not touched."""
+        """Drop a subject's in-memory state of this process; rows are not changed."""
 
 
 class Trail(Protocol):
-    """Where it is recorded what was done; joins the caller's transaction."""
+    """The audit trail; joins the caller's transaction."""
 
     async def record(self, action: str, resource: str, **details: Unpack[Details]) -> UUID:
         """Add a record."""

@@ -1,29 +1,29 @@
 -- name: types
--- What the fields of an export are, as the database has them.
+-- The database types of the exported columns, for schema.json.
 SELECT attrelid::regclass::text AS table_name, attname::text AS name,
        format_type(atttypid, NULL) AS type
 FROM pg_attribute
 WHERE attrelid = ANY(:tables::text[]::regclass[]) AND attnum > 0 AND NOT attisdropped
 
 -- name: export
--- Each row as one JSON object, in the order of the key.
+-- Each row as one JSON object, in key order.
 SELECT to_json(held)::text
 FROM (SELECT {names} FROM {table} WHERE {found_by} ORDER BY {key}) AS held
 
 -- name: moment
--- The moment that an export shows, by the database clock.
+-- The time of the snapshot, by the database clock.
 SELECT now()
 
 -- name: is_known
--- Whether anything is held about a person, in any table; {found} is one condition for each.
+-- Whether any table mentions a person; {found} is an EXISTS for each table.
 SELECT {found}
 
 -- name: is_known_participant
--- Whether anybody's twin knows them.
+-- Whether any twin has this participant.
 SELECT EXISTS (SELECT 1 FROM participants WHERE ref = :ref AND kind = :kind)
 
--- name: telling
--- What would give a person away, wherever it stood: the newest of many texts, none that is short.
+-- name: identifying_values
+-- Values that identify a person wherever they appear; of long texts only the newest.
 SELECT 'e-mail' AS what, email AS value, true AS is_word FROM users WHERE id = :person
 UNION ALL SELECT 'e-mail', address, true FROM user_emails WHERE user_id = :person
 UNION ALL SELECT 'name', name, true FROM users WHERE id = :person
@@ -41,7 +41,7 @@ UNION ALL (SELECT 'document', told, false
            WHERE user_id = :person AND length(told) >= :shortest ORDER BY created_at DESC LIMIT :most)
 
 -- name: cells
--- Every column of every table, as the text to look through; bytes as text and as digits.
+-- Every column of every table, with how to read it as text.
 SELECT attrelid::regclass::text AS table_name, attname::text AS name, quote_ident(attname) AS quoted,
        atttypid = 'bytea'::regtype AS is_bytes, has_table_privilege(attrelid, 'SELECT') AS readable
 FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
@@ -50,30 +50,30 @@ WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
 ORDER BY attrelid::regclass::text, attnum
 
 -- name: scan
--- One reading of a table, whatever is looked for; {cells} are its columns as (name, text).
-SELECT cell.name, needle.what, count(DISTINCT held.ctid) AS rows
+-- One pass over a table for all search terms; {cells} are its columns as (name, text).
+SELECT cell.name, term.what, count(DISTINCT held.ctid) AS rows
 FROM {table} AS held, LATERAL (VALUES {cells}) AS cell (name, text),
-     unnest(:whats::text[], :values::text[], :patterns::boolean[]) AS needle (what, value, is_pattern)
-WHERE CASE WHEN needle.is_pattern THEN cell.text ~* needle.value
-           ELSE strpos(cell.text, needle.value) > 0 END
-GROUP BY cell.name, needle.what ORDER BY cell.name, needle.what
+     unnest(:whats::text[], :values::text[], :patterns::boolean[]) AS term (what, value, is_pattern)
+WHERE CASE WHEN term.is_pattern THEN cell.text ~* term.value
+           ELSE strpos(cell.text, term.value) > 0 END
+GROUP BY cell.name, term.what ORDER BY cell.name, term.what
 
 -- name: artifacts
--- Where a person's voices and faces are, deleted ones too, or those of one deletion.
+-- Artifact addresses of a person's voices and faces, soft-deleted ones included; or of one deletion.
 SELECT 'voice_models' AS table_name, id, artifact_uri FROM voice_models
 WHERE user_id = :person AND artifact_uri IS NOT NULL AND (:deletion_id::uuid IS NULL OR deletion_id = :deletion_id)
 UNION ALL SELECT 'face_models', id, artifact_uri FROM face_models
 WHERE user_id = :person AND artifact_uri IS NOT NULL AND (:deletion_id::uuid IS NULL OR deletion_id = :deletion_id)
 
 -- name: queue_artifact
--- Twice is once. What an erasure queues is not due before it is completed: should it fail before
--- anything is lost, nothing is. No conflict target: who may only add may not read.
+-- Idempotent. Artifacts of an erasure become due only when it completes, so that a failed erasure
+-- deletes nothing. No conflict target: that would need SELECT, which the application role lacks.
 INSERT INTO artifact_deletions (id, erasure_id, kind, address, due_at)
 VALUES (:id, :erasure_id::uuid, :kind, :address, CASE WHEN :erasure_id::uuid IS NULL THEN now() ELSE 'infinity' END)
 ON CONFLICT DO NOTHING
 
 -- name: claim_artifacts
--- A claim ends by itself, by the database's clock.
+-- Claims expire by the database clock; SKIP LOCKED lets several instances work at once.
 WITH due AS (SELECT id FROM artifact_deletions WHERE due_at <= now()
              ORDER BY due_at LIMIT :batch FOR UPDATE SKIP LOCKED)
 UPDATE artifact_deletions AS waiting
@@ -82,47 +82,46 @@ FROM due WHERE waiting.id = due.id
 RETURNING waiting.id, kind, address, attempts
 
 -- name: artifact_gone
--- Nothing of it is kept; the guard lets this one statement pass.
+-- The setting lets this statement pass the guard against hard deletes.
 WITH allowed AS MATERIALIZED (SELECT set_config('digitwin.allow_hard_delete', 'on', true) AS yes)
 DELETE FROM artifact_deletions USING allowed WHERE id = :id AND yes = 'on'
 
 -- name: artifact_failed
--- Unless somebody else has claimed it since.
+-- The attempt number fences: no effect if another instance has claimed it since.
 UPDATE artifact_deletions SET due_at = now() + make_interval(secs => :pause_seconds), error = :error
 WHERE id = :id AND attempts = :attempts
 
 -- name: next_artifact
--- Seconds until something is due; null when nothing waits but for an erasure.
+-- Seconds until the next artifact is due; null if none is.
 SELECT extract(epoch FROM min(due_at) - now())::float8 FROM artifact_deletions
 WHERE due_at < 'infinity'
 
 -- name: receipt
--- With what waits at this moment.
+-- One receipt, with its pending artifacts.
 SELECT id, subject, subject_hash, reason, counts, begun_at, completed_at,
        (SELECT count(*) FROM artifact_deletions WHERE erasure_id = erasures.id) AS pending_artifacts
 FROM erasures WHERE id = :id
 
 -- name: receipts
--- The newest first; an id says when it was made.
+-- Newest first: ids sort by time.
 SELECT id, subject, subject_hash, reason, counts, begun_at, completed_at,
        (SELECT count(*) FROM artifact_deletions WHERE erasure_id = erasures.id) AS pending_artifacts
 FROM erasures WHERE :before::uuid IS NULL OR id < :before ORDER BY id DESC LIMIT :limit
 
 -- name: lock_participants
--- In the order of the key, so that two erasures do not wait for each other.
+-- In key order, so that two erasures do not deadlock.
 SELECT user_id, id FROM participants
 WHERE ref = :ref AND (:kind::text IS NULL OR kind = :kind) AND (:except_of::uuid IS NULL OR user_id <> :except_of)
 ORDER BY user_id, id FOR UPDATE
 
 -- name: lock_sessions_of
--- After the participants: whoever was starting a session with one has committed by now.
+-- After the participants: concurrent starts of sessions with them have committed by now.
 SELECT user_id, id FROM conversation_sessions
 WHERE (user_id, participant_id) IN (SELECT * FROM unnest(:owners::uuid[], :ids::uuid[]))
 ORDER BY user_id, id FOR UPDATE
 
--- name: empty_turns
--- What was said is empty and not null: a turn must have a text, and an empty one refuses to be
--- corrected.
+-- name: redact_turns
+-- Empty instead of null: a turn must have a text, and amend_turn refuses an empty one.
 WITH emptied AS (
     UPDATE conversation_turns AS turn
     SET user_text = '',
@@ -136,7 +135,7 @@ WITH emptied AS (
 SELECT count(*) FROM emptied
 
 -- name: end_sessions
--- Nothing is added to an ended session.
+-- An ended session accepts no further turns.
 UPDATE conversation_sessions AS held
 SET status = 'ended', ended_at = coalesce(ended_at, now()), end_reason = 'participant_erased',
     external_id = NULL, metadata = '{}', version = version + 1, updated_at = now()
@@ -144,60 +143,58 @@ FROM unnest(:owners::uuid[], :ids::uuid[]) AS session (user_id, id)
 WHERE held.user_id = session.user_id AND held.id = session.id
 
 -- name: remove_participants
--- Their sessions lose them by the foreign key; the guard lets this one statement pass.
+-- Sessions are unlinked by the foreign key. The setting passes the guard against hard deletes.
 WITH allowed AS MATERIALIZED (SELECT set_config('digitwin.allow_hard_delete', 'on', true) AS yes)
 DELETE FROM participants AS known
 USING allowed, unnest(:owners::uuid[], :ids::uuid[]) AS them (user_id, id)
 WHERE known.user_id = them.user_id AND known.id = them.id AND yes = 'on'
 
 -- name: lock_subject
--- One erasure of somebody at a time.
+-- Serializes erasures of one subject.
 SELECT pg_advisory_xact_lock(hashtextextended('digitwin.erasure ' || :subject_hash, 0))
 
 -- name: begin_erasure
--- One that was broken off is gone on with.
+-- An interrupted erasure is continued.
 INSERT INTO erasures (id, subject, subject_hash, reason) VALUES (:id, :subject, :subject_hash, :reason)
 ON CONFLICT (subject_hash) WHERE completed_at IS NULL DO UPDATE SET reason = excluded.reason
 RETURNING id, begun_at
 
 -- name: complete_erasure
--- From the commit on nothing is cached for them any more, and their artifacts are due.
+-- The completed row makes the cache refuse writes for them; their artifacts become due.
 WITH due AS (
     UPDATE artifact_deletions SET due_at = now() WHERE erasure_id = :id AND due_at = 'infinity'
 )
 UPDATE erasures SET counts = :counts::jsonb, completed_at = greatest(now(), begun_at) WHERE id = :id
 
 -- name: lock_person
--- First the person, for whose row everybody waits who adds something; then their sessions, for
--- those who add turns.
+-- Blocks everybody who inserts rows for this person; lock_sessions does the same for turns.
 SELECT count(*) FROM (SELECT 1 FROM users WHERE id = :person FOR UPDATE) AS person
 
 -- name: lock_sessions
--- In the order of the key.
+-- In key order, so that concurrent writers do not deadlock.
 SELECT count(*) FROM (SELECT 1 FROM conversation_sessions WHERE user_id = :person
                       ORDER BY id FOR UPDATE) AS sessions
 
 -- name: allow_erasure
--- The guards let deletions pass for the rest of this transaction only.
+-- Passes the guards against hard deletes for the rest of this transaction.
 SELECT set_config('digitwin.allow_hard_delete', 'on', true)
 
 -- name: erase_batch
--- Rows are locked in the order of their key first, as everybody does; some at a time, so that no
--- statement is long.
+-- Locks rows in key order first, as all writers do; in batches, to keep statements short.
 WITH chosen AS (SELECT {key} FROM {table} WHERE {found_by} ORDER BY {key} LIMIT :batch FOR UPDATE),
      gone AS (DELETE FROM {table} AS held USING chosen WHERE {same} RETURNING 1)
 SELECT count(*) FROM gone
 
 -- name: count_held
--- What the cache is about to forget.
+-- Rows that the cache is about to delete, for the receipt.
 SELECT count(*) FROM {table} WHERE {found_by}
 
 -- name: erased
--- Erasures this database knows of, those that were broken off among them.
+-- Erasures recorded in this database, interrupted ones included.
 SELECT subject_hash, max(coalesce(completed_at, begun_at)) AS at FROM erasures GROUP BY subject_hash
 
 -- name: people
--- Everybody of whom something is held, in tables of people or in those without a foreign key.
+-- Everybody with data in this database, also in tables without a foreign key to users.
 SELECT id FROM users
 UNION SELECT user_id FROM user_emails
 UNION SELECT user_id FROM user_keys
@@ -205,17 +202,16 @@ UNION SELECT user_id FROM audit_logs
 UNION SELECT actor_id FROM audit_logs WHERE actor_id IS NOT NULL
 
 -- name: named_participants
--- Everybody who can be known again, once for all owners.
+-- Participants with a ref, once across all owners.
 SELECT kind, ref, min(created_at) AS since FROM participants WHERE ref IS NOT NULL
 GROUP BY kind, ref
 
 -- name: erased_lately
--- Whether it is worth looking.
+-- Avoids scanning tables when nobody was erased recently.
 SELECT EXISTS (SELECT FROM erasures WHERE completed_at > now() - make_interval(secs => :look_back_seconds))
 
 -- name: remove_late_writes
--- The hash is computed for every row: there is no index by it. What somebody is at is left to the
--- next time.
+-- The hash is computed for every row: no index covers it.
 WITH gone AS (
     DELETE FROM {table} AS late USING erasures
     WHERE completed_at > now() - make_interval(secs => :look_back_seconds)
@@ -224,6 +220,6 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone
 
--- name: is_bound
--- Whether row security hides rows from whoever logged in.
+-- name: is_row_security_active
+-- Whether row security applies to this login.
 SELECT row_security_active('users')

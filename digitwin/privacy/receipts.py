@@ -1,4 +1,4 @@
-"""What is left of an erasure: that it was done, how much there was, what still waits."""
+"""Receipts of erasures."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ QUERIES = Queries(__package__)
 
 @dataclass(frozen=True, slots=True)
 class ErasureReceipt:
-    """One erasure, without a word of whom it was about."""
+    """Receipt of one erasure; contains no personal data."""
 
     id: UUID
     subject: SubjectKind
     subject_hash: str
-    """By which the erased are known: see SECURITY.md for what it tells."""
+    """Hash of the erased person's id; SECURITY.md describes what it reveals."""
     reason: str
     counts: Mapping[str, int]
-    """Rows removed or emptied, by table."""
+    """Rows deleted or redacted, by table."""
     pending_artifacts: int
-    """Voices and faces that are not deleted yet where they are kept."""
+    """Voice and face artifacts not yet deleted from external storage."""
     begun_at: datetime
     completed_at: datetime | None
-    """None for one that was broken off: erase again, or run a replay."""
+    """None if the erasure was interrupted: erase again, or run a replay."""
     scan: Scan | None = None
-    """With ``verify=True``: what a look through the whole database still found."""
+    """Result of the database scan, with ``verify=True``."""
 
 
 def receipt(row: Any, scan: Scan | None = None) -> ErasureReceipt:
-    """As a row of ``erasures`` tells it."""
+    """Build a receipt from a row of ``erasures``."""
     values = {**row, "counts": json.loads(row["counts"])}
     return ErasureReceipt(**values, scan=scan)
 
 
 async def get(on: Statements, id: UUID) -> ErasureReceipt:
-    """One receipt, with what waits by now.
+    """Return one receipt, with the artifacts that are pending now.
 
     Raises:
         NotFoundError: there is no such erasure.
@@ -58,7 +58,7 @@ async def get(on: Statements, id: UUID) -> ErasureReceipt:
 
 
 async def page(on: Statements, limit: int, after: str | None) -> Page[ErasureReceipt]:
-    """Receipts, the newest first."""
+    """Return a page of receipts, newest first."""
     before = None if after is None else decode_cursor(after)
     rows = await on.fetch(QUERIES["receipts"], before=before, limit=limit + 1)
     items = [receipt(row) for row in rows[:limit]]

@@ -1,4 +1,4 @@
-"""A person's right to their data: all of it in one archive, and all of it gone."""
+"""``db.privacy``: export and erasure of everything held about a person."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from digitwin.kernel.sql.queries import Queries
 from digitwin.privacy import receipts
 from digitwin.privacy.artifacts import ArtifactDeleter, Artifacts
 from digitwin.privacy.data_map import (
-    files_about_name,
     files_about_participant,
     files_about_person,
+    files_about_ref,
 )
 from digitwin.privacy.erasure import Eraser, is_known
 from digitwin.privacy.erasure_replay import ErasureReplay, ReplayReport
@@ -34,20 +34,20 @@ from digitwin.privacy.late_writes import remove_late_writes
 from digitwin.privacy.ledger import FileLedger, Ledger
 from digitwin.privacy.ports import Keys, Limits, Trail
 from digitwin.privacy.receipts import ErasureReceipt
-from digitwin.privacy.scan import needles_of, scan
+from digitwin.privacy.scan import scan, search_terms
 from digitwin.privacy.snapshot import snapshot
-from digitwin.privacy.subjects import Them, hash_of_participant
+from digitwin.privacy.subjects import ParticipantRef, hash_of_participant
 
 _REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, line(500)])
 QUERIES = Queries(__package__)
 
 
 class Privacy:
-    """Export and erasure, for people and for those who talked to their twins.
+    """Export and erasure, for people and for participants.
 
-    It works across people, and what it does is in the audit trail. Where row security binds
-    whoever logged in, an export is read as the database's role ``digitwin_service``, and an
-    erasure done as ``digitwin_retention``, to whom the trail belongs.
+    Both work across people and are recorded in the audit trail. If row security applies to this
+    login, exports run as the database role ``digitwin_service`` and erasures as
+    ``digitwin_retention``, which owns the audit trail.
     """
 
     def __init__(
@@ -75,96 +75,115 @@ class Privacy:
         self._parts = keys, cache, limits, trail, self.artifacts, ledger
 
     def export(self, user_id: UUID | str) -> Export:
-        """Everything held about a person, in every table, as one zip archive.
+        """Export everything held about a person as a zip archive.
 
-        Files of JSON lines, a page for people (``index.html``), and what the fields mean
-        (``schema.json``); the format is in ``docs/export.md``. Deleted rows that are still kept
-        are in it, and what the person said to other people's twins as a participant whose
+        It contains JSON lines files, a page for people (``index.html``) and a description of
+        the fields (``schema.json``); ``docs/export.md`` documents the format. Included are soft-
+        deleted rows, and what the person said to other people's twins as a participant whose
         ``ref`` is their id.
 
-        Raises (when it is read):
-            NotFoundError: nothing is held about this person.
-            InvalidInputError: ``user_id`` is not a UUID (at once).
+        Args:
+            user_id: the person.
+
+        Returns:
+            The archive; it is created when it is read, and raises then.
+
+        Raises:
+            InvalidInputError: ``user_id`` is not a UUID.
+            NotFoundError: (when read) nothing is held about this person.
         """
         person = parse_id(user_id, "user_id")
         return Export(lambda: self._export_user(person))
 
     def export_participant(self, *, kind: Kind, ref: str) -> Export:
-        """Everything held about somebody who talked to twins, whosever they are.
+        """Export everything held about a participant, across all owners, as a zip archive.
 
-        Their name, traits and limits, their conversations, and what was said in them. Of the
-        twins' owners there is the id alone.
+        It contains their name, traits, rate limits and conversations. The twins' owners appear
+        only by id.
 
-        Raises (when it is read):
-            NotFoundError: no twin knows this participant.
-            InvalidInputError: ``kind`` or ``ref`` does not fit (at once).
+        Args:
+            kind: the participant's kind.
+            ref: the participant's ref, 1 to 200 characters.
+
+        Returns:
+            The archive; it is created when it is read, and raises then.
+
+        Raises:
+            InvalidInputError: ``kind`` or ``ref`` is invalid.
+            NotFoundError: (when read) no twin has this participant.
         """
-        them = Them(kind, ref)
-        return Export(lambda: self._export_participant(them))
+        participant = ParticipantRef(kind, ref)
+        return Export(lambda: self._export_participant(participant))
 
     @operation
     async def erase(
         self, user_id: UUID | str, *, reason: str, verify: bool = False
     ) -> ErasureReceipt:
-        """Remove everything that is held about a person, for good.
+        """Delete everything held about a person, permanently.
 
-        Their key is destroyed first, so that nothing encrypted can be read again whatever comes.
-        Rows go from every table, cached entries from every instance's memory, limits and counts
-        with their id; what they said to other people's twins, as a participant whose ``ref`` is
-        their id, is emptied as by :meth:`erase_participant`; the audit trail names a pseudonym
-        that nobody keeps. Voices and faces are deleted where they are kept by the hook
-        ``on_artifact_delete``, which is asked until it succeeds; the receipt says how many wait.
-        It commits by itself and holds back whoever is adding something meanwhile. Broken off,
-        it is completed by erasing again, or by :meth:`replay`.
+        - The person's key is destroyed first, so that no encrypted value can be read again.
+        - Rows are deleted from every table, cache entries also from every instance's memory.
+        - Conversations with other people's twins, as a participant whose ``ref`` is their id,
+          are redacted as by :meth:`erase_participant`.
+        - The audit trail replaces the person with a random pseudonym.
+        - Voice and face artifacts are deleted by the hook ``on_artifact_delete``, with retries.
+
+        Commits on its own and blocks writes for this person. If interrupted, erase again.
 
         Args:
-            reason: why, in a few words, 1 to 500 characters; it is kept, so it should name nobody.
-            verify: look through every column of every table afterwards, and say in the receipt's
-                ``scan`` what is still there. It reads the whole database.
+            user_id: the person.
+            reason: 1 to 500 characters. It is kept, so it should not identify anybody.
+            verify: scan every column of every table afterwards; slow, it reads the whole database.
+
+        Returns:
+            The receipt: deleted rows by table, pending artifacts, and the ``scan`` if asked for.
 
         Raises:
             NotFoundError: nothing is held about this person.
             InvalidStateError: called within a transaction.
-            ConfigurationError: the ledger cannot be written, or the login may not take on the
-                role ``digitwin_retention``; nothing was erased.
-            KeyUnavailableError: the key store does not answer; nothing was erased.
-            InvalidInputError: names the field that does not fit.
+            ConfigurationError: the ledger cannot be written, or this login lacks the role
+                ``digitwin_retention``; nothing was erased.
+            KeyUnavailableError: the key store cannot be reached; nothing was erased.
+            InvalidInputError: names the invalid field.
         """
         person, why = parse_id(user_id, "user_id"), validate(_REASON, reason, "reason")
-        self._alone()
-        across = (await self._as(ACROSS_PEOPLE)).db
-        needles = await needles_of(across, person, self._keys) if verify else []
+        self._refuse_in_transaction()
+        across = (await self._core_for(ACROSS_PEOPLE)).db
+        terms = await search_terms(across, person, self._keys) if verify else []
         receipt = await (await self._eraser()).user(person, why)
-        return replace(receipt, scan=await scan(across, needles)) if verify else receipt
+        return replace(receipt, scan=await scan(across, terms)) if verify else receipt
 
     @operation
     async def erase_participant(
         self, *, kind: Kind, ref: str, reason: str, keep_answers: bool = False
     ) -> ErasureReceipt:
-        """Take somebody out of all twins they talked to, whosever they are; atomic.
+        """Erase a participant from all twins they talked to, across all owners; atomic.
 
-        The participant is removed, with name and traits and the limits under their ref. Their
-        conversations stay as a fact, ended, without metadata and ``external_id``; what was said
-        in them is emptied, and the owners' cached entries are forgotten. They may come back, as
-        somebody new.
+        The participant is deleted, with name, traits and the rate limits of their ref. Their
+        sessions remain, ended, without metadata and ``external_id`` and with empty texts; the
+        owners' cache entries are invalidated. A later visit creates a new participant.
 
         Args:
+            kind, ref: identify the participant.
             reason: as for :meth:`erase`.
-            keep_answers: keep what the twins answered, though it may repeat what was said.
+            keep_answers: keep the twins' answers, although they may repeat what was said.
+
+        Returns:
+            The receipt.
 
         Raises:
-            NotFoundError: no twin knows this participant.
+            NotFoundError: no twin has this participant.
             InvalidStateError, ConfigurationError, InvalidInputError: as :meth:`erase`.
         """
-        them, why = Them(kind, ref), validate(_REASON, reason, "reason")
-        self._alone()
-        digest = hash_of_participant(them, self._pepper)
+        participant, why = ParticipantRef(kind, ref), validate(_REASON, reason, "reason")
+        self._refuse_in_transaction()
+        digest = hash_of_participant(participant, self._pepper)
         eraser = await self._eraser()
-        return await eraser.participant(them, digest, why, keep_answers=keep_answers)
+        return await eraser.participant(participant, digest, why, keep_answers=keep_answers)
 
     @operation
     async def receipt(self, id: UUID | str) -> ErasureReceipt:
-        """The receipt of an erasure, with what still waits by now.
+        """Return the receipt of an erasure, with the artifacts that are pending now.
 
         Raises:
             NotFoundError: there is no such erasure.
@@ -173,33 +192,36 @@ class Privacy:
 
     @operation
     async def receipts(self, *, limit: int = 50, after: str | None = None) -> Page[ErasureReceipt]:
-        """A page of receipts, the newest first.
+        """Return a page of receipts, newest first.
 
         Args:
-            limit: how many, 1 to 1,000.
-            after: the page before's ``next_cursor``.
+            limit: page size, 1 to 1,000.
+            after: ``next_cursor`` of the previous page.
         """
         size = bounded(limit, "limit", at_least=1, at_most=1000)
         return await receipts.page(self._core.aside, size, after)
 
     @operation
     async def replay(self) -> ReplayReport:
-        """Erase again whom the ledger names, as after a backup was restored.
+        """Erase again everybody that a restored backup brought back.
 
-        Everybody in the database is compared with the ledger outside (``erasure_ledger``) and
-        with the erasures that were begun in the database itself.
+        Compares people and participants with the external ledger (``erasure_ledger``) and with
+        the erasures recorded in the database. Idempotent.
+
+        Returns:
+            How many erasures are on record, and how many people and participants were erased.
 
         Raises:
             ConfigurationError: the ledger cannot be read.
         """
-        self._alone()
-        across, eraser = await self._as(ACROSS_PEOPLE), await self._eraser()
+        self._refuse_in_transaction()
+        across, eraser = await self._core_for(ACROSS_PEOPLE), await self._eraser()
         return await ErasureReplay(across, eraser, self._ledger, self._pepper).run()
 
     def on_artifact_delete(self, deleter: ArtifactDeleter) -> ArtifactDeleter:
-        """Have this asked to delete voices and faces where they are kept; as a decorator, too.
+        """Set the hook that deletes voice and face artifacts; usable as a decorator.
 
-        In place of ``connect(on_artifact_delete=…)``; one for a handle.
+        Same as ``connect(on_artifact_delete=…)``; a handle has one hook.
         """
         self.artifacts.deleter = deleter
         self.artifacts.wake()
@@ -207,45 +229,45 @@ class Privacy:
 
     @operation
     async def deliver(self) -> int:
-        """Have the artifacts that are due deleted, as upkeep does; how many are gone."""
+        """Call the hook for every artifact that is due; return how many were deleted."""
         return await self.artifacts.deliver()
 
     @operation
     async def sweep(self) -> int:
-        """Remove what came for the erased after their erasure, as upkeep does; how many rows.
+        """Remove late writes and return the number of rows.
 
-        A decision of the limiter that was under way with the erasure may have left one.
+        A limiter call in flight during an erasure may have left one.
         """
         return await remove_late_writes(self._core)
 
     async def before_final(self, user_id: UUID, deletion_id: UUID) -> None:
-        """Have the artifacts of what a deletion hid deleted, once its transaction commits."""
-        core = await self._as(ACROSS_PEOPLE)
+        """Queue the artifacts of a soft delete that becomes final with this transaction."""
+        core = await self._core_for(ACROSS_PEOPLE)
         if await self.artifacts.queue(core.db, user_id, deletion=deletion_id):
-            frame = Transaction.of(self._core.pool)
-            assert frame is not None
-            frame.at_end(self.artifacts.wake)
+            transaction = Transaction.of(self._core.pool)
+            assert transaction is not None
+            transaction.at_end(self.artifacts.wake)
 
     async def close(self) -> None:
-        """Stop asking for artifacts; the handle calls this as it closes."""
+        """Stop the background task; called when the handle closes."""
         await self.artifacts.close()
 
-    async def _as(self, scope: Scope) -> Core:
-        """On behalf of a scope, where row security binds whoever logged in."""
-        bound = await self._core.db.fetchval(QUERIES["is_bound"])
-        return self._core.scoped(scope) if bound else self._core
+    async def _core_for(self, scope: Scope) -> Core:
+        """Return the core in a scope, if row security applies to this login."""
+        is_active = await self._core.db.fetchval(QUERIES["is_row_security_active"])
+        return self._core.scoped(scope) if is_active else self._core
 
     async def _eraser(self) -> Eraser:
-        return Eraser(await self._as(FORGETTING), *self._parts)
+        return Eraser(await self._core_for(FORGETTING), *self._parts)
 
-    def _alone(self) -> None:
-        """An erasure has steps that no rollback takes back."""
+    def _refuse_in_transaction(self) -> None:
+        """An erasure has effects that a rollback cannot undo."""
         if Transaction.of(self._core.pool) is not None:
-            raise InvalidStateError("An erasure commits by itself: call it outside a transaction")
+            raise InvalidStateError("An erasure commits on its own: call it outside a transaction")
 
     @streaming
     async def _export_user(self, person: UUID) -> AsyncGenerator[bytes, None]:
-        core = await self._as(ACROSS_PEOPLE)
+        core = await self._core_for(ACROSS_PEOPLE)
         if not await core.db.fetchval(is_known(), person=person):
             raise NotFoundError("user not found", id=str(person))
         await self._trail.record("user.export", "user", resource_id=str(person), user_id=person)
@@ -256,16 +278,16 @@ class Privacy:
                 yield chunk
 
     @streaming
-    async def _export_participant(self, them: Them) -> AsyncGenerator[bytes, None]:
-        core = await self._as(ACROSS_PEOPLE)
+    async def _export_participant(self, participant: ParticipantRef) -> AsyncGenerator[bytes, None]:
+        core = await self._core_for(ACROSS_PEOPLE)
         if not await core.db.fetchval(
-            QUERIES["is_known_participant"], ref=them.ref, kind=them.kind
+            QUERIES["is_known_participant"], ref=participant.ref, kind=participant.kind
         ):
-            raise NotFoundError("participant not found", kind=them.kind)
+            raise NotFoundError("participant not found", kind=participant.kind)
         await self._trail.record("participant.export", "participant")
-        files = files_about_participant("data", them.ref, kind=them.kind)
-        files += files_about_name("data", them.ref)
-        about = {"kind": them.kind, "ref": them.ref}
+        files = files_about_participant("data", participant.ref, kind=participant.kind)
+        files += files_about_ref("data", participant.ref)
+        about = {"kind": participant.kind, "ref": participant.ref}
         async with aclosing(self._write(core, about, files)) as chunks:
             async for chunk in chunks:
                 yield chunk

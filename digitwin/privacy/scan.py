@@ -1,7 +1,7 @@
-"""Looking through every column of every table for what should be nowhere any more.
+"""Full scan of the database for a person's data, to verify an erasure.
 
-It knows no catalogue: what somebody forgot to erase is found where it was forgotten. It reads
-whole tables, and takes as long.
+It reads every column of every table rather than the registry, so that it also finds data that
+an erasure missed. Its cost grows with the size of the database.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from digitwin.kernel.repository.ports import EncryptedRow, FieldCipher
 from digitwin.kernel.sql.queries import Queries
 
 SHORTEST: Final = 16
-"""Characters of a text that is looked for: a shorter one is everybody's."""
+"""Minimum length of a text to search for: shorter ones match unrelated rows."""
 LONGEST: Final = 200
-"""Characters of a text that are looked for."""
+"""Characters of a text that are compared."""
 MOST: Final = 500
-"""Texts of a kind that are looked for, the newest."""
+"""Texts of each kind that are searched for, newest first."""
 SHORTEST_WORD: Final = 3
+"""Minimum length of a word to search for."""
 
 QUERIES = Queries(__package__)
 _ESCAPED = r"\\[bfnrt]|\\u[0-9a-f]{4}"
@@ -34,20 +35,20 @@ _AFTER = r"(?![[:alnum:]])"
 
 
 @dataclass(frozen=True, slots=True)
-class Needle:
-    """Something to look for, and what it is: the finding tells that alone."""
+class SearchTerm:
+    """A value to search for. Results name only ``what`` it is, never the value."""
 
     what: str
     text: str
     is_word: bool = False
-    """Found as a word, whatever its case: ``Ada`` is not in ``Canada``."""
+    """Match whole words, ignoring case: ``Ada`` does not match ``Canada``."""
 
     def spellings(self) -> Iterator[tuple[str, bool]]:
-        """As it may stand in text and in JSON, and whether that is a pattern."""
+        """Yield its forms in text and in JSON, and whether each is a regular expression."""
         if self.is_word and len(self.text) < SHORTEST_WORD:
             return
         cases = {self.text}
-        if self.is_word:  # a database of the C locale knows the cases of ASCII alone
+        if self.is_word:  # the C locale folds the case of ASCII letters only
             cases |= {self.text.upper(), self.text.lower()}
         escaped = {json.dumps(text)[1:-1] for text in cases}
         escaped |= {json.dumps(text, ensure_ascii=False)[1:-1] for text in cases}
@@ -60,7 +61,7 @@ class Needle:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Where something still stands; the thing itself is not repeated."""
+    """A place where a value was found; the value is not repeated."""
 
     table: str
     column: str
@@ -70,24 +71,26 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What a look through the whole database found."""
+    """Result of a full scan."""
 
     traces: tuple[Trace, ...]
     unread: tuple[str, ...] = ()
-    """Tables that whoever is logged in may not read."""
+    """Tables that this login may not read."""
 
     def __bool__(self) -> bool:
-        """Whether every table was read and nothing was found."""
+        """True if every table was read and nothing was found."""
         return not self.traces and not self.unread
 
 
-async def needles_of(on: Statements, person: UUID, cipher: FieldCipher) -> list[Needle]:
-    """What would give a person away: to be asked before they are erased."""
-    rows = await on.fetch(QUERIES["telling"], person=person, shortest=SHORTEST, most=MOST)
+async def search_terms(on: Statements, person: UUID, cipher: FieldCipher) -> list[SearchTerm]:
+    """Return the values that identify a person; call it before the erasure."""
+    rows = await on.fetch(
+        QUERIES["identifying_values"], person=person, shortest=SHORTEST, most=MOST
+    )
     return [
-        Needle("id", str(person), is_word=True),
-        Needle("id", person.hex),
-        *(Needle(row["what"], row["value"], row["is_word"]) for row in rows),
+        SearchTerm("id", str(person), is_word=True),
+        SearchTerm("id", person.hex),
+        *(SearchTerm(row["what"], row["value"], row["is_word"]) for row in rows),
         *[needle async for needle in _artifacts(on, person, cipher)],
     ]
 
@@ -99,16 +102,16 @@ async def _artifacts(on: Statements, person: UUID, cipher: FieldCipher) -> Any:
             opened = await cipher.decrypt(place, {"artifact_uri": row["artifact_uri"]})
         except (KeyUnavailableError, InvalidStateError):
             continue
-        yield Needle("artifact", opened["artifact_uri"])
+        yield SearchTerm("artifact", opened["artifact_uri"])
 
 
-async def scan(on: Statements, needles: Iterable[Needle]) -> Scan:
-    """Where any of these still stands, in every table of the schema."""
-    asked = [(n.what, *spelling) for n in needles for spelling in n.spellings()]
-    if not asked:
+async def scan(on: Statements, terms: Iterable[SearchTerm]) -> Scan:
+    """Search every table of the schema for the terms."""
+    searched = [(n.what, *spelling) for n in terms for spelling in n.spellings()]
+    if not searched:
         return Scan(())
     names = "whats", "values", "patterns"
-    columns = dict(zip(names, map(list, zip(*asked, strict=True)), strict=True))
+    columns = dict(zip(names, map(list, zip(*searched, strict=True)), strict=True))
     traces: list[Trace] = []
     unread: list[str] = []
     for table, rows in groupby(await on.fetch(QUERIES["cells"]), key=lambda row: row["table_name"]):
@@ -130,5 +133,5 @@ def _cell(cell: Mapping[str, Any]) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    """As PostgreSQL's regular expressions read it literally."""
+    """Escape a text for a PostgreSQL regular expression."""
     return re.sub(r"([^\w\s])", r"\\\1", text)

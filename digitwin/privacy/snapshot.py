@@ -1,4 +1,4 @@
-"""One moment of the whole database, for as long as somebody reads."""
+"""Read-only snapshots of the whole database."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import OnConnection
 from digitwin.kernel.sql.queries import Query
 
-_ONE_MOMENT = (
+_REPEATABLE_READ = (
     "SET LOCAL transaction_isolation = 'repeatable read'; SET LOCAL transaction_read_only = on"
 )
-_SPELLING = "SET LOCAL timezone = 'UTC'; SET LOCAL extra_float_digits = 1"
+_OUTPUT_FORMAT = "SET LOCAL timezone = 'UTC'; SET LOCAL extra_float_digits = 1"
 
 
 class Snapshot(OnConnection):
-    """Statements that all see the same moment and can change nothing."""
+    """Statements in one read-only, repeatable-read transaction."""
 
     async def rows(
         self, query: Query, values: Mapping[str, Any], *, batch: int
     ) -> AsyncGenerator[Any, None]:
-        """The first column of each row, ``batch`` rows at a time."""
+        """Yield the first column of each row, fetching ``batch`` rows at a time."""
         try:
             cursor = self.connection.cursor(
                 query.sql,
@@ -40,14 +40,14 @@ class Snapshot(OnConnection):
 
 @asynccontextmanager
 async def snapshot(core: Core) -> AsyncIterator[Snapshot]:
-    """Hold a connection, and a moment, until the block ends, on behalf of the core's scope."""
+    """Open a snapshot in the core's scope; it holds a connection until the block ends."""
     connection, well = await core.pool.acquire_long(), False
     try:
         await begin(connection, core.scope)
         try:
             one = Snapshot(connection)
-            await one.execute(_ONE_MOMENT)
-            await one.execute(_SPELLING)
+            await one.execute(_REPEATABLE_READ)
+            await one.execute(_OUTPUT_FORMAT)
             yield one
             well = True
         finally:
@@ -59,7 +59,7 @@ async def snapshot(core: Core) -> AsyncIterator[Snapshot]:
 async def lines(
     on: Snapshot, query: Query, values: Mapping[str, Any], *, batch: int, size: int
 ) -> AsyncGenerator[list[str], None]:
-    """Rows of JSON in lists of about ``size`` characters, so that each is worth compressing."""
+    """Yield JSON rows in lists of about ``size`` characters, large enough to compress well."""
     gathered: list[str] = []
     held = 0
     async with aclosing(on.rows(query, values, batch=batch)) as rows:

@@ -1,9 +1,8 @@
-"""Whom an export or an erasure is about, and the hash by which the erased are known.
+"""Subjects of an export or erasure, and the hashes that identify the erased.
 
-A person's hash is the plain SHA-256 of their id: an id holds more than 70 random bits, so that
-nobody finds it by trying, and the database can compute it, too. A participant's ref may be a
-telephone number, which is found by trying in seconds: their hash is keyed with the setting
-``erasure_pepper``, where there is one.
+A person's hash is the plain SHA-256 of their id: an id has more than 70 random bits, so it
+cannot be guessed, and the database can compute it as well. A participant's ref may be a phone
+number, which can be guessed: its hash is keyed with the setting ``erasure_pepper``, if set.
 """
 
 from __future__ import annotations
@@ -26,35 +25,35 @@ KINDS = get_args(SubjectKind)
 
 
 def hash_of_user(user_id: UUID) -> str:
-    """By which an erased person is known."""
+    """Return the hash that identifies an erased person."""
     return hashlib.sha256(str(user_id).encode()).hexdigest()
 
 
-def hash_of_participant(who: Them, pepper: str | None) -> str:
-    """By which an erased participant is known."""
-    text = json.dumps(["participant", who.kind, who.ref])
+def hash_of_participant(participant: ParticipantRef, pepper: str | None) -> str:
+    """Return the hash that identifies an erased participant."""
+    text = json.dumps(["participant", participant.kind, participant.ref])
     return hmac.new((pepper or "").encode(), text.encode(), "sha256").hexdigest()
 
 
 @with_config(STRICT)
-class _Named(TypedDict):
+class _RefFields(TypedDict):
     kind: Kind
     ref: Annotated[str, line(200)]
 
 
-_NAMED = TypeAdapter(_Named)
+_REF_FIELDS = TypeAdapter(_RefFields)
 
 
 @dataclass(frozen=True, slots=True)
-class Them:
-    """A participant, over all the owners they talked to.
+class ParticipantRef:
+    """Identifies a participant across all owners.
 
     Raises:
-        InvalidInputError: names the field that does not fit.
+        InvalidInputError: names the invalid field.
     """
 
     kind: Kind
     ref: str
 
     def __post_init__(self) -> None:
-        validate(_NAMED, {"kind": self.kind, "ref": self.ref})
+        validate(_REF_FIELDS, {"kind": self.kind, "ref": self.ref})

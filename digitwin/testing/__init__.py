@@ -1,20 +1,20 @@
-"""A pytest plugin: a real database of its own for every test that asks for one.
+"""A pytest plugin: fixtures that give each test its own PostgreSQL database.
 
-Installed with digitwin, nothing to configure::
+Installed with digitwin, without configuration::
 
     async def test_greets(digitwin_db):
         ada = await digitwin_db.users.create(email="ada@example.com", name="Ada")
         ...
 
 - ``digitwin_db``          a handle on an empty, migrated database
-- ``digitwin_db_factory``  opens more: ``await digitwin_db_factory(pool_max=4)`` on a new database,
-  ``await digitwin_db_factory(digitwin_url)`` on the test's own
-- ``digitwin_url``         the URL of the test's own, for whatever opens its handle by itself;
-  it needs no pytest-asyncio
+- ``digitwin_db_factory``  opens more handles: ``await digitwin_db_factory(pool_max=4)`` on a new
+  database, ``await digitwin_db_factory(digitwin_url)`` on the test's database
+- ``digitwin_url``         the URL of the test's database, for code that opens its own handle;
+  does not need pytest-asyncio
 
-They are cloned from a template in some 30 ms, on the embedded PostgreSQL or on the server that
-``DIGITWIN_TEST_URL`` names, whose user must be allowed to create databases. No other variable
-is looked at, so that no test meets a database that matters.
+Databases are cloned from a template in about 30 ms, on the embedded PostgreSQL or on the server of
+``DIGITWIN_TEST_URL``, whose user must be allowed to create databases. No other variable is read,
+so that tests cannot touch another database by accident.
 """
 
 from __future__ import annotations
@@ -29,4 +29,4 @@ class DatabaseFactory(Protocol):
     """The type of the fixture ``digitwin_db_factory``."""
 
     async def __call__(self, url: str | None = None, /, **overrides: Any) -> Database:
-        """Open a handle, closed after the test; without a URL, on a new database."""
+        """Open a handle that is closed after the test; on a new database if ``url`` is unset."""

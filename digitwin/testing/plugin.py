@@ -1,5 +1,5 @@
-"""The fixtures. Every pytest run of the environment imports this: it costs next to nothing,
-and nothing happens before a test asks."""
+"""The fixtures. Every pytest run of the environment imports this module, so it imports digitwin
+only when a fixture is used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _async_fixture(function: Callable[..., Any]) -> Any:
-    """A fixture that pytest-asyncio runs, on the event loop of the test."""
+    """Define a pytest-asyncio fixture; without pytest-asyncio, one that fails with a hint."""
     try:
         import pytest_asyncio
     except ImportError:
@@ -29,7 +29,7 @@ def _async_fixture(function: Callable[..., Any]) -> Any:
 def _refuse(request: pytest.FixtureRequest) -> None:
     pytest.fail(
         f"The fixture {request.fixturename} needs pytest-asyncio: run `pip install pytest-asyncio`"
-        " (digitwin_url does without)",
+        " (digitwin_url works without it)",
         pytrace=False,
     )
 
@@ -47,16 +47,16 @@ def _digitwin_databases() -> Iterator[Databases]:
 
 
 MASTER_KEY = "ZGlnaXR3aW4gdGVzdHMgb25seSwgbm90IGEgc2VjcmU="
-"""Test databases come without a secret worth keeping."""
+"""Not a secret: protects nothing but test data."""
 
 _KEYS = {"master_key", "master_key_file", "key_service", "settings"}
 
 
 @pytest.fixture
 def digitwin_url(_digitwin_databases: Databases, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of an empty, migrated database that is this test's own.
+    """The URL of an empty, migrated database for this test.
 
-    Where no master key is configured, the test has one in its environment.
+    Sets a master key in the environment if none is configured.
     """
     if not {"DIGITWIN_MASTER_KEY", "DIGITWIN_MASTER_KEY_FILE"} & os.environ.keys():
         monkeypatch.setenv("DIGITWIN_MASTER_KEY", MASTER_KEY)
@@ -76,7 +76,7 @@ async def digitwin_db(digitwin_url: str) -> AsyncIterator[Database]:
 
 @_async_fixture
 async def digitwin_db_factory(_digitwin_databases: Databases) -> AsyncIterator[DatabaseFactory]:
-    """Opens handles: each on a new database, or on the one whose URL it is given."""
+    """Opens handles, on new databases or on a given URL."""
     import asyncio
 
     from digitwin.connecting import connect

@@ -136,7 +136,7 @@ async def test_a_migration_that_the_rows_do_not_allow_changes_nothing(
         await upgrade.upgrade(target, auto)
     assert await columns_of(connection) == columns
     assert await rows_of(connection, columns) == before
-    assert (await upgrade.look(target, auto)).applied == tuple(NAMES)
+    assert (await upgrade.read_state(target, auto)).applied == tuple(NAMES)
 
 
 async def live(db: Database, name: str) -> None:

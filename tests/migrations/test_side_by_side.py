@@ -72,7 +72,7 @@ async def test_waiting_has_an_end(
     connection: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(upgrade, "PATIENCE", 0.2)
+    monkeypatch.setattr(upgrade, "LOCK_TIMEOUT", 0.2)
     await connection.execute(
         "SELECT pg_advisory_lock(hashtextextended('digitwin.migrations:public', 0))"
     )

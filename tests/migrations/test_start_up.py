@@ -108,9 +108,9 @@ async def test_another_history_is_refused(
         "UPDATE aerich SET version = '0_20200101000000_other.py' WHERE version LIKE '0_%'"
     )
     for settings in (auto, CHECK):
-        with pytest.raises(MigrationRequiredError, match="different histories"):
+        with pytest.raises(MigrationRequiredError, match="different migration histories"):
             await upgrade.ensure(target, settings)
-    with pytest.raises(MigrationRequiredError, match="different histories"):
+    with pytest.raises(MigrationRequiredError, match="different migration histories"):
         await upgrade.upgrade(target, auto)
 
 

@@ -8,7 +8,7 @@ import io
 import pytest
 from rich.console import Console
 
-from digitwin.demo.output import print_scene, print_share
+from digitwin.demo.rendering import print_scene, print_share
 from digitwin.demo.reply import Part, Share, measure
 from digitwin.demo.scene import ClaimFailedError, Scene
 
@@ -80,8 +80,8 @@ def test_the_share_is_told_against_its_budget(width: int) -> None:
 
 def test_on_eighty_columns_every_call_of_the_share_keeps_to_its_line() -> None:
     console = told(80)
-    longest = Part("sessions.add_turn", "the question as a vector", 99.9, 99.9)
+    longest = Part("sessions.add_turn", "embedding of the question", 99.9, 99.9)
     print_share(console, Share((longest,), 99.9, 99.9))
     lines = text(console).splitlines()
-    assert any("the question as a vector" in line and "99.9 ms" in line for line in lines)
-    assert any("are left to hear, think and speak" in line for line in lines)
+    assert any("embedding of the question" in line and "99.9 ms" in line for line in lines)
+    assert any("are left for speech and the model" in line for line in lines)

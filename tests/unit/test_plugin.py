@@ -48,9 +48,9 @@ def observer() -> Iterator[Databases]:
 
 
 def is_there(observer: Databases, name: str) -> bool:
-    keeper = observer._keeper
+    cloner = observer._cloner
     statement = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
-    return bool(observer._thread.run(keeper._connection.fetchval(statement, name)))
+    return bool(observer._thread.run(cloner._connection.fetchval(statement, name)))
 
 
 def named(result: pytest.RunResult) -> str:

@@ -116,10 +116,10 @@ def test_settings_do_not_change() -> None:
 
 def test_replaced_fields_are_checked_like_given_ones() -> None:
     settings = Settings(pool_max=5)
-    assert settings.but(schema="twins").schema == "twins"
-    assert settings.but(schema="twins").pool_max == 5
+    assert settings.with_overrides(schema="twins").schema == "twins"
+    assert settings.with_overrides(schema="twins").pool_max == 5
     with pytest.raises(ConfigurationError, match="`pool_min`"):
-        settings.but(pool_min=6)
+        settings.with_overrides(pool_min=6)
 
 
 def test_replacing_starts_from_what_was_given_not_from_the_environment(

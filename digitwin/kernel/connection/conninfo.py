@@ -1,9 +1,8 @@
-"""What a database address says, in any spelling people paste, as libpq's keywords.
+"""Parses database addresses into libpq keywords.
 
-Understood are URLs (``postgres://``, ``postgresql://``, with a driver as in
-``postgresql+asyncpg://``), libpq's ``host=… dbname=…``, the ``PG*`` variables as defaults,
-and a named service of ``pg_service.conf``. An address is never quoted in an error: it may
-hold a password.
+Supported: URLs (``postgres://``, ``postgresql://``, also with a driver, such as
+``postgresql+asyncpg://``), libpq's ``host=… dbname=…``, the ``PG*`` variables as defaults, and
+services of ``pg_service.conf``. Errors never contain the address, which may hold a password.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _HARMLESS = {
     "target_session_attrs": {"any"},
     "client_encoding": {"utf8", "utf-8", "auto"},
 }
-"""Keywords we have nothing to do for, with the values for which that is true."""
+"""Keywords that are ignored, with the values for which that is safe."""
 
 _VARIABLES = {
     "PGHOST": "host",
@@ -63,81 +62,83 @@ _PAIR = re.compile(r"\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?=\s|$
 
 
 def keywords(address: str, settings: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
-    """The address's own words, then its service's, then the settings', then the environment's.
+    """Parse an address. Precedence: the address, its service, the settings, the environment.
 
     Raises:
-        ConfigurationError: it cannot be read, or says something we do not know.
+        ConfigurationError: the address is malformed, or has an unsupported keyword.
     """
     address = address.strip()
-    said = _of_url(address) if _SCHEME.match(address) else _of_pairs(address)
-    said = _known(said)
-    service = said.pop("service", None) or os.environ.get("PGSERVICE")
+    found = _parse_url(address) if _SCHEME.match(address) else _parse_pairs(address)
+    found = _normalize(found)
+    service = found.pop("service", None) or os.environ.get("PGSERVICE")
     if service:
-        said = _known(_of_service(service)) | said
-    said = dict(settings) | said
-    return _ambient(said) | said
+        found = _normalize(_read_service(service)) | found
+    found = dict(settings) | found
+    return _from_environment(found) | found
 
 
-def _ambient(said: Mapping[str, str]) -> dict[str, str]:
-    """The ``PG*`` variables; files for TLS only where TLS is asked for."""
-    words = {word: os.environ[name] for name, word in _VARIABLES.items() if os.environ.get(name)}
-    mode = said.get("sslmode") or words.get("sslmode")
+def _from_environment(found: Mapping[str, str]) -> dict[str, str]:
+    """Return the ``PG*`` variables; those for TLS files only if TLS is required."""
+    variables = {
+        word: os.environ[name] for name, word in _VARIABLES.items() if os.environ.get(name)
+    }
+    mode = found.get("sslmode") or variables.get("sslmode")
     if mode not in tls.STRICT:
-        return {name: value for name, value in words.items() if name not in tls.DETAILS}
-    return words
+        return {name: value for name, value in variables.items() if name not in tls.DETAILS}
+    return variables
 
 
-def _of_url(url: str) -> dict[str, str]:
+def _parse_url(url: str) -> dict[str, str]:
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise _unescaped() from None
+        raise _malformed() from None
     login, _, server = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
-    said = _host_and_port(server) | {
+    found = _parse_host(server) | {
         "user": unquote(user),
         "password": unquote(password),
         "dbname": unquote(parts.path.removeprefix("/")),
     }
     if parts.fragment or "/" in parts.path[1:]:
-        raise _unescaped()
-    return {name: value for name, value in said.items() if value} | _query(parts.query)
+        raise _malformed()
+    return {name: value for name, value in found.items() if value} | _parse_query(parts.query)
 
 
-def _query(text: str) -> dict[str, str]:
-    """As libpq reads it: a plus is a plus."""
-    said = {}
+def _parse_query(text: str) -> dict[str, str]:
+    """Parse like libpq: a plus sign is not a space."""
+    found = {}
     for pair in filter(None, text.split("&")):
         name, equals, value = pair.partition("=")
         if not equals or not re.fullmatch(r"\w+", name):
-            raise _unescaped()
-        said[name] = unquote(value)
-    return said
+            raise _malformed()
+        found[name] = unquote(value)
+    return found
 
 
-def _host_and_port(server: str) -> dict[str, str]:
+def _parse_host(server: str) -> dict[str, str]:
     """``host``, ``host:port``, ``[::1]:port`` or ``%2Fa%2Fsocket``."""
     if "," in server:
-        raise _several()
+        raise _multiple_hosts()
     match = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::(\d*))?", server)
     if match is None:
-        raise _unescaped()
+        raise _malformed()
     return {"host": unquote(match[1]).strip("[]"), "port": match[2] or ""}
 
 
-def _of_pairs(text: str) -> dict[str, str]:
-    said, at = {}, 0
+def _parse_pairs(text: str) -> dict[str, str]:
+    found, at = {}, 0
     while match := _PAIR.match(text, at):
         value = match[2]
         quoted = value.startswith("'")
-        said[match[1]] = re.sub(r"\\(.)", r"\1", value[1:-1] if quoted else value)
+        found[match[1]] = re.sub(r"\\(.)", r"\1", value[1:-1] if quoted else value)
         at = match.end()
-    if text[at:].strip() or not said:
-        raise _unescaped()
-    return said
+    if text[at:].strip() or not found:
+        raise _malformed()
+    return found
 
 
-def _of_service(name: str) -> dict[str, str]:
+def _read_service(name: str) -> dict[str, str]:
     path = Path(os.environ.get("PGSERVICEFILE") or "~/.pg_service.conf").expanduser()
     file = configparser.ConfigParser(interpolation=None)
     try:
@@ -147,34 +148,32 @@ def _of_service(name: str) -> dict[str, str]:
         raise ConfigurationError(f"{path} has no service `{name}`", field="service") from None
 
 
-def _known(said: dict[str, str]) -> dict[str, str]:
+def _normalize(found: dict[str, str]) -> dict[str, str]:
     known = {}
-    for spelling, value in said.items():
+    for spelling, value in found.items():
         name = _SPELLINGS.get(spelling, spelling)
         if name in KEYWORDS:
             known[name] = _MEANINGS.get(value, value) if spelling == "ssl" else value
         elif value.lower() not in _HARMLESS.get(name, ()):
             raise ConfigurationError(
-                f"The URL's parameter `{name}` is not supported: take it out", field=name
+                f"The URL's parameter `{name}` is not supported: remove it", field=name
             )
     if "," in known.get("host", "") or "," in known.get("port", ""):
-        raise _several()
+        raise _multiple_hosts()
     return known
 
 
 _MEANINGS = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
 
 
-def _unescaped() -> ConfigurationError:
+def _malformed() -> ConfigurationError:
     return ConfigurationError(
-        "The URL cannot be read: write it as postgresql://user:password@host:5432/database,"
-        " an IPv6 host in brackets, and in a user name or password `#`, `/`, `?` and `@`"
+        "The URL is malformed: write it as postgresql://user:password@host:5432/database,"
+        " with an IPv6 host in brackets, and in a user name or password `#`, `/`, `?` and `@`"
         " as %23, %2F, %3F and %40",
         field="url",
     )
 
 
-def _several() -> ConfigurationError:
-    return ConfigurationError(
-        "The address names several hosts, which is not supported yet: name one", field="host"
-    )
+def _multiple_hosts() -> ConfigurationError:
+    return ConfigurationError("Several hosts are not supported yet: give one", field="host")

@@ -1,4 +1,4 @@
-"""Where the database is, from whatever says so."""
+"""The database to connect to, from arguments, settings and the environment."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from digitwin.settings import Settings
 
 PORT = 5432
 _ENCRYPTION = ("sslmode", "sslrootcert", "ssl_min_protocol_version")
-_SHOWN = [name for name in tls.KEYWORDS if name != "sslpassword"]
+_TLS_KEYWORDS = [name for name in tls.KEYWORDS if name != "sslpassword"]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One database, ready to be connected to. Its repr holds no password."""
+    """A database and how to connect to it. Its repr contains no password."""
 
     host: str | None
-    """A name, an address, or a socket's folder; None: this machine, as libpq finds it."""
+    """Host name, address, or socket folder; None: libpq's default on this machine."""
     port: int
     user: str
     database: str
     password: SecretStr | None = None
     passfile: str | None = None
     ssl: tls_module.SSLContext | str | None = field(default=None, repr=False)
-    tls_words: Mapping[str, str] = field(default_factory=dict)
-    """What the address says about TLS, for other programs."""
+    tls_keywords: Mapping[str, str] = field(default_factory=dict)
+    """TLS keywords of the address, for other programs."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """What the address says that :class:`~digitwin.Settings` would."""
+    """Values of the address for fields of :class:`~digitwin.Settings`."""
     server_settings: Mapping[str, str] = field(default_factory=dict)
     embedded: bool = False
 
     def connect_args(self) -> dict[str, Any]:
-        """Keyword arguments for ``asyncpg.connect`` and ``asyncpg.create_pool``."""
+        """Return keyword arguments for ``asyncpg.connect`` and ``asyncpg.create_pool``."""
         arguments: dict[str, Any] = {
             "host": self.host,
             "port": self.port,
@@ -57,19 +57,19 @@ class Target:
             arguments["ssl"] = self.ssl
         return arguments
 
-    def over(self, settings: Settings) -> Settings:
-        """The settings; where they are at their default, what the address says counts."""
+    def apply_to(self, settings: Settings) -> Settings:
+        """Return the settings, with values of the address where a setting has its default."""
         fields = type(settings).model_fields
-        said = {
+        found = {
             name: value
             for name, value in self.settings.items()
             if getattr(settings, name) == fields[name].default
         }
-        return settings.but(**said) if said else settings
+        return settings.with_overrides(**found) if found else settings
 
     @property
     def is_local(self) -> bool:
-        """On this machine: a Unix socket or a loopback address."""
+        """Whether it is on this machine: a Unix socket or a loopback address."""
         if self.host is None or self._is_socket or self.host == "localhost":
             return True
         try:
@@ -79,12 +79,12 @@ class Target:
 
     @property
     def display(self) -> str:
-        """The address for people and logs, without its password."""
+        """The URL without its password, for logs."""
         return self._url(login=quote(self.user, safe=""))
 
     @property
     def url(self) -> str:
-        """The address with its password, for programs: never log it."""
+        """The URL with its password: never log it."""
         login = quote(self.user, safe="")
         if self.password is not None:
             login += ":" + quote(self.password.get_secret_value(), safe="")
@@ -95,7 +95,7 @@ class Target:
         return self.host is not None and self.host.startswith("/")
 
     def _url(self, login: str) -> str:
-        words = dict(self.tls_words)
+        words = dict(self.tls_keywords)
         host = self.host or ""
         if self._is_socket:
             words, host = {"host": host}, ""
@@ -108,24 +108,22 @@ class Target:
 
 
 def resolve(settings: Settings, url: str | None = None) -> Target | None:
-    """The database to use, or None for the embedded one.
+    """Return the database to use, or None for the embedded one.
 
-    The first that is there decides: the argument, ``DIGITWIN_DATABASE_URL``,
-    ``DATABASE_URL``, the embedded server.
+    Precedence: the argument, ``DIGITWIN_DATABASE_URL``, ``DATABASE_URL``, the embedded server.
 
     Raises:
-        ConfigurationError: an address cannot be read, or there is none and the embedded
-            server is ruled out.
+        ConfigurationError: an address is malformed, or none is set and ``embedded`` is "never".
     """
     encryption = {name: value for name in _ENCRYPTION if (value := getattr(settings, name))}
     if url is not None:
         return parse(url, settings=encryption)
-    said = settings.url or settings.database_url
-    if said and settings.embedded != "always":
-        return parse(said.get_secret_value(), settings=encryption)
+    found = settings.url or settings.database_url
+    if found and settings.embedded != "always":
+        return parse(found.get_secret_value(), settings=encryption)
     if settings.embedded == "never":
         raise ConfigurationError(
-            "No database is named: set DATABASE_URL, as in"
+            "No database is configured: set DATABASE_URL, such as"
             " postgresql://user:password@host:5432/database",
             field="url",
         )
@@ -135,30 +133,30 @@ def resolve(settings: Settings, url: str | None = None) -> Target | None:
 def parse(
     address: str, *, embedded: bool = False, settings: Mapping[str, str] = MappingProxyType({})
 ) -> Target:
-    """The target an address names; settings, then ``PG*`` variables, fill what it leaves out.
+    """Parse an address; settings, then ``PG*`` variables, supply what it does not set.
 
     Raises:
-        ConfigurationError: it cannot be read; the message never quotes it.
+        ConfigurationError: it is malformed; the message does not contain it.
     """
-    said = conninfo.keywords(address, settings)
-    if any("\0" in value for value in said.values()):
-        raise ConfigurationError("The URL holds a NUL byte", field="url")
-    user = said.get("user") or _this_user()
+    found = conninfo.keywords(address, settings)
+    if any("\0" in value for value in found.values()):
+        raise ConfigurationError("The URL contains a NUL byte", field="url")
+    user = found.get("user") or _this_user()
     return Target(
-        host=said.get("host") or None,
-        port=_port(said.get("port")),
+        host=found.get("host") or None,
+        port=_port(found.get("port")),
         user=user,
-        database=said.get("dbname") or user,
-        password=SecretStr(said["password"]) if said.get("password") else None,
-        passfile=said.get("passfile") or None,
-        ssl=tls.choice(said),
-        tls_words={name: said[name] for name in _SHOWN if said.get(name)},
+        database=found.get("dbname") or user,
+        password=SecretStr(found["password"]) if found.get("password") else None,
+        passfile=found.get("passfile") or None,
+        ssl=tls.choice(found),
+        tls_keywords={name: found[name] for name in _TLS_KEYWORDS if found.get(name)},
         settings={
-            name: said[name]
+            name: found[name]
             for name in ("application_name", "connect_timeout")
-            if said.get(name, "0") != "0"
+            if found.get(name, "0") != "0"
         },
-        server_settings={"options": said["options"]} if said.get("options") else {},
+        server_settings={"options": found["options"]} if found.get("options") else {},
         embedded=embedded,
     )
 
@@ -166,7 +164,7 @@ def parse(
 def _this_user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's nameless user
+    except (KeyError, OSError):  # a container's user without a name
         raise ConfigurationError("The URL must name a user", field="user") from None
 
 

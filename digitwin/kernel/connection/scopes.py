@@ -1,9 +1,8 @@
-"""On whose behalf statements run: a role of the database, and the person it may see.
+"""Scopes of statements: a database role, and the person whose rows it may see.
 
-Both are set by ``SET LOCAL`` and end with the transaction, so that no connection carries them
-on. The role makes row security hold even where the connection belongs to the tables' owner or
-to a superuser, whom PostgreSQL lets past it; the policies compare each row with the person.
-They stand in ``digitwin.roles``.
+Both are set with ``SET LOCAL`` and end with the transaction, so that pooled connections carry no
+state. The role makes row security apply even if the login owns the tables or is a superuser,
+which would bypass it. The policies are in ``digitwin.roles``.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from typing import Final
 from uuid import UUID
 
 OWNER: Final = "digitwin_owner"
-"""Owns the tables, but for the audit trail."""
+"""Owns the tables, except the audit trail."""
 APPLICATION: Final = "digitwin_app"
-"""Sees the rows of one person, and without a person none."""
+"""Sees the rows of one person; none if no person is set."""
 SERVICE: Final = "digitwin_service"
 """Works across people: sign-up, clean-up."""
 READ_ONLY: Final = "digitwin_readonly"
@@ -26,46 +25,45 @@ AUDIT: Final = "digitwin_audit"
 RETENTION: Final = "digitwin_retention"
 """Applies retention and erasure; owns the audit trail."""
 ROLES: Final = (OWNER, APPLICATION, SERVICE, READ_ONLY, AUDIT, RETENTION)
-"""The roles of the database; none can log in, a login is a member."""
+"""All roles; none can log in, logins are members."""
 PERSON: Final = "digitwin.user_id"
-"""The setting that the policies read."""
+"""The session setting that the policies compare with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A role, ``NONE`` for whoever logged in, and a person."""
+    """A role (``NONE``: the login itself) and optionally a person."""
 
     role: str
     user_id: UUID | None = None
 
     @property
     def sql(self) -> str:
-        """What puts a transaction under this scope; every part of it is of our making."""
+        """The statements that set this scope; contains no user input."""
         return f"SET LOCAL ROLE {self.role}; SET LOCAL {PERSON} = '{self.user_id or ''}'"
 
     @property
     def text(self) -> str:
-        """As :meth:`of_text` reads it, for a stamp on what was read."""
+        """Serialized form, parsed by :meth:`of_text`; stored on models as a stamp."""
         return f"{self.role}/{self.user_id or ''}"
 
     @classmethod
     def of_text(cls, text: str) -> Scope:
-        """The scope of a stamp; a role that is none of ours is never written into a statement.
+        """Parse a stamp. Unknown roles are refused, since the role becomes part of a statement.
 
         Raises:
-            ValueError: it is no stamp.
+            ValueError: it is not a stamp.
         """
         role, _, person = text.partition("/")
         if role not in (APPLICATION, SERVICE, RETENTION):
-            raise ValueError("no role of digitwin's")
+            raise ValueError("unknown role")
         return cls(role, UUID(person) if person else None)
 
     def mark(self, sql: str) -> str:
-        """The statement, told apart from the same one under another role.
+        """Append the role as a comment, so that each role has its own prepared statements.
 
-        PostgreSQL plans a prepared statement anew whenever it comes under another role than the
-        last time (measured: a session with 50 turns took three times as long), so each role has
-        statements of its own.
+        PostgreSQL replans a prepared statement whenever the role differs from its last use
+        (measured: loading a session with 50 turns took three times as long).
         """
         return sql if self.role == _LOGIN else _marked(self.role, sql)
 
@@ -82,5 +80,5 @@ FORGETTING: Final = Scope(RETENTION)
 
 
 def of_person(user_id: UUID) -> Scope:
-    """This person's rows and no others."""
+    """Return the scope of one person's rows."""
     return Scope(APPLICATION, user_id)

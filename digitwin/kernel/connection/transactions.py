@@ -1,9 +1,9 @@
-"""One connection, one task, all or nothing.
+"""Transactions and savepoints.
 
-A transaction belongs to the task that opened it. A task started inside inherits the
-context but not the right: two tasks on one connection would mix their statements, so it is
-refused. Whatever goes wrong at BEGIN, COMMIT or ROLLBACK costs the connection, never the
-pool's slot and never the task: the state of such a connection cannot be known cheaply.
+A transaction belongs to the task that opened it. A task started inside inherits its context but
+is refused, since two tasks on one connection would mix their statements. If BEGIN, COMMIT or
+ROLLBACK fails, the connection is closed, because its state is unknown; the pool and the task
+stay usable.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 
 _current: ContextVar[Transaction | None] = ContextVar("digitwin_transaction", default=None)
 
-LastAct: TypeAlias = Callable[[frozenset[Any]], Awaitable[None]]
-"""What a transaction does just before its COMMIT, with all that was asked for by then."""
+CommitHook: TypeAlias = Callable[[frozenset[Any]], Awaitable[None]]
+"""Called just before COMMIT with all items registered for it."""
 
 
 @contextmanager
 def outside() -> Iterator[None]:
-    """Run what is awaited here as if no transaction were open around it."""
+    """Run the block as if no transaction were open."""
     token = _current.set(None)
     try:
         yield
@@ -36,41 +36,43 @@ def outside() -> Iterator[None]:
 
 
 class Transaction:
-    """An open transaction of one handle, found again by whatever runs in the same task.
+    """An open transaction of one handle, found by other calls through a context variable.
 
-    ``scope`` is on whose behalf statements run that name none, as those of models do.
+    ``scope`` applies to statements that have no scope of their own, such as those of models.
     """
 
     def __init__(self, pool: Pool, scope: Scope = UNSCOPED) -> None:
         self._pool = pool
         self.scope = scope
-        self._under: Scope | None = scope
+        self._current_scope: Scope | None = scope
         self._outer = _current.get()
         self._owner: asyncio.Task[Any] | None = None
         self._token: Token[Transaction | None] | None = None
         self._savepoints = 0
-        self._last_acts: dict[LastAct, frozenset[Hashable]] = {}
-        self._end_acts: list[Callable[[], None]] = []
+        self._commit_hooks: dict[CommitHook, frozenset[Hashable]] = {}
+        self._end_hooks: list[Callable[[], None]] = []
         self.connection: Any = None
 
     @staticmethod
     def of(pool: Pool) -> Transaction | None:
-        """The transaction this task has open on this pool, if any.
+        """Return the transaction this task has open on this pool, if any.
 
         Raises:
-            InvalidStateError: it belongs to another task, which has not finished it.
+            InvalidStateError: it belongs to the task that started this one.
         """
-        frame = _current.get()
-        while frame is not None and (frame._pool is not pool or frame.connection is None):
-            frame = frame._outer
-        if frame is not None and frame._owner is not asyncio.current_task():
+        transaction = _current.get()
+        while transaction is not None and (
+            transaction._pool is not pool or transaction.connection is None
+        ):
+            transaction = transaction._outer
+        if transaction is not None and transaction._owner is not asyncio.current_task():
             raise InvalidStateError(
                 "A transaction belongs to the task that opened it: this task was started inside"
                 " and cannot join. Await the call in the transaction's own task, or start the"
-                " task before it (on Python 3.11 `asyncio.wait_for` starts one as well;"
-                " `asyncio.timeout` does not)"
+                " task before the transaction (on Python 3.11 `asyncio.wait_for` starts a task as"
+                " well; `asyncio.timeout` does not)"
             )
-        return frame
+        return transaction
 
     async def __aenter__(self) -> Transaction:
         connection = await self._pool.acquire_long()
@@ -88,37 +90,39 @@ class Transaction:
         failed = True
         try:
             if kind is None:
-                await self._act_last()
+                await self._run_commit_hooks()
                 failed = False
         finally:
             await self._leave(failed)
 
-    def at_commit(self, act: LastAct, item: Hashable) -> None:
-        """Have ``act`` called once, just before COMMIT, with every item asked for until then.
+    def at_commit(self, hook: CommitHook, item: Hashable) -> None:
+        """Call ``hook`` once, just before COMMIT, with all items registered for it.
 
-        For what takes locks that others should not wait on while this transaction goes on.
-        What a savepoint takes back is not asked for any more.
+        For locks that should be held as short as possible. A rollback to a savepoint discards
+        items registered since.
         """
-        self._last_acts = self._last_acts | {act: self._last_acts.get(act, frozenset()) | {item}}
+        self._commit_hooks = self._commit_hooks | {
+            hook: self._commit_hooks.get(hook, frozenset()) | {item}
+        }
 
-    def at_end(self, act: Callable[[], None]) -> None:
-        """Have ``act`` called once this transaction has ended, in whatever way."""
-        self._end_acts.append(act)
+    def at_end(self, hook: Callable[[], None]) -> None:
+        """Call ``hook`` once this transaction has ended, committed or not."""
+        self._end_hooks.append(hook)
 
     async def under(self, scope: Scope) -> Any:
-        """The connection, its next statement on behalf of ``scope``.
+        """Return the connection, set to ``scope`` for the next statement.
 
-        Where it stands is known only after success: what fails half-way is set again.
+        The current scope is unknown until the change succeeds; after a failure it is set again.
         """
-        if self._under != scope:
-            self._under = None
+        if self._current_scope != scope:
+            self._current_scope = None
             await _set_scope(self.connection, scope)
-            self._under = scope
+            self._current_scope = scope
         return self.connection
 
-    async def _act_last(self) -> None:
-        for act, items in self._last_acts.items():
-            await act(items)
+    async def _run_commit_hooks(self) -> None:
+        for hook, items in self._commit_hooks.items():
+            await hook(items)
 
     async def _leave(self, failed: bool) -> None:
         connection, self.connection, well = self.connection, None, False
@@ -128,24 +132,24 @@ class Transaction:
             await end(connection, failed=failed)
             well = not failed
         finally:
-            for act in self._end_acts:
-                act()
+            for hook in self._end_hooks:
+                hook()
             await self._pool.release_long(connection, well=well)
 
     def savepoint(self, scope: Scope | None = None) -> Savepoint:
-        """A transaction inside this one, and on behalf of ``scope`` if it says."""
+        """Return a savepoint; statements inside run in ``scope`` if given."""
         self._savepoints += 1
         return Savepoint(self, f"digitwin_{self._savepoints}", scope or self.scope)
 
 
 class Savepoint:
-    """An inner transaction: its failure leaves the outer one usable."""
+    """A nested transaction: its rollback leaves the outer one usable."""
 
     def __init__(self, outer: Transaction, name: str, scope: Scope) -> None:
         self._outer = outer
         self._name = name
         self._scopes = scope, outer.scope
-        self._last_acts = outer._last_acts
+        self._commit_hooks = outer._commit_hooks
 
     async def __aenter__(self) -> Transaction:
         await self._run(f"SAVEPOINT {self._name}")
@@ -157,8 +161,8 @@ class Savepoint:
         if kind is None:
             await self._run(f"RELEASE SAVEPOINT {self._name}")
         else:
-            self._outer._last_acts = self._last_acts
-            self._outer._under = None  # whatever the savepoint found is set again
+            self._outer._commit_hooks = self._commit_hooks
+            self._outer._current_scope = None  # the rollback may have changed it: set it again
             await _roll_back(self._outer.connection, f"ROLLBACK TO SAVEPOINT {self._name}")
 
     async def _run(self, statement: str) -> None:
@@ -169,10 +173,10 @@ class Savepoint:
 
 
 async def begin(connection: Any, scope: Scope = UNSCOPED) -> None:
-    """Open a transaction on behalf of ``scope`` in one message, or give the connection up.
+    """Open a transaction in ``scope`` with one round trip; close the connection on failure.
 
     Raises:
-        ConfigurationError: the scope's role is missing, or not given to whoever logged in.
+        ConfigurationError: the scope's role is missing, or not granted to this login.
     """
     try:
         if scope is UNSCOPED:
@@ -195,11 +199,16 @@ async def _set_scope(connection: Any, scope: Scope) -> None:
 
 
 async def end(connection: Any, *, failed: bool, write: bool = True) -> None:
-    """Commit, or roll back what failed; without ``write`` nothing can be lost.
+    """Commit, or roll back if ``failed``.
+
+    Args:
+        connection: in a transaction.
+        failed: roll back.
+        write: the transaction changed rows, so that a lost reply leaves its outcome unknown.
 
     Raises:
-        OutcomeUnknownError: COMMIT was sent and its answer was lost.
-        InvalidStateError: the database rolled back, because an error was swallowed inside.
+        OutcomeUnknownError: COMMIT was sent and its reply was lost.
+        InvalidStateError: the database rolled back, because a statement's error was swallowed.
     """
     if failed:
         await _roll_back(connection, "ROLLBACK")
@@ -221,7 +230,7 @@ async def _commit(connection: Any, *, write: bool) -> None:
     if tag != "COMMIT":
         raise InvalidStateError(
             "A statement inside the transaction failed and its error was swallowed, so the"
-            " database rolled everything back: use a nested transaction around what may fail"
+            " database rolled back: use a nested transaction around statements that may fail"
         )
 
 

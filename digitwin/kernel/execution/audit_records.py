@@ -1,4 +1,4 @@
-"""Audit records of refusals, and of changes that take several statements."""
+"""Audit records of denied calls, and of changes that take several statements."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from digitwin.kernel.sql.queries import compiled
 
 log = logging.getLogger("digitwin.audit")
 
-PATIENCE: Final = 2.0
-"""Seconds that a caller who was refused waits for the record of it, at the longest."""
+RECORD_TIMEOUT: Final = 2.0
+"""Seconds that a denied call waits at most for its audit record."""
 
 _RECORD = compiled(
     f"INSERT INTO audit_logs ({COLUMNS}) VALUES (:user_id, :audit_id, :action, :resource,"
@@ -28,7 +28,7 @@ _RECORD = compiled(
 async def record(
     db: Executor, action: str, resource: str, resource_id: str, user_id: UUID, **metadata: Any
 ) -> None:
-    """Record a change whose statements cannot carry it, in their transaction."""
+    """Record a change in its transaction, if its statements have no audit step."""
     await db.execute(
         _RECORD,
         user_id=user_id,
@@ -54,14 +54,13 @@ async def denied(
     user_id: UUID | None = None,
     **metadata: Any,
 ) -> None:
-    """Record a refusal on a connection of its own, which outlives the refused transaction.
+    """Record a denied call on a separate connection, so that it survives a rollback.
 
-    It takes :data:`PATIENCE` at the longest, and never stands in the way of the refusal: what
-    cannot be recorded is logged.
+    Takes at most :data:`RECORD_TIMEOUT` and never raises: if it fails, that is logged.
     """
     about = None if resource_id is None else resource_id[:200]
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(RECORD_TIMEOUT):
             await core.aside.execute(
                 _RECORD,
                 user_id=user_id or NOBODY,
@@ -72,15 +71,15 @@ async def denied(
                 **parameters(**metadata),
             )
     except (DigiTwinError, TimeoutError):
-        log.exception("A refused %s could not be recorded", action)
+        log.exception("The denied call %s could not be recorded", action)
 
 
 async def refused(core: HasAside, part: Any, method: str, error: DigiTwinError) -> None:
-    """Record an error that leaves a public method, once, if it is a refusal.
+    """Record an error raised by a public method, once, if it denies access.
 
-    That is a scope that is missing, a privilege that the database refuses, and under a
-    person's scope whatever is not found and not the person: whether it is another's or
-    nobody's is not asked, so that neither the answer nor its time can tell.
+    Access is denied if a scope or a database privilege is missing, and in a person's scope if
+    something other than the person is not found. Whether that exists for somebody else is not
+    checked, so that neither the reply nor its timing reveals it.
     """
     person: UUID | None = getattr(part, "_scope", None)
     if "_recorded" in error.__dict__ or not _is_refusal(error, person):

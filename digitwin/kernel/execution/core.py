@@ -1,4 +1,4 @@
-"""What every part of a handle stands on: its settings, its connections, its work under way."""
+"""The core of a handle, shared by its repositories: settings, pool and running operations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from digitwin.errors import ClosedError, DigiTwinError, InvalidStateError
 from digitwin.kernel.connection.pool import Pool
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
-from digitwin.kernel.connection.transactions import LastAct, Transaction
+from digitwin.kernel.connection.transactions import CommitHook, Transaction
 from digitwin.kernel.execution import audit_records
 from digitwin.kernel.execution.executor import Before, Executor, refuse
 from digitwin.kernel.orm import active_handle
@@ -40,7 +40,7 @@ _work: ContextVar[_Work | None] = ContextVar("digitwin_work", default=None)
 
 
 class _Work:
-    """One accepted call; what it calls in turn is part of it, also while the handle closes."""
+    """A running operation; nested calls belong to it, even while the handle closes."""
 
     __slots__ = ("client_token", "core", "live", "work_token")
 
@@ -53,7 +53,7 @@ class _Work:
 
 
 class Core:
-    """One handle's inside. Repositories hold it; users do not see it."""
+    """Internal state of a handle; repositories hold it, users do not see it."""
 
     scope: Scope = UNSCOPED
 
@@ -65,25 +65,26 @@ class Core:
         self.db = Executor(pool)
         self.aside = Executor(pool, joins=False)
         self.closing = False
-        self._under_way = 0
-        self._quiet = asyncio.Event()
+        self._running = 0
+        self._idle = asyncio.Event()
         active_handle.register(self.client)
 
     def scoped(self, scope: Scope, *, before: Before | None = None) -> ScopedCore:
-        """The same, whose statements run on behalf of ``scope``; ``aside`` stays as it is.
+        """Return a core whose statements run in ``scope``; ``aside`` stays unscoped.
 
         Args:
+            scope: the role and person.
             before: awaited before each statement.
         """
         return ScopedCore(self, scope, before)
 
     def refusing(self) -> ScopedCore:
-        """The same, but every statement is refused: the caller must name a scope."""
+        """Return a core that refuses every statement, for handles that require a scope."""
         return ScopedCore(self, UNSCOPED, refuse)
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Accept a piece of work, activate this handle for it, and count it until it ends.
+        """Run an operation: activate this handle, and count the operation until it ends.
 
         Raises:
             ClosedError: the handle is closed or closing.
@@ -99,21 +100,21 @@ class Core:
             self.end(work)
 
     def within(self) -> bool:
-        """Whether the caller is part of work that was accepted."""
+        """Return whether the caller is inside a running operation of this handle."""
         work = _work.get()
         return work is not None and work.core is self and work.live
 
     def begin(self) -> _Work:
-        """Accept a piece of work; :meth:`end` must follow. Errors as :meth:`working`."""
+        """Start an operation; :meth:`end` must follow. Errors as :meth:`working`."""
         self._admit()
-        self._under_way += 1
+        self._running += 1
         work = _Work(self)
         work.work_token = _work.set(work)
         work.client_token = active_handle.activate(self.client)
         return work
 
     def end(self, work: _Work) -> None:
-        """End a piece of work."""
+        """End an operation."""
         work.live = False
         active_handle.deactivate(work.client_token)
         _work.reset(work.work_token)
@@ -121,54 +122,54 @@ class Core:
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """As :meth:`working`, for generators: what they set would leak to their consumer."""
+        """As :meth:`working`, for generators: context variables would leak to the consumer."""
         if not self.within():
             self._admit()
-        self._under_way += 1
+        self._running += 1
         try:
             yield
         finally:
             self._finished()
 
     def _finished(self) -> None:
-        self._under_way -= 1
-        if not self._under_way and self.closing:
-            self._quiet.set()
+        self._running -= 1
+        if not self._running and self.closing:
+            self._idle.set()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """All or nothing, across repositories; inside another one, a savepoint."""
+        """Open a transaction across repositories; nested: a savepoint."""
         with self.working():
-            async with self._frame():
+            async with self._new_transaction():
                 yield
 
-    async def at_commit(self, act: LastAct, item: Hashable) -> None:
-        """Have ``act`` do something about ``item`` as the open transaction's last statements.
+    async def at_commit(self, hook: CommitHook, item: Hashable) -> None:
+        """Call ``hook`` with ``item`` just before the open transaction commits.
 
-        It is called once with all items, and joins: what is rolled back never happened.
-        Without a transaction it happens now, in one of its own.
+        It is called once with all items and joins the transaction. Without an open transaction
+        it runs immediately in its own.
         """
-        frame = Transaction.of(self.pool)
-        if frame is not None:
-            frame.at_commit(act, item)
+        transaction = Transaction.of(self.pool)
+        if transaction is not None:
+            transaction.at_commit(hook, item)
             return
         async with self.transaction():
-            await self.at_commit(act, item)
+            await self.at_commit(hook, item)
 
-    def _frame(self) -> AbstractAsyncContextManager[Transaction]:
+    def _new_transaction(self) -> AbstractAsyncContextManager[Transaction]:
         outer = Transaction.of(self.pool)
         if outer is None:
             return Transaction(self.pool, self.scope)
         return outer.savepoint(self.scope)
 
     async def drained(self, timeout: float) -> bool:
-        """Refuse new work and wait for what is under way; False when ``timeout`` passed first."""
+        """Refuse new operations and wait for running ones; return False on timeout."""
         self.closing = True
-        if not self._under_way:
+        if not self._running:
             return True
         try:
             async with asyncio.timeout(timeout):
-                await self._quiet.wait()
+                await self._idle.wait()
         except TimeoutError:
             return False
         return True
@@ -178,12 +179,12 @@ class Core:
             raise ClosedError
         if asyncio.get_running_loop() is not self.loop:
             raise InvalidStateError(
-                "This handle was opened on another event loop: open one on the loop that uses it"
+                "This handle was opened on another event loop: open one on the current loop"
             )
 
 
 class ScopedCore(Core):
-    """A handle's inside as one scope uses it: what is accepted counts as the handle's."""
+    """The core of a scope; its operations count as the handle's."""
 
     def __init__(self, core: Core, scope: Scope, before: Before | None) -> None:
         self.scope = scope
@@ -216,7 +217,7 @@ class HasCore(Protocol):
 def operation(
     method: Callable[Concatenate[Self, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[Self, P], Coroutine[Any, Any, T]]:
-    """A public method: refused on a closed handle, waited for by ``close()``."""
+    """Decorate a public method: refused on a closed handle, awaited by ``close()``."""
 
     @wraps(method)
     async def run(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -242,7 +243,7 @@ def operation(
 def streaming(
     method: Callable[Concatenate[Self, P], AsyncGenerator[T, None]],
 ) -> Callable[Concatenate[Self, P], AsyncGenerator[T, None]]:
-    """A public asynchronous generator, with the promises of :func:`operation`."""
+    """Decorate a public async generator, like :func:`operation`."""
 
     @wraps(method)
     async def run(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:

@@ -1,8 +1,7 @@
-"""Sends statements and returns their rows.
+"""Executes statements.
 
-:class:`Executor` is the ordinary way: a statement runs in the task's open transaction, else it
-borrows a connection for as long as it runs. :class:`OnConnection` runs all of them on one
-connection that already is in a transaction.
+:class:`Executor` runs a statement in the task's open transaction, else on a pooled connection.
+:class:`OnConnection` runs statements on one connection that is already in a transaction.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ from digitwin.kernel.connection.transactions import Transaction, begin, end
 from digitwin.kernel.sql.queries import Query, writes_rows
 
 Before = Callable[[], Awaitable[None]]
-"""Awaited before each statement; what it raises keeps the statement from being sent."""
+"""Awaited before each statement; if it raises, the statement is not sent."""
 
 
 class Statements:
-    """The four ways to send a statement.
+    """The interface for executing statements.
 
-    A named query takes its values by name, plain SQL by position. When the answer to one that
-    writes is lost outside a transaction, the error says that its outcome is unknown.
+    A :class:`Query` takes its values by name, plain SQL by position. If the reply to a writing
+    statement outside a transaction is lost, the error is ``OutcomeUnknownError``.
 
     Raises (all methods):
         DigiTwinError: the driver's error, translated.
@@ -77,7 +76,7 @@ def _bound(
     if isinstance(query, Query):
         return query.sql, query.bind(values), query.writes
     if values:
-        raise TypeError("plain SQL takes its values by position")
+        raise TypeError("plain SQL takes values by position")
     return query, args, writes_rows(query)
 
 
@@ -97,13 +96,15 @@ class OnConnection(Statements):
 
 
 class Executor(Statements):
-    """Statements in the task's open transaction, if there is one, else each by itself.
+    """Runs statements in the task's open transaction, else each on its own.
 
-    Under a scope, a statement by itself is a short transaction: role and person end with it.
+    In a scope, a statement on its own is wrapped in a short transaction that sets role and person.
 
     Args:
-        joins: False keeps statements out of the open transaction: each commits by itself. The
-            cache and the limiter need that, since a rollback must not refund tokens.
+        pool: supplies connections.
+        scope: the role and person of statements.
+        joins: False: never join the open transaction, so that each statement commits on its own.
+            Cache and limiter need that, since a rollback must not refund tokens.
         before: awaited before each statement.
     """
 
@@ -123,9 +124,9 @@ class Executor(Statements):
     async def _run(self, method: str, sql: str, args: Sequence[Any], writes: bool) -> Any:
         if self._before is not None:
             await self._before()
-        frame = Transaction.of(self._pool) if self._joins else None
-        if frame is not None:
-            on = OnConnection(await frame.under(self._scope), self._scope)
+        transaction = Transaction.of(self._pool) if self._joins else None
+        if transaction is not None:
+            on = OnConnection(await transaction.under(self._scope), self._scope)
             return await on._run(method, self._scope.mark(sql), args, writes)
         if self._scope is not UNSCOPED:
             async with self._short(writes=writes) as on:
@@ -146,7 +147,7 @@ class Executor(Statements):
         return answer
 
     def transaction(self) -> AbstractAsyncContextManager[Statements]:
-        """A short transaction of its own for a few statements, with nothing else awaited inside."""
+        """Open a short transaction of its own; await nothing but its statements inside."""
         return self._short(writes=True)
 
     @asynccontextmanager
@@ -167,28 +168,28 @@ class Executor(Statements):
     async def stream(
         self, query: Query | str, /, *args: Any, batch: int = 500, **values: Any
     ) -> AsyncGenerator[Record, None]:
-        """Yield rows from a cursor on the server, ``batch`` at a time, in constant memory."""
+        """Yield rows from a server-side cursor, ``batch`` at a time, in constant memory."""
         if self._before is not None:
             await self._before()
         sql, given, _ = _bound(query, args, values)
-        frame = Transaction.of(self._pool) if self._joins else None
+        transaction = Transaction.of(self._pool) if self._joins else None
         rows = (
-            self._stream_alone(sql, given, batch)
-            if frame is None
-            else _cursor(partial(frame.under, self._scope), sql, given, batch)
+            self._stream_unjoined(sql, given, batch)
+            if transaction is None
+            else _cursor(partial(transaction.under, self._scope), sql, given, batch)
         )
         async with aclosing(rows):
             async for row in rows:
                 yield row
 
-    async def _stream_alone(
+    async def _stream_unjoined(
         self, sql: str, args: Sequence[Any], batch: int
     ) -> AsyncGenerator[Record, None]:
         connection, well = await self._pool.acquire_long(), False
         try:
             await begin(connection, self._scope)
             try:
-                own = partial(_itself, connection)
+                own = partial(_constant, connection)
                 async with aclosing(_cursor(own, sql, args, batch)) as rows:
                     async for row in rows:
                         yield row
@@ -199,8 +200,8 @@ class Executor(Statements):
             await self._pool.release_long(connection, well=well)
 
 
-class Once:
-    """A ``before`` that does its work before the first statement; later ones wait for it."""
+class RunOnce:
+    """A ``before`` that runs once; concurrent statements wait for it. Retried if it fails."""
 
     def __init__(self, work: Callable[[], Awaitable[object]]) -> None:
         self._work: Callable[[], Awaitable[object]] | None = work
@@ -214,27 +215,27 @@ class Once:
 
 
 async def refuse() -> None:
-    """A ``before`` that refuses every statement: the handle requires a scope."""
+    """A ``before`` that refuses every statement, on a handle with ``scope="required"``."""
     raise ScopeRequiredError(
-        "This handle was opened with scope='required': name the person with db.for_user(user_id),"
-        " or use db.for_service(reason=…) for work across people"
+        "This handle was opened with scope='required': use db.for_user(user_id), or"
+        " db.for_service(reason=…) for work across people"
     )
 
 
-async def _itself(connection: Any) -> Any:
+async def _constant(connection: Any) -> Any:
     return connection
 
 
 async def _cursor(
-    taken: Callable[[], Awaitable[Any]], sql: str, args: Sequence[Any], batch: int
+    acquire: Callable[[], Awaitable[Any]], sql: str, args: Sequence[Any], batch: int
 ) -> AsyncGenerator[Record, None]:
-    """Rows of one statement; policies read their person at every fetch, so it is set anew."""
+    """Yield rows of a cursor; row security applies to each fetch, so set the scope again."""
     try:
-        connection = await taken()
+        connection = await acquire()
         async for row in connection.cursor(
             sql, *args, prefetch=batch, timeout=connection.deadline.limit
         ):
             yield row
-            await taken()
+            await acquire()
     except driver_errors.DRIVER as fault:
         raise driver_errors.translate(fault) or fault from fault

@@ -1,7 +1,7 @@
-"""Maintenance: steps that the domains declare, run one after the other beside the traffic.
+"""Maintenance: steps declared by the domains, run one after the other.
 
-Every step is a run of short statements that commit by themselves and skip what another
-instance holds: any number of instances may run maintenance at once. A domain declares its
+Every step consists of short statements that commit on their own and skip rows locked by other
+instances, so that any number of instances may run maintenance at once. A domain declares its
 steps in its ``maintenance.py``; the report, the command line and SETUP.md list them from there.
 """
 
@@ -18,25 +18,25 @@ from digitwin.errors import DigiTwinError
 log = logging.getLogger("digitwin.maintenance")
 
 Count: TypeAlias = int | Mapping[str, int]
-"""How much a step did; by store, where it works on several."""
+"""Rows or items a step processed; by store if there are several."""
 
 Progress = Callable[[int, int, str], None]
-"""Called as each step begins, with its number, the number of steps and what it does."""
+"""Called as each step starts, with its number, the number of steps, and its description."""
 
 
 def log_progress(number: int, steps: int, does: str) -> None:
-    """The default progress: one line of the debug log for each step."""
+    """Log each step at debug level."""
     log.debug("Maintenance %d/%d: %s", number, steps, does)
 
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceStep:
-    """One kind of maintenance.
+    """A maintenance step.
 
     Args:
-        name: of its count in the report.
-        does: what is counted, in words for people.
-        run: does it once and returns the count.
+        name: the key of its count in the report.
+        does: a description of the count.
+        run: runs the step once and returns the count.
     """
 
     name: str
@@ -46,9 +46,9 @@ class MaintenanceStep:
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceReport:
-    """What one run of maintenance did; the work of other instances is not in it.
+    """Result of one maintenance run, without the work of other instances.
 
-    Each count is also an attribute by the name of its step: ``report.audit_records``.
+    Each count is also an attribute named after its step: ``report.audit_records``.
     """
 
     counts: Mapping[str, Count]
@@ -56,14 +56,14 @@ class MaintenanceReport:
 
     def __getattr__(self, name: str) -> Any:
         if name in type(self).__slots__ or name not in self.counts:
-            raise AttributeError(f"no step of maintenance is named {name!r}")
+            raise AttributeError(f"no maintenance step is named {name!r}")
         return self.counts[name]
 
 
 async def maintain(
     steps: Iterable[MaintenanceStep], progress: Progress = log_progress
 ) -> MaintenanceReport:
-    """Run every step once. A step that fails does not keep the others from running.
+    """Run every step once; a failed step does not prevent the others.
 
     Raises:
         DigiTwinError: the first failure, after every step was tried.
@@ -77,7 +77,7 @@ async def maintain(
         try:
             counts[step.name] = await step.run()
         except DigiTwinError as error:
-            log.warning("Maintenance failed at %s: %s", step.name, error)
+            log.warning("Maintenance step %s failed: %s", step.name, error)
             failures.append(error)
     if failures:
         raise failures[0]

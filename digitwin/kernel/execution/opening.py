@@ -1,4 +1,4 @@
-"""From an address to a working core: connect for real, check, then fill the pool."""
+"""Opens the core of a handle: connect, check server and schema, fill the pool."""
 
 from __future__ import annotations
 
@@ -22,35 +22,37 @@ OLDEST_SERVER = 150_000
 """PostgreSQL 15: the first with ``ON DELETE SET NULL (column)``, which composite keys need."""
 
 ANSWER_MARGIN = 1.0
-"""Seconds the client waits beyond ``statement_timeout`` before it calls the network frozen."""
+"""Seconds beyond ``statement_timeout`` after which the client considers the network frozen."""
 
 
 Prepare = Callable[[asyncpg.Connection, str], Awaitable[object]]
 
 
 async def open_core(settings: Settings, target: Target, *, prepare: Prepare | None = None) -> Core:
-    """A core with a pool behind it, on a server and a schema that fit.
+    """Open a core with a pool, after checking the server and the schema.
 
     Args:
-        prepare: called with a connection and the schema's name once the schema fits, where
-            this handle looks after it (``migrate="auto"``).
+        settings: the configuration.
+        target: the database.
+        prepare: called with a connection and the schema's name once the schema is current, if
+            this handle upgrades it (``migrate="auto"``).
 
     Raises:
         ConnectionFailedError: no connection within ``connect_timeout``.
         UnsupportedServerError: the server is older than PostgreSQL 15.
-        MigrationRequiredError: the schema does not fit, and ``migrate`` does not allow to mend it.
+        MigrationRequiredError: the schema does not match, and ``migrate`` is not "auto".
     """
     wire_models()
     try:
         async with asyncio.timeout(settings.connect_timeout) as bound:
             await _check_server(settings, target)
             await upgrade.ensure(target, settings, upgrading=lambda: bound.reschedule(None))
-            if prepare is not None and upgrade.looks_after(target, settings):
+            if prepare is not None and upgrade.upgrades_automatically(target, settings):
                 await _prepare(settings, target, prepare)
             pool = await _open_pool(settings, target)
     except TimeoutError as fault:
         raise driver_errors.of_connecting(fault, target.display) or fault from fault
-    lent = Pool(
+    wrapped = Pool(
         pool,
         settings.pool_max,
         settings.acquire_timeout,
@@ -59,7 +61,7 @@ async def open_core(settings: Settings, target: Target, *, prepare: Prepare | No
         idle_timeout=settings.idle_timeout,
         max_lifetime=settings.max_lifetime,
     )
-    return Core(settings, lent)
+    return Core(settings, wrapped)
 
 
 async def _prepare(settings: Settings, target: Target, prepare: Prepare) -> None:
@@ -77,10 +79,10 @@ def wire_models() -> None:
 
 
 async def connect_once(settings: Settings, target: Target) -> asyncpg.Connection:
-    """One connection beside the pool, made within ``connect_timeout``.
+    """Open a connection outside the pool, within ``connect_timeout``.
 
     Raises:
-        ConnectionFailedError: it could not be made.
+        ConnectionFailedError: the attempt failed.
     """
     try:
         async with asyncio.timeout(settings.connect_timeout):
@@ -93,7 +95,7 @@ async def connect_once(settings: Settings, target: Target) -> asyncpg.Connection
 
 
 def connect_arguments(settings: Settings, target: Target) -> dict[str, Any]:
-    """What asyncpg needs; the bound for statements comes on top."""
+    """Return asyncpg's connection arguments, without ``command_timeout``."""
     given = target.connect_args()
     return {
         **given,
@@ -103,7 +105,7 @@ def connect_arguments(settings: Settings, target: Target) -> dict[str, Any]:
 
 
 def session_settings(settings: Settings) -> dict[str, str]:
-    """Set at connection start and never after: a pooled connection carries nothing along."""
+    """Return the session settings, set at connection start and never changed afterwards."""
     return {
         "search_path": f'"{settings.schema_name}"',
         "application_name": settings.application_name,
@@ -124,7 +126,7 @@ async def _check_server(settings: Settings, target: Target) -> None:
         if connection.get_server_version().major * 10_000 < OLDEST_SERVER:
             version = server_version(connection)
             raise UnsupportedServerError(
-                f"{target.display} runs PostgreSQL {version}: digitwin needs 15 or newer",
+                f"{target.display} runs PostgreSQL {version}: digitwin requires 15 or newer",
                 server_version=version,
             )
     finally:
@@ -132,13 +134,13 @@ async def _check_server(settings: Settings, target: Target) -> None:
 
 
 def server_version(connection: asyncpg.Connection) -> str:
-    """As the server says it, without what its packager adds."""
+    """Return the server's version, without the packager's suffix."""
     said: str = connection.get_settings().server_version
     return said.split(" ")[0]
 
 
 async def close_once(connection: asyncpg.Connection) -> None:
-    """Close what :func:`connect_once` made, without waiting for a frozen network."""
+    """Close a connection of :func:`connect_once`, without waiting for a frozen network."""
     try:
         await connection.close(timeout=1)
     except driver_errors.DRIVER:

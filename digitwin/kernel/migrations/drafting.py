@@ -1,7 +1,7 @@
-"""The next migration, drafted by Aerich from changed models, for a person to finish.
+"""Drafts migrations from model changes with Aerich, to be finished by hand.
 
-The one place that runs Aerich itself. It wires up the models in Aerich's way, so it is for
-processes that do nothing else: the command line, and ``aerich``, which finds its
+The only module that runs Aerich. Aerich initializes the models differently from a handle, so use
+it only in processes without one: the command line, and ``aerich`` itself, which finds its
 configuration here as ``TORTOISE_ORM``.
 """
 
@@ -25,7 +25,7 @@ _NOWHERE: dict[str, Any] = {"host": "offline", "user": "offline", "database": "o
 
 
 def __getattr__(name: str) -> Any:
-    """Plain Aerich's configuration, made when it asks: the URL is in its environment."""
+    """Build ``TORTOISE_ORM`` on access: the URL is in the environment."""
     if name != "TORTOISE_ORM":
         raise AttributeError(name)
     settings = Settings()
@@ -60,27 +60,32 @@ def _config(credentials: dict[str, Any]) -> dict[str, Any]:
 
 
 async def make(name: str, *, empty: bool = False) -> Path | None:
-    """Write the next migration into the checkout; None when no model has changed.
+    """Write the next migration into the checkout.
 
     Args:
-        name: a few words, as in ``add_language``.
-        empty: write one without changes of models, for SQL by hand.
+        name: a short name, such as ``add_language``.
+        empty: write an empty migration, for manual SQL.
+
+    Returns:
+        The file, or None if no model has changed.
 
     Raises:
-        ConfigurationError: the package is an installed one; migrations are made in a checkout.
+        ConfigurationError: digitwin runs from an installed package, not from a checkout.
     """
     folder = files.location()
     if folder.name == "_migrations":
-        raise ConfigurationError("Migrations are made in a checkout of digitwin", field="name")
+        raise ConfigurationError(
+            "Migrations can only be created in a checkout of digitwin", field="name"
+        )
     version = len(files.all_migrations()) + 1
     path = await _draft(folder, name, empty=empty)
     if path is not None:
-        path.write_text(_with_our_lines(path.read_text(), version))
+        path.write_text(_with_version(path.read_text(), version))
     return path
 
 
 async def drift() -> str | None:
-    """What Aerich would migrate now: None while models and migrations agree."""
+    """Return the migration Aerich would draft; None if models and migrations match."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "migrations")
         shutil.copytree(files.location(), copy)
@@ -89,13 +94,13 @@ async def drift() -> str | None:
 
 
 async def _draft(folder: Path, name: str, *, empty: bool = False) -> Path | None:
-    """In a process of its own: Aerich initialises the models anew, which undoes our wiring."""
+    """Run in a separate process: Aerich initializes the models differently."""
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return await loop.run_in_executor(process, _draft_alone, folder, name, empty)
+        return await loop.run_in_executor(process, _draft_in_process, folder, name, empty)
 
 
-def _draft_alone(folder: Path, name: str, empty: bool) -> Path | None:
+def _draft_in_process(folder: Path, name: str, empty: bool) -> Path | None:
     return asyncio.run(_drafted(folder, name, empty))
 
 
@@ -112,8 +117,8 @@ async def _drafted(folder: Path, name: str, empty: bool) -> Path | None:
     return folder / APP / file if file else None
 
 
-def _with_our_lines(draft: str, version: int) -> str:
-    """What every migration of ours does besides: wait for no lock for long, count itself."""
+def _with_version(draft: str, version: int) -> str:
+    """Add what every migration does: set a lock timeout, and update the schema version."""
     head, up, between, down, tail = draft.split('"""')
     wait = "\n        SET LOCAL lock_timeout = '5s';"
     oldest = f"-- and oldest_reader = {version}, if the release before cannot work with this"

@@ -1,4 +1,4 @@
-"""The migrations this package carries, as Aerich writes them."""
+"""The migration files of this package, in Aerich's format."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ _CREATED = re.compile(r"^CREATE TABLE (?!IF )(\w+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file; ``name`` is what Aerich's table calls it."""
+    """A migration file; ``name`` is its name in Aerich's table."""
 
     name: str
     module: ModuleType
 
     @property
     def in_transaction(self) -> bool:
-        """All or nothing; else it is one statement that can run in none."""
+        """Whether it runs in a transaction; if not, it is a single statement."""
         return bool(getattr(self.module, "RUN_IN_TRANSACTION", True))
 
     @property
     def models_state(self) -> dict[str, Any]:
-        """The models as they were, by which Aerich finds the next changes."""
+        """The models at that time, which Aerich compares with the current ones."""
         packed = base64.b64decode(self.module.MODELS_STATE)
         state: dict[str, Any] = json.loads(zlib.decompress(packed))
         return state
 
     async def upgrade(self) -> str:
-        """The SQL that applies it; ours asks the database nothing."""
+        """Return the SQL that applies it."""
         return await _sql(self.module.upgrade)
 
     async def downgrade(self) -> str:
-        """The SQL that takes it back."""
+        """Return the SQL that reverts it."""
         return await _sql(self.module.downgrade)
 
 
@@ -54,13 +54,13 @@ async def _sql(write: Callable[[None], Awaitable[str]]) -> str:
 
 
 def location() -> Path:
-    """Where the migrations are: inside the installed package, or beside it in a checkout."""
+    """Return the folder of the migrations: in the installed package, or in the checkout."""
     return _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 
 
 @cache
 def all_migrations() -> tuple[Migration, ...]:
-    """Every migration of this package, oldest first."""
+    """Return every migration of this package, oldest first."""
     numbered = [
         (int(match[1]), path)
         for path in (location() / "digitwin").glob("*.py")
@@ -70,13 +70,13 @@ def all_migrations() -> tuple[Migration, ...]:
 
 
 def named(name: str) -> Migration:
-    """The migration of this name."""
+    """Return the migration with this name."""
     return next(migration for migration in all_migrations() if migration.name == name)
 
 
 @cache
 def tables() -> tuple[str, ...]:
-    """The tables that the migrations create and that must not be there before."""
+    """Return the tables that the migrations create, which must not exist before."""
     source = "\n".join(Path(m.module.__file__ or "").read_text() for m in all_migrations())
     return tuple(sorted(set(_CREATED.findall(source))))
 

@@ -1,10 +1,9 @@
-"""Which schema a database has, and whether this package can work with it.
+"""The version of a database's schema, and whether this package supports it.
 
-``digitwin_schema`` counts the migrations that made the schema and names the oldest release,
-counted the same way, that can still work with it; Aerich's own table lists them (with those
-that run in no transaction, and so cannot count themselves). A release that finds a newer
-schema works on as long as it is not older than that: rolling deployments and roll-backs need
-no stop.
+``digitwin_schema`` holds the number of applied migrations and the lowest package version that can
+use the schema. Aerich's table lists the migrations, including those that run outside a
+transaction and cannot update ``digitwin_schema``. A package older than the schema works as long
+as it is not below that version, which allows rolling deployments and rollbacks.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import asyncpg
 from digitwin.errors import ConfigurationError, MigrationRequiredError
 
 APP = "digitwin"
-"""Our name in Aerich's table, which other applications may share."""
+"""Our app name in Aerich's table, which other applications may share."""
 
 _STATE = """
 SELECT digitwin_schema.version, oldest_reader,
@@ -33,24 +32,24 @@ ORDER BY 1
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """What is there, seen from this package's list of migrations."""
+    """State of the schema, compared with this package's migrations."""
 
     version: int
-    """How many migrations made it; 0 where there is none."""
+    """Number of applied migrations; 0: no schema."""
     oldest_reader: int
     applied: tuple[str, ...]
     pending: tuple[str, ...]
-    """What this package has and the schema has not, in order."""
+    """Migrations of this package that are not applied, in order."""
     unknown: tuple[str, ...]
-    """What the schema has and this package has not."""
+    """Applied migrations that this package does not have."""
 
     def refusal(self, known: int) -> MigrationRequiredError | None:
-        """Why a package with so many migrations cannot work with this schema, or None."""
+        """Return why a package with this many migrations cannot use the schema, or None."""
         details = {"schema_version": self.version, "package_version": known}
         if self.pending and self.unknown:
             return MigrationRequiredError(
-                "The database schema and this package come from different histories: this"
-                f" package does not know {self.unknown[0]}, the schema lacks {self.pending[0]}",
+                "The database schema and this package have different migration histories: this"
+                f" package lacks {self.unknown[0]}, the schema lacks {self.pending[0]}",
                 **details,
             )
         if self.pending:
@@ -63,7 +62,7 @@ class SchemaState:
             )
         if self.oldest_reader > known:
             return MigrationRequiredError(
-                f"The database schema has version {self.version}, which needs a newer digitwin"
+                f"The database schema has version {self.version}, which requires a newer digitwin"
                 f" than this one (version {known}): upgrade the package",
                 oldest_reader=self.oldest_reader,
                 **details,
@@ -74,21 +73,22 @@ class SchemaState:
 async def read(
     connection: asyncpg.Connection, known: Sequence[str], tables: Sequence[str]
 ) -> SchemaState:
-    """Look at the schema: one query where it is ours.
+    """Read the state of the schema, with one query if it exists.
 
     Args:
-        known: this package's migrations, in order.
-        tables: the names they take.
+        connection: its search path selects the schema.
+        known: names of this package's migrations, in order.
+        tables: the tables they create.
 
     Raises:
-        ConfigurationError: the schema has tables of these names that are not ours.
+        ConfigurationError: the schema contains other applications' tables with these names.
     """
     try:
         row = await connection.fetchrow(_STATE, APP)
     except asyncpg.UndefinedTableError:
         row = None
     if row is None:
-        await _refuse_strangers(connection, tables)
+        await _refuse_foreign_tables(connection, tables)
         return SchemaState(0, 1, (), tuple(known), ())
     applied = set(row["applied"])
     return SchemaState(
@@ -100,13 +100,13 @@ async def read(
     )
 
 
-async def _refuse_strangers(connection: asyncpg.Connection, tables: Sequence[str]) -> None:
+async def _refuse_foreign_tables(connection: asyncpg.Connection, tables: Sequence[str]) -> None:
     taken = [row["relname"] for row in await connection.fetch(_TAKEN, list(tables))]
     if taken:
         schema = await connection.fetchval("SELECT current_schema()")
         raise ConfigurationError(
-            f"The schema `{schema}` already has {', '.join(taken[:3])}, and not from digitwin:"
-            " set DIGITWIN_SCHEMA to a schema of its own",
+            f"The schema `{schema}` contains {', '.join(taken[:3])} of another application:"
+            " set DIGITWIN_SCHEMA to a separate schema",
             field="schema",
             tables=taken,
         )

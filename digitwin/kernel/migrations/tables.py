@@ -1,4 +1,4 @@
-"""The tables that say which schema this is, declared."""
+"""Declarations of the tables that hold the schema version."""
 
 from digitwin.kernel.sql.tables import BOOKKEEPING, Table, declare
 

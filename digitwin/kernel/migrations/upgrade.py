@@ -1,9 +1,8 @@
-"""The schema brought to the package's version, by one process at a time.
+"""Applies migrations, one process at a time.
 
-The migrations are Aerich's, files and book both, and a plain ``aerich upgrade`` does the
-same. They are applied here rather than through Aerich's Python interface because that works
-inside whatever Tortoise context happens to be active, and without a lock: here it is one
-connection of its own, in nobody's context, behind an advisory lock.
+Files and bookkeeping are Aerich's, so that ``aerich upgrade`` does the same. Aerich's Python API is
+not used because it needs an active Tortoise context and takes no lock: this module uses a
+separate connection and an advisory lock.
 """
 
 from __future__ import annotations
@@ -27,22 +26,22 @@ from digitwin.settings import Settings
 
 log = logging.getLogger("digitwin.migrations")
 
-PATIENCE = 60.0
-"""Seconds to wait while another process migrates."""
+LOCK_TIMEOUT = 60.0
+"""Seconds to wait for another process that migrates."""
 POLL = 0.05
-"""Seconds between two looks whether it is done. Waiting inside PostgreSQL would deadlock with
+"""Seconds between attempts to get the lock. Waiting for it inside PostgreSQL would deadlock with
 CREATE INDEX CONCURRENTLY, which waits for every open statement."""
-TIME_LIMIT = 600.0
+MIGRATION_TIMEOUT = 600.0
 """Seconds one migration may run."""
 
 _TRY_LOCK = "SELECT pg_try_advisory_lock(hashtextextended('digitwin.migrations:' || $1, 0))"
 _HAS_SCHEMA = "SELECT to_regnamespace(quote_ident($1)) IS NOT NULL"
-"""Asked first: CREATE SCHEMA wants a right on the database, even where it has nothing to do."""
+"""Checked first: CREATE SCHEMA IF NOT EXISTS needs a privilege even if the schema exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One migration of the history."""
+    """A migration, and whether it is applied."""
 
     name: str
     applied: bool
@@ -51,21 +50,23 @@ class Step:
 async def ensure(
     target: Target, settings: Settings, *, upgrading: Callable[[], None] = lambda: None
 ) -> None:
-    """Make sure that the schema fits this package; costs one query when it does.
+    """Ensure that the schema matches this package; one query if it does.
 
-    What an old schema gets says ``settings.migrate``; left open, the embedded server's is
-    upgraded and every other one refused.
+    ``settings.migrate`` decides whether an old schema is upgraded or refused; if unset, it is
+    upgraded on the embedded server only.
 
     Args:
-        upgrading: called before an upgrade, which may take longer than a caller's bound.
+        target: the database.
+        settings: the configuration.
+        upgrading: called before an upgrade, which may exceed the caller's timeout.
 
     Raises:
-        MigrationRequiredError: it does not fit; the message names the cure.
-        ConfigurationError: tables of our names are there that are not ours.
+        MigrationRequiredError: the schema does not match; the message says what to run.
+        ConfigurationError: the schema contains other applications' tables with our names.
     """
     if settings.migrate == "skip":
         return
-    auto = looks_after(target, settings)
+    auto = upgrades_automatically(target, settings)
     async with _connection(target, settings) as connection:
         found = await state(connection)
         if found.pending and not found.unknown and auto:
@@ -77,27 +78,30 @@ async def ensure(
             raise refusal
 
 
-def looks_after(target: Target, settings: Settings) -> bool:
-    """Whether a start brings the schema up to date, or only checks it."""
+def upgrades_automatically(target: Target, settings: Settings) -> bool:
+    """Return whether opening a handle upgrades the schema, rather than only checking it."""
     return (settings.migrate or ("auto" if target.embedded else "check")) == "auto"
 
 
 async def state(connection: asyncpg.Connection) -> SchemaState:
-    """The schema on the connection's search path, as this package sees it.
+    """Return the state of the schema on the connection's search path.
 
     Raises:
-        ConfigurationError: tables of our names are there that are not ours.
+        ConfigurationError: the schema contains other applications' tables with our names.
     """
     names = [migration.name for migration in files.all_migrations()]
     return await schema_state.read(connection, names, files.tables())
 
 
 async def upgrade(target: Target, settings: Settings) -> list[str]:
-    """Apply what is pending; the names of what was, none when another process was first.
+    """Apply pending migrations. Safe to run concurrently.
+
+    Returns:
+        The names of the migrations that this call applied.
 
     Raises:
-        ConfigurationError: tables of our names are there that are not ours.
-        MigrationRequiredError: the schema's history is not this package's.
+        ConfigurationError: the schema contains other applications' tables with our names.
+        MigrationRequiredError: the schema has a different migration history.
         QueryTimeoutError: a lock was not granted, or another process took too long.
     """
     async with _connection(target, settings) as connection:
@@ -105,35 +109,39 @@ async def upgrade(target: Target, settings: Settings) -> list[str]:
 
 
 async def downgrade(target: Target, settings: Settings, *, steps: int = 1) -> list[str]:
-    """Take back the last migrations, newest first, with all they hold; the names of these.
+    """Revert the last migrations, newest first; their data is lost.
+
+    Returns:
+        The names of the reverted migrations.
 
     Raises:
-        MigrationRequiredError: a newer release applied the last one, and must take it back.
+        MigrationRequiredError: the last migration belongs to a newer release.
     """
-    undone: list[str] = []
-    async with _connection(target, settings) as connection, _alone(connection, settings):
+    reverted: list[str] = []
+    async with _connection(target, settings) as connection, _locked(connection, settings):
         for _ in range(steps):
             found = await state(connection)
             if found.unknown:
                 raise MigrationRequiredError(
-                    f"{found.unknown[-1]} is of a newer digitwin: take it back with that one"
+                    f"{found.unknown[-1]} belongs to a newer release of digitwin:"
+                    " use that release to revert it"
                 )
             if not found.applied:
                 break
-            await _undo(connection, files.named(found.applied[-1]))
-            undone.append(found.applied[-1])
-    return undone
+            await _revert(connection, files.named(found.applied[-1]))
+            reverted.append(found.applied[-1])
+    return reverted
 
 
-async def look(target: Target, settings: Settings) -> SchemaState:
-    """As :func:`state`, on a connection of its own."""
+async def read_state(target: Target, settings: Settings) -> SchemaState:
+    """As :func:`state`, on a new connection."""
     async with _connection(target, settings) as connection:
         return await state(connection)
 
 
 async def history(target: Target, settings: Settings) -> list[Step]:
-    """Every migration of this package and of the schema, oldest first."""
-    found = await look(target, settings)
+    """Return every migration of this package and of the schema, oldest first."""
+    found = await read_state(target, settings)
     steps = [
         Step(migration.name, migration.name in found.applied)
         for migration in files.all_migrations()
@@ -143,12 +151,12 @@ async def history(target: Target, settings: Settings) -> list[Step]:
 
 @asynccontextmanager
 async def _connection(target: Target, settings: Settings) -> AsyncIterator[asyncpg.Connection]:
-    """A connection for migrations, which may take longer than any other statement."""
+    """Open a connection with longer timeouts, for migrations."""
     given = target.connect_args()
-    limit = str(int(TIME_LIMIT * 1000))
+    limit = str(int(MIGRATION_TIMEOUT * 1000))
     arguments = given | {
         "timeout": settings.connect_timeout,
-        "command_timeout": TIME_LIMIT + 1,
+        "command_timeout": MIGRATION_TIMEOUT + 1,
         "server_settings": given["server_settings"]
         | {
             "search_path": f'"{settings.schema_name}"',
@@ -174,24 +182,24 @@ async def _connection(target: Target, settings: Settings) -> AsyncIterator[async
 
 
 @asynccontextmanager
-async def _alone(connection: asyncpg.Connection, settings: Settings) -> AsyncIterator[None]:
-    """Hold the migrations of this schema; the lock goes with the connection."""
+async def _locked(connection: asyncpg.Connection, settings: Settings) -> AsyncIterator[None]:
+    """Hold the migration lock of this schema; it is released with the connection."""
     try:
-        async with asyncio.timeout(PATIENCE):
-            while not await connection.fetchval(  # noqa: ASYNC110 - no event crosses processes
+        async with asyncio.timeout(LOCK_TIMEOUT):
+            while not await connection.fetchval(  # noqa: ASYNC110 - across processes
                 _TRY_LOCK, settings.schema_name
             ):
                 await asyncio.sleep(POLL)
     except TimeoutError:
         raise QueryTimeoutError(
-            f"Another process has been migrating this schema for {PATIENCE:.0f} seconds"
+            f"Another process has been migrating this schema for {LOCK_TIMEOUT:.0f} seconds"
         ) from None
     yield
 
 
 async def _upgrade(connection: asyncpg.Connection, settings: Settings) -> list[str]:
     applied = []
-    async with _alone(connection, settings):
+    async with _locked(connection, settings):
         if not await connection.fetchval(_HAS_SCHEMA, settings.schema_name):
             await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{settings.schema_name}"')
         found = await state(connection)
@@ -200,13 +208,13 @@ async def _upgrade(connection: asyncpg.Connection, settings: Settings) -> list[s
             assert refusal is not None
             raise refusal
         for name in found.pending:
-            if await _applied_here(connection, files.named(name)):
+            if await _try_apply(connection, files.named(name)):
                 applied.append(name)
     return applied
 
 
-async def _applied_here(connection: asyncpg.Connection, migration: Migration) -> bool:
-    """Apply it; False when somebody without our lock, as plain Aerich, was faster."""
+async def _try_apply(connection: asyncpg.Connection, migration: Migration) -> bool:
+    """Apply it; return False if a process without our lock, such as aerich, applied it first."""
     try:
         await _apply(connection, migration)
     except asyncpg.PostgresError:
@@ -218,22 +226,22 @@ async def _applied_here(connection: asyncpg.Connection, migration: Migration) ->
 
 
 async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
-    book = "INSERT INTO aerich (version, app, content) VALUES ($1, $2, $3::jsonb)"
-    line = migration.name, APP, json.dumps(migration.models_state)
+    insert = "INSERT INTO aerich (version, app, content) VALUES ($1, $2, $3::jsonb)"
+    row = migration.name, APP, json.dumps(migration.models_state)
     script = await migration.upgrade()
     if migration.in_transaction:
         async with connection.transaction():
             await connection.execute(script)
-            await connection.execute(book, *line)
+            await connection.execute(insert, *row)
     else:
         await connection.execute(script)
-        await connection.execute(book, *line)
+        await connection.execute(insert, *row)
 
 
-async def _undo(connection: asyncpg.Connection, migration: Migration) -> None:
+async def _revert(connection: asyncpg.Connection, migration: Migration) -> None:
     async with connection.transaction():
         await connection.execute(await migration.downgrade())
         await connection.execute(
             "DELETE FROM aerich WHERE app = $1 AND version = $2", APP, migration.name
         )
-    log.info("Took back migration %s", migration.name)
+    log.info("Reverted migration %s", migration.name)

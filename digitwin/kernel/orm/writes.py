@@ -16,7 +16,7 @@ from tortoise.fields.relational import RelationalField
 from tortoise.models import Model
 
 from digitwin.errors import InvalidInputError, InvalidStateError
-from digitwin.kernel.primitives.jsonb import complaint, complaint_about_text, dumps
+from digitwin.kernel.primitives.jsonb import dumps, json_error, text_error
 
 READ_ONLY = frozenset(
     {"id", "user_id", "created_at", "updated_at", "version", "deleted_at", "deletion_id"}
@@ -88,7 +88,7 @@ def to_column(model: type[Model], name: str, value: Any, instance: Any = None) -
         converted = field.to_db_value(value, instance)
     except CONVERSION_ERRORS as error:
         raise InvalidInputError(f"{name} cannot be stored in its column", field=name) from error
-    found = complaint_about_text(converted) if isinstance(converted, str) else None
+    found = text_error(converted) if isinstance(converted, str) else None
     if found is not None:
         raise InvalidInputError(f"{name} {found}", field=name)
     return converted
@@ -110,7 +110,7 @@ def refuse_naive(name: str, value: Any) -> None:
 
 
 def _json(name: str, value: Any) -> str:
-    found = complaint(value)
+    found = json_error(value)
     if found is not None:
         raise InvalidInputError(f"{name} {found}", field=name)
     return dumps(value)

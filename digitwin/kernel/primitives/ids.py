@@ -1,9 +1,9 @@
-"""Identifiers: UUIDs of version 7, which sort by the time they were made.
+"""Identifiers: version 7 UUIDs, which sort by creation time.
 
 RFC 9562, section 5.7, with the 42-bit counter of its method 1: 48 bits of milliseconds, the
 counter (seeded at random with its top bit clear, so that a millisecond has room for 2^41
-more), 32 random bits. The counter makes ids of one process strictly increasing, also when
-the clock stands still or goes back.
+more), 32 random bits. The counter makes ids of one process strictly increasing, even if
+the clock stalls or goes back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from uuid import UUID
 from digitwin.errors import InvalidInputError
 
 NOBODY = UUID(int=0)
-"""Stands for nobody where a key needs a user."""
+"""Placeholder where a key requires a user id and there is no user."""
 
 _COUNTER_BITS = 42
 _VERSION_AND_VARIANT = 0x7 << 76 | 0b10 << 62
@@ -27,7 +27,7 @@ _CANONICAL = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[
 
 
 class _Clock:
-    """The last time and counter given out; one holder at a time."""
+    """The last issued time and counter; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -52,7 +52,7 @@ _clock = _Clock()
 
 
 def _restart() -> None:
-    """A forked child must not go on from its parent's counter, nor wait for its lock."""
+    """A forked child must not reuse its parent's counter or lock."""
     global _clock
     _clock = _Clock()
 
@@ -62,7 +62,7 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
 
 
 def uuid7() -> UUID:
-    """A new id, greater than every id this process has made before, in whatever thread."""
+    """Return a new id, greater than every id this process created before, in any thread."""
     milliseconds, counter = _clock.tick()
     high, low = counter >> 30, counter & 0x3FFF_FFFF
     tail = int.from_bytes(os.urandom(4))
@@ -70,13 +70,13 @@ def uuid7() -> UUID:
 
 
 def floor_id(moment: datetime) -> UUID:
-    """The smallest id of this moment's millisecond: a bound for ranges of ids by time.
+    """Return the smallest id of a millisecond, as a bound for ranges of ids by time.
 
     Raises:
         InvalidInputError: the datetime is naive, or before 1970.
     """
     if moment.tzinfo is None:
-        raise InvalidInputError("moment must carry a time zone", field="moment")
+        raise InvalidInputError("moment must have a time zone", field="moment")
     milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
     if milliseconds < 0:
         raise InvalidInputError("moment must not be before 1970", field="moment")
@@ -84,10 +84,10 @@ def floor_id(moment: datetime) -> UUID:
 
 
 def parse_id(value: object, field: str = "id") -> UUID:
-    """A UUID from itself or from its string.
+    """Return a UUID, given as UUID or string.
 
     Raises:
-        InvalidInputError: it is neither; ``field`` is named.
+        InvalidInputError: it is neither; the error names ``field``.
     """
     if isinstance(value, UUID):
         return value

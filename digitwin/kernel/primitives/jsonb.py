@@ -1,4 +1,4 @@
-"""JSON as jsonb stores it and as it comes back: checked first, then written compactly."""
+"""Encoding and validation of JSON for jsonb columns."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 from pydantic_core import from_json
 
 MAX_DEPTH = 64
-"""Levels of nesting: Python's own encoder gives up near 1,000, readers elsewhere sooner."""
+"""Maximum nesting: Python's encoder fails near 1,000 levels, other readers earlier."""
 
 MAX_BYTES = 1_048_576
-"""Bytes of one encoded value: more belongs into a document."""
+"""Maximum size of an encoded value in bytes."""
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
 
 dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-"""Compact JSON for a jsonb parameter; one encoder for all, where ``json.dumps`` makes one each."""
+"""Encode compact JSON for a jsonb parameter; ``json.dumps`` would create an encoder per call."""
 
 
 def loads(text: str | None) -> Any:
-    """What a jsonb column holds; pydantic's parser takes a quarter of the time of Python's.
+    """Decode a jsonb column. Pydantic's parser is four times as fast as Python's.
 
-    It gives up on nesting that Python's still reads; only others than digitwin write that.
+    It rejects deep nesting that Python's accepts; only other programs write such values.
     """
     if text is None:
         return None
@@ -36,8 +36,8 @@ def loads(text: str | None) -> Any:
         return json.loads(text)
 
 
-def complaint(value: Any) -> str | None:
-    """Why jsonb cannot hold this value and give it back, or None when it can."""
+def json_error(value: Any) -> str | None:
+    """Return why jsonb cannot store this value without loss, or None if it can."""
     found = fault(value)
     if found is None and len(dumps(value).encode()) > MAX_BYTES:
         return TOO_LARGE
@@ -45,17 +45,17 @@ def complaint(value: Any) -> str | None:
 
 
 def fault(value: Any) -> str | None:
-    """As :func:`complaint`, for whoever encodes the value anyway and sees its size then.
+    """As :func:`json_error`, without the size check, for callers that encode the value anyway.
 
-    Walks without recursion and stops early, so that no input, however deep, wide or circular,
-    costs more than the largest one allowed.
+    Iterative, with early exit: a deep, wide or circular input costs no more than the largest
+    valid one.
     """
     levels: list[Iterator[Any]] = [iter((value,))]
     seen = 0
     while levels:
         for item in levels[-1]:
             seen += 1
-            found = _complaint_about(item)
+            found = _item_error(item)
             if found is not None:
                 return found
             if isinstance(item, (dict, list, tuple)):
@@ -80,34 +80,36 @@ def _parts(item: Any) -> Iterator[Any]:
 
 
 def _keys(item: dict[Any, Any]) -> Iterable[Any]:
-    """Keys as values, where one that is no string comes as something that cannot be JSON."""
+    """Yield the keys, with a marker in place of each that is not a string."""
     return (key if isinstance(key, str) else _BadKey for key in item)
 
 
 class _BadKey:
-    """Stands for a key that is not a string."""
+    """Marker for a key that is not a string."""
 
 
-def _complaint_about(item: Any) -> str | None:
+def _item_error(item: Any) -> str | None:
     if item is None or isinstance(item, (bool, dict, list, tuple)):
         return None
     if isinstance(item, str):
-        return complaint_about_text(item)
+        return text_error(item)
     if isinstance(item, int):
-        return None if _INT_MIN <= item <= _INT_MAX else "must not hold an integer beyond 64 bits"
+        return (
+            None if _INT_MIN <= item <= _INT_MAX else "must not contain an integer beyond 64 bits"
+        )
     if isinstance(item, float):
-        return None if math.isfinite(item) else "must not hold NaN or infinity"
+        return None if math.isfinite(item) else "must not contain NaN or infinity"
     if item is _BadKey:
-        return "must have strings for keys"
-    return f"must not hold a value of type {type(item).__name__}: JSON has none"
+        return "must have string keys"
+    return f"must not contain a value of type {type(item).__name__}, which JSON does not have"
 
 
-def complaint_about_text(item: str) -> str | None:
-    """Why no text column can hold this, or None when one can."""
+def text_error(item: str) -> str | None:
+    """Return why a text column cannot store this, or None if it can."""
     if "\0" in item:
-        return "must not hold a NUL character"
+        return "must not contain a NUL character"
     try:
         item.encode()
     except UnicodeEncodeError:
-        return "must not hold a lone surrogate"
+        return "must not contain a lone surrogate"
     return None

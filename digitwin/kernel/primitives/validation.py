@@ -1,8 +1,8 @@
-"""What callers may hand in, checked before a statement is sent.
+"""Validation of arguments, before any statement is sent.
 
-Field types for the TypedDicts of the domains, which carry :data:`STRICT`, and functions for
-single arguments. Whatever does not fit becomes an ``InvalidInputError`` that names the field
-and, where there is one, the limit; the value itself is never repeated.
+Field types for the domains' TypedDicts, which use :data:`STRICT`, and functions for single
+arguments. Invalid input raises an ``InvalidInputError`` that names the field and the limit, if
+any; it never contains the value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.primitives.ids import parse_id
-from digitwin.kernel.primitives.jsonb import complaint, dumps
+from digitwin.kernel.primitives.jsonb import dumps, json_error
 from digitwin.kernel.primitives.validation_messages import refusal
 
 __all__ = [
@@ -47,14 +47,14 @@ __all__ = [
 T = TypeVar("T")
 
 STRICT = ConfigDict(extra="forbid", strict=True)
-"""No unknown field, and no value that would have to be turned into another first."""
+"""Unknown fields and type coercion are refused."""
 
 _LINE_BREAKS = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """``Annotated[str, Text(1000)]``: at most so many characters, all of which can be stored."""
+    """``Annotated[str, Text(1000)]``: a maximum length, and characters PostgreSQL can store."""
 
     max_length: int
     min_length: int = 0
@@ -67,13 +67,13 @@ class Text:
 
     def check(self, value: str) -> str:
         if "\0" in value:
-            raise PydanticCustomError("nul", "must not hold a NUL character")
+            raise PydanticCustomError("nul", "must not contain a NUL character")
         return value
 
 
 @dataclass(frozen=True, slots=True)
 class Line(Text):
-    """``Annotated[str, Line(200)]``: a name or a title, on one line and not blank."""
+    """``Annotated[str, Line(200)]``: a single line that is not blank."""
 
     min_length: int = 1
 
@@ -93,7 +93,7 @@ def _utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise PydanticCustomError("moment", "must be a moment that UTC can tell") from None
+        raise PydanticCustomError("moment", "must be a time that can be converted to UTC") from None
 
 
 def _id(value: Any) -> UUID:
@@ -104,9 +104,9 @@ def _id(value: Any) -> UUID:
 
 
 def _json(value: Any) -> Any:
-    found = complaint(value)
+    found = json_error(value)
     if found is not None:
-        raise PydanticCustomError("json", "{complaint}", {"complaint": found})
+        raise PydanticCustomError("json", "{error}", {"error": found})
     return value
 
 
@@ -120,16 +120,16 @@ JsonValue = Annotated[Any, AfterValidator(_json)]
 JsonObject = Annotated[dict[str, Any], BeforeValidator(_json_object)]
 Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Id = Annotated[UUID | str, BeforeValidator(_id)]
-"""Given back as a UUID."""
+"""Validated to a UUID."""
 Flag = Annotated[bool, Field(strict=True)]
 FiniteFloat = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 AwareDatetime = Annotated[pydantic.AwareDatetime, Field(strict=True), AfterValidator(_utc)]
-"""A moment, given back in UTC; a naive datetime is refused."""
+"""Validated to UTC; a naive datetime is refused."""
 
 
 @with_config(STRICT)
 class Period(TypedDict, total=False):
-    """From ``since``, included, to ``until``, not included."""
+    """From ``since`` (inclusive) to ``until`` (exclusive)."""
 
     since: AwareDatetime | None
     until: AwareDatetime | None
@@ -139,10 +139,15 @@ PERIOD = TypeAdapter(Period)
 
 
 def validate(adapter: TypeAdapter[T], data: object, field: str = "input") -> T:
-    """The data as the adapter's type; ``field`` names it where it is no dict of fields.
+    """Validate data with the adapter.
+
+    Args:
+        adapter: the type.
+        data: a dict of fields, or a single value.
+        field: the name of a single value, for the error.
 
     Raises:
-        InvalidInputError: names the first field that does not fit, an unknown one before all.
+        InvalidInputError: names the first invalid field; unknown fields come first.
     """
     try:
         return adapter.validate_python(data)
@@ -151,10 +156,10 @@ def validate(adapter: TypeAdapter[T], data: object, field: str = "input") -> T:
 
 
 def bounded(value: object, field: str, *, at_least: int, at_most: int) -> int:
-    """A whole number between two bounds, both allowed.
+    """Validate an integer between two bounds, inclusive.
 
     Raises:
-        InvalidInputError: it is none, or lies outside; a bool is no number.
+        InvalidInputError: it is not an integer (a bool is not), or is out of range.
     """
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidInputError(f"{field} must be a whole number", field=field)
@@ -162,16 +167,16 @@ def bounded(value: object, field: str, *, at_least: int, at_most: int) -> int:
 
 
 def seconds(value: object, field: str, *, at_least: float, at_most: float) -> float:
-    """A duration in seconds, from a number of them or a timedelta.
+    """Validate a duration, given as seconds or ``timedelta``; return seconds.
 
     Raises:
-        InvalidInputError: it is neither, or lies outside the bounds.
+        InvalidInputError: it is neither, or is out of range.
     """
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
         raise InvalidInputError(f"{field} must be seconds or a timedelta", field=field)
-    # NaN, which alone differs from itself, is refused above: math.isnan overflows on a huge int.
+    # `value != value` above refuses NaN; math.isnan would overflow on a huge int.
     return float(_between(value, field, at_least, at_most, " seconds"))
 
 

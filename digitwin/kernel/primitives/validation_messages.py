@@ -1,4 +1,4 @@
-"""pydantic's complaints in our words: the field, what it must be, and the limit."""
+"""Converts pydantic's validation errors: the field, the requirement and the limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from digitwin.errors import InvalidInputError
 _PHRASES: Mapping[str, str] = {
     "missing": "is missing",
     "string_type": "must be a string",
-    "string_unicode": "must not hold a lone surrogate",
+    "string_unicode": "must not contain a lone surrogate",
     "string_too_long": "must have at most {max_length} characters",
     "string_too_short": "must have at least {min_length} character(s)",
     "too_long": "must have at most {max_length} items",
@@ -31,16 +31,16 @@ _PHRASES: Mapping[str, str] = {
     "less_than_equal": "must be at most {le}",
     "is_instance_of": "must be a {class}",
     "datetime_type": "must be a datetime",
-    "timezone_aware": "must carry a time zone",
+    "timezone_aware": "must have a time zone",
     "value_error": "{error}",
 }
 _LIMITS = ("max_length", "min_length", "ge", "gt", "le", "lt")
 
 
 def refusal(error: ValidationError, unnamed: str) -> InvalidInputError:
-    """The one complaint to begin with; ``unnamed`` is the field where pydantic names none.
+    """Convert the first error; ``unnamed`` is the field's name if pydantic reports none.
 
-    An unknown field comes first: a misspelt name is why another is missing.
+    Unknown fields come first: a misspelt name is often the reason why another is missing.
     """
     found = error.errors(include_url=False, include_input=False)
     first = min(found, key=lambda detail: detail["type"] != "extra_forbidden")
@@ -49,8 +49,8 @@ def refusal(error: ValidationError, unnamed: str) -> InvalidInputError:
         place = (unnamed, *place)
     field = str(place[0])[:100]
     if first["type"] == "extra_forbidden":
-        return InvalidInputError(f"unknown field {_spelt(place)!r}", field=field)
-    refused = InvalidInputError(f"{_spelt(place)} {_phrase(first)}", field=field)
+        return InvalidInputError(f"unknown field {_path(place)!r}", field=field)
+    refused = InvalidInputError(f"{_path(place)} {_phrase(first)}", field=field)
     refused.details |= _limit(first.get("ctx", {}))
     return refused
 
@@ -60,8 +60,8 @@ def _limit(context: Mapping[str, Any]) -> dict[str, Any]:
     return {} if name is None else {"limit": context[name]}
 
 
-def _spelt(place: tuple[int | str, ...]) -> str:
-    """The field, with the item of a list or the field of a dict within it that does not fit."""
+def _path(place: tuple[int | str, ...]) -> str:
+    """Format the path of the invalid value, such as ``turns[0].text``."""
     return (str(place[0]) + "".join(map(_step, place[1:4])))[:100]
 
 
@@ -72,7 +72,7 @@ def _step(part: int | str) -> str:
 
 
 _UNION = {"uuid", "str"}
-"""Not names: which type of a union pydantic tried; the others' have brackets."""
+"""Path items that are union members, not names; other members contain brackets."""
 
 
 def _phrase(detail: ErrorDetails) -> str:

@@ -1,6 +1,6 @@
-"""Who acts, from where and in which request: known to a task, and to the tasks it starts.
+"""The actor of audit records, in a context variable that child tasks inherit.
 
-It belongs to the running code, not to a handle: records of every handle name the same actor.
+It is independent of handles: records of every handle name the same actor.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def _address(value: object) -> str:
-    """One spelling for each address, so that equal ones compare equal in the trail."""
+    """Normalize an IP address, so that equal addresses compare equal in the audit trail."""
     if isinstance(value, str | ipaddress.IPv4Address | ipaddress.IPv6Address):
         try:
             return str(ipaddress.ip_address(value))
@@ -38,7 +38,7 @@ RequestId = Annotated[str, Line(200)]
 
 @with_config(STRICT)
 class Who(TypedDict, total=False):
-    """What ``acting_as`` may be told; what is left out stays as it is around it."""
+    """Arguments of ``acting_as``; fields that are not set are inherited."""
 
     actor_id: Id | None
     ip_address: IpAddress | None
@@ -51,7 +51,7 @@ WHO: TypeAdapter[Any] = TypeAdapter(Who)
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does what is done here; None is what nobody said."""
+    """The current actor; None: unknown."""
 
     actor_id: UUID | None = None
     ip_address: str | None = None
@@ -64,15 +64,15 @@ _acting: ContextVar[tuple[Actor, ...]] = ContextVar("digitwin_acting", default=_
 
 
 def current() -> Actor:
-    """Who acts here, as the innermost ``acting_as`` and those around it say."""
+    """Return the current actor, as set by the enclosing ``acting_as`` blocks."""
     return _acting.get()[-1]
 
 
 class ActingAs:
-    """``with`` or ``async with``: who acts inside. One may be entered again, by any task.
+    """A context manager (sync and async) that sets the actor; reusable and reentrant.
 
     Raises:
-        InvalidInputError: names the field that does not fit.
+        InvalidInputError: names the invalid field.
     """
 
     __slots__ = ("_given",)
@@ -92,7 +92,7 @@ class ActingAs:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # no token: frameworks close what they opened in another context, where one would raise
+        # not by token: frameworks may exit in another context, where reset() would raise
         _acting.set(_acting.get()[:-1] or _UNKNOWN)
 
     async def __aenter__(self) -> Actor:

@@ -1,13 +1,13 @@
-"""The audit step: a record of a change, made by the statement that makes the change.
+"""The audit step: inserts the audit record in the statement that makes the change.
 
-The statement becomes steps of one WITH: ``before`` locks the row and holds its old values,
-``done`` changes it and returns it, ``recorded`` inserts the record. There is no change without
-its record, no record without its change, and no extra round trip. A record returns nothing:
-a role that may only insert into the trail may not read it.
+The statement becomes steps of one WITH: ``before`` locks the row and keeps its old values,
+``done`` changes and returns it, ``recorded`` inserts the record. Change and record are atomic,
+without an extra round trip. The record has no RETURNING: a role that may only insert into the
+trail may not read it.
 
-The model says what its records contain: ``resource``, its name in the trail; ``audited``, the
-fields whose values are recorded; ``actions``, the fields whose change has an action of its own.
-Of every other field only the name is recorded.
+The model defines its records: ``resource`` is its name in the trail, ``audited`` lists fields
+whose values are recorded, ``actions`` maps fields to an action of their own. Of other fields only
+the name is recorded.
 """
 
 from __future__ import annotations
@@ -27,22 +27,23 @@ COLUMNS = (
 
 
 def is_recorded(model: type[Model]) -> bool:
-    """Whether changes of the table's rows are recorded."""
+    """Return whether changes of the table's rows are audited."""
     return getattr(model, "resource", None) is not None
 
 
 def insert(model: type[Model], verb: str, *, many: bool = False) -> str:
-    """The step that records each row that ``done`` returns; it ends with ``FROM done``.
+    """Return the step that records each row of ``done``; it ends with ``FROM done``.
 
     Args:
-        verb: what was done; with the model's name it is the action.
-        many: ``audit_id`` is a list of ids, one for each row.
+        model: the model of the changed row.
+        verb: what was done; the action is ``resource.verb``.
+        many: ``audit_id`` is a list of ids, one per row.
     """
     return _insert(model, _action(model, verb), many=many)
 
 
 def _insert_change(model: type[Model], names: Iterable[str]) -> str:
-    """As :func:`insert`, for an update of these fields; ``before`` holds their old values."""
+    """As :func:`insert`, for an update of these fields, with old values from ``before``."""
     names = tuple(names)
     action = _action(model, "update")
     for name, verb in getattr(model, "actions", {}).items():
@@ -58,12 +59,13 @@ def update(
     where: str,
     returning: str,
 ) -> str:
-    """The three steps of an update: ``before``, ``done`` and ``recorded``.
+    """Return the three steps of an update: ``before``, ``done`` and ``recorded``.
 
     Args:
-        names: the fields that are set.
-        sets: the assignments; ``t`` is the row that is changed.
-        where: the condition, starting with ``WHERE``.
+        model: the model of the row.
+        names: the fields to set.
+        sets: the assignments; ``t`` is the changed row.
+        where: the condition, with a leading ``WHERE``.
         returning: the columns of ``t`` that ``done`` returns, ``names`` and the key among them.
     """
     table, key = model._meta.db_table, _key(model)
@@ -78,11 +80,11 @@ def update(
 
 
 def parameters(rows: int | None = None, **metadata: Any) -> dict[str, Any]:
-    """The parameters of the audit step: ids, and who acts here.
+    """Return the parameters of the audit step: ids and the current actor.
 
     Args:
-        rows: how many records, where there may be several; else one.
-        metadata: details for the record; nothing secret, nothing bulky.
+        rows: number of records, for a step with ``many``.
+        metadata: details for the record; must be small and not secret.
     """
     who = actor.current()
     if who.request_id is not None:
@@ -120,7 +122,7 @@ def _differs(name: str) -> str:
 
 
 def _changes(model: type[Model], names: Sequence[str]) -> str:
-    """What is added to a record's metadata: nothing of a field that has stayed the same."""
+    """Return SQL that adds the changed fields to the record's metadata."""
     audited: tuple[str, ...] = getattr(model, "audited", ())
     told = [
         f'(\'{name}\', to_jsonb(before."{name}"), to_jsonb(done."{name}"))'

@@ -1,4 +1,4 @@
-"""The columns of a model, as statements list them."""
+"""Column lists of models, for statements."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ _MODELS: dict[str, type[Model]] = {}
 
 
 def register(model: type[Model]) -> None:
-    """Make a model known by the name of its table; done once, when the models are wired up."""
+    """Register a model by its table; called once, when the models are initialized."""
     _MODELS[model._meta.db_table] = model
 
 
 def of_table(table: str) -> type[Model]:
-    """The model whose rows are in this table.
+    """Return the model of a table.
 
     Raises:
-        ValueError: no model has it.
+        ValueError: the table has no model.
     """
     model = _MODELS.get(table)
     if model is None:
@@ -25,18 +25,18 @@ def of_table(table: str) -> type[Model]:
 
 
 def columns(model: type[Model], prefix: str = "") -> str:
-    """The model's columns for SELECT or RETURNING; complete once a handle was opened."""
-    assert model._meta._inited, "columns are complete only once the models are wired up"
+    """Return the model's columns for SELECT or RETURNING; available once a handle was opened."""
+    assert model._meta._inited, "columns are available once the models are initialized"
     return ", ".join(f'{prefix}"{name}"' for name in model._meta.fields_db_projection.values())
 
 
 def nulls(model: type[Model]) -> str:
-    """A NULL for each of :func:`columns`, of its type."""
+    """Return a typed NULL for each of :func:`columns`."""
     return ", ".join(f"NULL::{sql_type(model, name)}" for name in model._meta.fields_db_projection)
 
 
 def sql_type(model: type[Model], name: str) -> str:
-    """A column's type for a cast; without a length, to which a cast would truncate silently."""
+    """Return a column's type for a cast, without length: a cast would truncate silently."""
     declared: str = model._meta.fields_map[name].get_for_dialect("postgres", "SQL_TYPE")
     bare = declared.partition("(")[0]
     return "text" if bare == "VARCHAR" else bare

@@ -1,9 +1,9 @@
-"""The ordinary statements of an entity's table, built once for each shape.
+"""Generated CRUD statements of entities, built once per shape.
 
-Names come from the model alone, values are always bound: a parameter is named after its column.
-A table whose rows belong to a person is written only while that person is alive: the statement
-locks the owner's row with ``FOR SHARE``, so that no child is inserted beside an open deletion.
-A statement that changes a row records it in the same statement, see :mod:`audit_step`.
+Names come only from the model, and values are always bound: a parameter has the name of its
+column. Rows of a person are inserted only while that person is not deleted: the statement locks
+the owner's row with ``FOR SHARE``, so that no child is inserted during a concurrent deletion.
+Changes are audited by the same statement, see :mod:`audit_step`.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ TOUCH = '"version" = t."version" + 1, "updated_at" = now()'
 
 
 def is_owned(model: type[Model]) -> bool:
-    """Whether the table's rows belong to a person."""
+    """Return whether the table's rows belong to a person."""
     return "user_id" in model._meta.fields_map
 
 
 def can_hide(model: type[Model]) -> bool:
-    """Whether a deletion hides the table's rows."""
+    """Return whether the table has soft delete."""
     return "deletion_id" in model._meta.fields_map
 
 
 @cache
 def encoder(model: type[Model], name: str) -> Callable[[Any], Any] | None:
-    """How a field's value becomes a parameter; None when it goes as it is."""
+    """Return how a field's value is encoded as a parameter; None: unchanged."""
     return _json if isinstance(model._meta.fields_map[name], fields.JSONField) else None
 
 
@@ -45,7 +45,7 @@ def _json(value: Any) -> str | None:
 
 
 def encode(model: type[Model], row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row's values as parameters."""
+    """Encode a row's values as parameters."""
     return {
         name: value if (convert := encoder(model, name)) is None else convert(value)
         for name, value in row.items()
@@ -54,7 +54,7 @@ def encode(model: type[Model], row: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def insert(model: type[Model], names: tuple[str, ...]) -> Query:
-    """One row; of a living owner only."""
+    """Insert one row; none if its owner is deleted."""
     values = ", ".join(f":{name}::{sql_type(model, name)}" for name in names)
     owner = f" FROM users WHERE id = :user_id AND {ALIVE} FOR SHARE" if is_owned(model) else ""
     return _recorded(
@@ -67,7 +67,7 @@ def insert(model: type[Model], names: tuple[str, ...]) -> Query:
 
 @cache
 def insert_many(model: type[Model], names: tuple[str, ...]) -> Query:
-    """Rows of one shape, given as one array for each column; in their order."""
+    """Insert rows of one shape, in order, from one array per column."""
     arrays = ", ".join(f":{name}::{sql_type(model, name)}[]" for name in names)
     owners = ""
     if is_owned(model):
@@ -96,15 +96,16 @@ def select(
     after: bool = False,
     tail: str = "",
 ) -> Query:
-    """Rows by equality.
+    """Select rows by equality.
 
     Args:
-        equal: columns that equal their parameter.
-        null: columns that are NULL.
-        hidden: deleted rows too.
-        what: what is selected; the model's columns if unset.
-        after: only rows behind the id ``:after``.
-        tail: what follows the conditions.
+        model: the model of the table.
+        equal: columns compared with their parameter.
+        null: columns that must be NULL.
+        hidden: include soft-deleted rows.
+        what: select list; the model's columns if unset.
+        after: only rows with an id greater than ``:after``.
+        tail: clauses after the conditions.
     """
     return compiled(
         f'SELECT {what or columns(model)} FROM "{model._meta.db_table}"'
@@ -130,19 +131,19 @@ def _where(
 
 
 def _equals(model: type[Model], name: str) -> str:
-    """A filter on one field; a model may say that another table answers it."""
+    """Return the filter on one field; ``looked_up`` of a model maps it to another table."""
     looked_up: str | None = getattr(model, "looked_up", {}).get(name)
     return f'"{name}" = :{name}' if looked_up is None else looked_up
 
 
 @cache
 def update(model: type[Model], names: tuple[str, ...], equal: tuple[str, ...]) -> Query:
-    """Set these columns on the living row that equals; version and time are updated too."""
+    """Update these columns of a row that is not deleted, with ``version`` and ``updated_at``."""
     return compiled(f"WITH {update_steps(model, names, equal)} SELECT * FROM done")
 
 
 def update_steps(model: type[Model], names: tuple[str, ...], equal: tuple[str, ...]) -> str:
-    """The steps of an update, of which ``done`` is the changed row."""
+    """Return the steps of an update; ``done`` is the changed row."""
     return audit_step.update(
         model,
         names,
@@ -154,9 +155,9 @@ def update_steps(model: type[Model], names: tuple[str, ...], equal: tuple[str, .
 
 @cache
 def hide(model: type[Model], equal: tuple[str, ...]) -> Query:
-    """Delete softly the living row that equals, with the event.
+    """Soft-delete a row and record the deletion.
 
-    The owner is locked first: a hard deletion of the owner locks them before it reaches this row.
+    Locks the owner first, in the same order as a hard delete of the owner.
     """
     table, terms = model._meta.db_table, _same(equal)
     return _recorded(
@@ -177,7 +178,7 @@ def hide(model: type[Model], equal: tuple[str, ...]) -> Query:
 
 @cache
 def hold_owner(model: type[Model], equal: tuple[str, ...]) -> Query:
-    """Lock the owner of a row before the row: as everything that ends a deletion does."""
+    """Lock the owner of a row before the row: the lock order of restore and hard delete."""
     return compiled(
         "SELECT id FROM users WHERE id ="
         f' (SELECT t.user_id FROM "{model._meta.db_table}" t WHERE {_same(equal)}) FOR SHARE'
@@ -186,7 +187,7 @@ def hold_owner(model: type[Model], equal: tuple[str, ...]) -> Query:
 
 @cache
 def finish_deletion(model: type[Model]) -> Query:
-    """End the event of a row that is about to be removed."""
+    """Mark the deletion of a row as final, before the row is removed."""
     return compiled(
         "UPDATE deletions AS d SET final_at = now()"
         f' FROM "{model._meta.db_table}" AS t WHERE t.id = :id AND t.deleted_at IS NOT NULL'
@@ -196,16 +197,16 @@ def finish_deletion(model: type[Model]) -> Query:
 
 
 def resource(model: type[Model]) -> str:
-    """What a row of this table is called in an event."""
+    """Return the resource name of the model, for deletions."""
     name: str = model.resource  # type: ignore[attr-defined]
     return name
 
 
 @cache
 def show(model: type[Model], equal: tuple[str, ...]) -> Query:
-    """Take a deletion back, under a living owner only; the event says so.
+    """Restore a soft-deleted row, unless its owner is deleted, and record it in the deletion.
 
-    Within the statement the table still shows the row as it was before.
+    Within the statement, the table still shows the row before the update, with its deletion.
     """
     table, terms = model._meta.db_table, _same(equal)
     return _recorded(
@@ -225,7 +226,7 @@ def show(model: type[Model], equal: tuple[str, ...]) -> Query:
 
 @cache
 def remove(model: type[Model], equal: tuple[str, ...]) -> Query:
-    """Delete for real."""
+    """Delete a row permanently."""
     return _recorded(
         model,
         "hard_delete",
@@ -244,9 +245,9 @@ def _recorded(
     what: str = "*",
     also: str = "",
 ) -> Query:
-    """A statement, which becomes the step ``done``, and its record.
+    """Combine a statement (as the step ``done``) with its audit step.
 
-    ``also`` is a further step, after a comma.
+    ``also`` is a further step, with a leading comma.
     """
     record = audit_step.insert(model, verb, many=many)
     return compiled(f"WITH done AS ({sql}), recorded AS ({record}){also} SELECT {what} FROM done")

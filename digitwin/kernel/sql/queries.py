@@ -1,14 +1,14 @@
-"""Named queries: a domain's tuned statements live in its ``queries.sql``.
+"""Named queries: a domain's tuned statements are in its ``queries.sql``.
 
-A statement starts with its name and the reason it exists; neither is sent. Parameters are
-named, and compiled once to PostgreSQL's ``$n``::
+A statement starts with its name and its reason; neither is sent. Named parameters are compiled
+once to PostgreSQL's ``$n``::
 
     -- name: by_email
     -- One index lookup for the address, one for the user.
     SELECT {columns as u} FROM user_emails e JOIN users u ON u.id = e.user_id
     WHERE e.address = :address
 
-Braces are filled in before that:
+Before that, braces are replaced:
 
 =============================  ===============================================================
 ``{columns}``                  the columns of the default table
@@ -45,13 +45,13 @@ _WRITES = re.compile(r"\b(INSERT INTO|DELETE FROM|UPDATE\s+\S+\s+(AS\s+)?(\w+\s+
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A statement with named parameters, compiled."""
+    """A compiled statement with named parameters."""
 
     sql: str
-    """As it is sent: parameters are ``$1``, ``$2``, … in the order of ``parameters``."""
+    """The SQL that is sent: ``$1``, ``$2``, … in the order of ``parameters``."""
     parameters: tuple[str, ...]
     writes: bool
-    """Whether it changes rows: its outcome is unknown when the answer is lost."""
+    """Whether it changes rows: if its reply is lost, the outcome is unknown."""
     is_audited: bool
     """Whether it records what it changed."""
     _pick: Callable[[Mapping[str, Any]], Sequence[Any]]
@@ -69,7 +69,7 @@ class Query:
 
 @cache
 def compiled(text: str) -> Query:
-    """A statement with its ``:name`` parameters numbered, each name once."""
+    """Compile ``:name`` parameters to ``$n``; equal names share a number."""
     numbers: dict[str, int] = {}
 
     def numbered(match: re.Match[str]) -> str:
@@ -90,7 +90,7 @@ def _picker(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[An
 
 @cache
 def writes_rows(sql: str) -> bool:
-    """Whether a statement changes rows, as its verbs say."""
+    """Return whether a statement changes rows, judged by its verbs."""
     return _WRITES.search(sql) is not None
 
 
@@ -98,8 +98,8 @@ class Queries(dict[str, Query]):
     """The named queries of one package, compiled at first use.
 
     Args:
-        package: whose ``queries.sql`` is read.
-        **fills: texts for braces, the same for every query; ``table`` is the default table.
+        package: contains ``queries.sql``.
+        **fills: texts for braces in every query; ``table`` is the default table.
     """
 
     def __init__(self, package: str, **fills: str) -> None:
@@ -115,7 +115,7 @@ class Queries(dict[str, Query]):
     def variant(self, name: str, **fills: str) -> Query:
         """Return a query whose braces are filled differently from call to call.
 
-        The texts become part of the statement: they come from this package alone.
+        The texts become part of the statement: they must not contain user input.
         """
         key = name, tuple(fills.items())
         query = self._variants.get(key)
@@ -126,10 +126,10 @@ class Queries(dict[str, Query]):
 
 
 def filled(text: str, fills: Mapping[str, str]) -> str:
-    """A statement's text without braces; the innermost are filled first.
+    """Replace the braces of a statement, innermost first.
 
     Raises:
-        ValueError: braces name nothing that is known.
+        ValueError: a name in braces is unknown.
     """
     while (replaced := _BRACES.sub(lambda match: _fill(match[1], fills), text)) != text:
         text = replaced
@@ -148,26 +148,26 @@ def _fill(braces: str, fills: Mapping[str, str]) -> str:
     if step := _AUDIT.fullmatch(braces):
         verb, table, many = step.groups()
         return audit_step.insert(of_table(table or fills["table"]), verb, many=bool(many))
-    raise ValueError(f"{{{braces}}} names nothing that can be filled in")
+    raise ValueError(f"{{{braces}}} is unknown")
 
 
 @cache
 def load(package: str) -> Mapping[str, str]:
-    """The texts of a package's ``queries.sql`` by name, read once."""
+    """Read the statements of a package's ``queries.sql`` by name; cached."""
     return MappingProxyType(parse(files(package).joinpath("queries.sql").read_text("utf-8")))
 
 
 def parse(text: str) -> dict[str, str]:
-    """Split named statements.
+    """Split a file into its named statements.
 
     Raises:
-        ValueError: a name is malformed or taken, or its reason or its statement is missing.
+        ValueError: a name is malformed or duplicate, or a reason or a statement is missing.
     """
     _, *rest = _NAME.split(text)
     queries: dict[str, str] = {}
     for name, block in zip(rest[::2], rest[1::2], strict=True):
         if not name.isidentifier():
-            raise ValueError(f"{name!r} cannot be the name of a statement")
+            raise ValueError(f"{name!r} is not a valid statement name")
         if name in queries:
             raise ValueError(f"statement {name!r} is defined twice")
         queries[name] = _body(name, block)
@@ -177,7 +177,7 @@ def parse(text: str) -> dict[str, str]:
 def _body(name: str, block: str) -> str:
     description = _DESCRIPTION.match(block)
     if description is None:
-        raise ValueError(f"statement {name!r} does not say why it exists")
+        raise ValueError(f"statement {name!r} has no reason")
     body = block[description.end() :].strip().removesuffix(";")
     if not body:
         raise ValueError(f"statement {name!r} is empty")

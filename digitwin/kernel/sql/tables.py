@@ -1,10 +1,9 @@
-"""The registry of tables: each is declared once, by the domain that owns it, in its ``tables.py``.
+"""The registry of tables: each is declared once, in the ``tables.py`` of the domain that owns it.
 
-Roles and row security, export and erasure, what a deletion of a person takes along, and the
-removal of late writes derive from these declarations, and so do the tests' lists. What the model
-of a table says is not said again: whether a deletion hides its rows (``SoftDelete``), whether a
-change is recorded (``resource``), which columns are encrypted (``encrypted``), and which tables
-it refers to (its foreign keys).
+Roles and row security, export and erasure, cascading soft deletes, the removal of late writes and
+the tests' lists derive from these declarations. They do not repeat what the table's model defines:
+soft delete (``SoftDelete``), auditing (``resource``), encrypted columns (``encrypted``) and
+references to other tables (foreign keys).
 """
 
 from __future__ import annotations
@@ -33,16 +32,16 @@ _SWEEP: Final = "SELECT, UPDATE, DELETE"
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Who owns a table, and what each other role may do with it."""
+    """Owner and privileges of a table."""
 
     owner: str
     granted: Mapping[str, str]
     """Privileges by role."""
     row_security: bool = False
-    """Whether policies compare each row with the person of the scope."""
+    """Whether row security limits rows to the person of the scope."""
 
     def __post_init__(self) -> None:
-        assert {self.owner, *self.granted} <= set(ROLES), "rights name roles that exist"
+        assert {self.owner, *self.granted} <= set(ROLES), "unknown role"
 
 
 PERSONAL: Final = Rights(
@@ -50,21 +49,21 @@ PERSONAL: Final = Rights(
     {APPLICATION: ALL_ROWS, SERVICE: ALL_ROWS, READ_ONLY: "SELECT", RETENTION: _SWEEP},
     row_security=True,
 )
-"""A person's data."""
+"""Personal data."""
 
 SHARED: Final = Rights(OWNER, {APPLICATION: ALL_ROWS, SERVICE: ALL_ROWS, RETENTION: _SWEEP})
-"""Cache, limits and wrapped keys: they are read before a scope is known, or by all instances."""
+"""Cache, rate limits and wrapped keys: used before a scope is known, or across instances."""
 
 SEALS: Final = Rights(RETENTION, {SERVICE: "INSERT, SELECT", AUDIT: "SELECT"})
-"""Insert-only, but for the role that applies retention, which owns them."""
+"""Insert-only, except for the retention role, which owns them."""
 
 TRAIL: Final = Rights(
     RETENTION, {APPLICATION: "INSERT", SERVICE: "INSERT, SELECT", AUDIT: "SELECT"}
 )
-"""As SEALS; the application adds records and cannot read them."""
+"""As SEALS; the application may insert records but not read them."""
 
 BOOKKEEPING: Final = Rights(OWNER, dict.fromkeys(ROLES[1:], "SELECT"))
-"""Read by every start."""
+"""Read at every start-up."""
 
 OWNER_ID: Final = {"user_id": "the person's id"}
 TIMES: Final = {"created_at": "when it was stored", "updated_at": "when it was last changed"}
@@ -73,21 +72,21 @@ DELETION: Final = {
     "deleted_at": "when it was deleted; hidden until the deletion is final",
     "deletion_id": "the deletion it went with",
 }
-"""Columns that many tables have, and their meaning in an export."""
+"""Common columns and their meaning, for exports."""
 
 Erasure = Literal["rows", "cache", "trail"]
-"""How a person's rows go: as rows; through the cache, so that memory forgets them too; or by
-replacing the person with a pseudonym, since the trail of what happened must stay whole."""
+"""How a person's rows are erased: deleted; deleted by the cache, which also clears memory; or
+pseudonymized, since the audit trail must stay complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What of a table is exported about somebody, and how their rows are found."""
+    """The exported columns of a table, and the condition that finds a subject's rows."""
 
     title: str
-    """The heading above the export, for people."""
+    """The heading in the export."""
     columns: Mapping[str, str]
-    """Exported columns, with their meaning for people."""
+    """Exported columns and their descriptions."""
     found_by: str
     """The condition for their rows, with named parameters."""
 
@@ -105,31 +104,31 @@ class PersonalData:
     erasure: Erasure = "rows"
     exported: bool = True
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """Columns that are not exported, and why."""
+    """Columns that are not exported, with the reason."""
     vectors: frozenset[str] = frozenset()
-    """Columns with float32 numbers, exported as lists."""
+    """Columns of float32 vectors, exported as lists."""
     batch: int = 100
-    """Rows fetched at once: few where one may be large, so that memory stays small."""
+    """Rows per fetch; small for tables with large rows, to limit memory."""
     by_name: str | None = None
-    """The condition for rows of somebody who is known by a name alone (``:ref``)."""
+    """The condition for rows that hold only a participant's ``:ref``."""
     as_participant: View | None = None
-    """What is held about somebody who talked to another person's twin, found by ``:ref``,
-    ``:kind`` (any if null) and ``:except_of``, an owner who is left out (none if null)."""
+    """The view about a participant, found by ``:ref``, ``:kind`` (any if null) and ``:except_of``
+    (an owner to exclude, or null)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table of ours.
+    """A table of the schema.
 
     Args:
-        holds: what is in it, where it holds nothing of a person's.
-        person: the column with the person's id, by which row security compares.
-        personal: what it holds of a person; None where it holds nothing.
-        late_writes: the person's id as text, in rows that may be written after their erasure
-            because no foreign key holds them back; such rows are removed by ``maintain()``.
-        on_owner_deleted: further assignments when the owner's deletion hides its rows.
-        is_partitioned: whether its rows are in partitions, which take the same rights.
-        sequences: sequences that belong to it.
+        holds: what it contains, for tables without personal data.
+        person: the column with the person's id, used by row security.
+        personal: its personal data; None if it has none.
+        late_writes: SQL for the person's id as text, if rows can be written after the person's
+            erasure for lack of a foreign key; ``maintain()`` removes such rows.
+        on_owner_deleted: additional assignments when a deletion of the owner hides its rows.
+        is_partitioned: whether it has partitions, which get the same privileges.
+        sequences: sequences it uses.
     """
 
     name: str
@@ -143,18 +142,18 @@ class Table:
     sequences: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        assert (self.personal is None) == bool(self.holds), "say what it holds, once"
-        assert not self.rights.row_security or self.person, "row security compares a person"
+        assert (self.personal is None) == bool(self.holds), "set either `personal` or `holds`"
+        assert not self.rights.row_security or self.person, "row security needs a `person` column"
 
     @property
     def data(self) -> PersonalData:
-        """What it holds of a person; of those tables alone that :func:`personal` lists."""
+        """Its personal data; only for tables that :func:`personal` returns."""
         assert self.personal is not None
         return self.personal
 
     @property
     def model(self) -> type[Model] | None:
-        """Its model; None where no model reads it."""
+        """Its model, if any."""
         try:
             return of_table(self.name)
         except ValueError:
@@ -167,16 +166,16 @@ class Table:
 
     @property
     def has_deletions(self) -> bool:
-        """Whether a deletion marks its rows."""
+        """Whether it has soft delete."""
         return self.model is not None and "deletion_id" in self.model._meta.fields_map
 
     @property
     def can_be_hidden(self) -> bool:
-        """Whether its rows are hidden by a deletion, their own or their parent's."""
+        """Whether a soft delete of a row or of its parent hides it."""
         return self.has_deletions or getattr(self.model, "hidden_with", None) is not None
 
     def refers_to(self) -> set[str]:
-        """Tables whose rows its rows refer to."""
+        """Return the tables it references."""
         found = {"users"} if self.person and self.name != "users" else set()
         if self.model is not None:
             fields: Any = self.model._meta.fields_map
@@ -187,11 +186,11 @@ class Table:
 
 _TABLES: dict[str, Table] = {}
 TABLES: Final[Mapping[str, Table]] = MappingProxyType(_TABLES)
-"""Every table that was declared, by its name; complete once ``digitwin.models`` is imported."""
+"""Every declared table by name; complete once ``digitwin.models`` is imported."""
 
 
 def declare(*tables: Table) -> None:
-    """Add tables to the registry; done once for each, when a domain's ``tables.py`` is imported.
+    """Add tables to the registry; called when a domain's ``tables.py`` is imported.
 
     Raises:
         ValueError: a table is declared twice.
@@ -203,15 +202,12 @@ def declare(*tables: Table) -> None:
 
 
 def personal() -> list[Table]:
-    """Tables that hold something of a person, in the order in which their rows are erased.
-
-    A table comes before those that its rows refer to.
-    """
+    """Return the tables with personal data, in the order of erasure: children before parents."""
     return [table for table in _children_first() if table.personal is not None]
 
 
 def hidden_with_owner() -> list[Table]:
-    """Tables whose rows a deletion of their owner hides."""
+    """Return the tables whose rows a soft delete of their owner hides."""
     return [table for table in TABLES.values() if table.has_deletions and table.name != "users"]
 
 

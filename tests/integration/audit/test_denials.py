@@ -12,11 +12,11 @@ import pytest
 
 from digitwin.database import Database
 from digitwin.errors import DigiTwinError, InvalidStateError, NotFoundError, ScopeRequiredError
+from digitwin.handle.scopes import UserScope
 from digitwin.kernel.execution import audit_records
 from digitwin.kernel.execution.core import Core, operation
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import AuditLog, User, VoiceModel
-from digitwin.scopes import UserScope
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ async def test_nobody_waits_long_for_the_record_of_a_refusal(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(audit_records, "PATIENCE", 0.2)
+    monkeypatch.setattr(audit_records, "RECORD_TIMEOUT", 0.2)
     async with asyncio.timeout(5), connection.transaction():
         await connection.execute("LOCK TABLE audit_logs IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(NotFoundError):

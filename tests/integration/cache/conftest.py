@@ -15,7 +15,7 @@ from digitwin.cache.repository import CacheRepository
 from digitwin.connecting import connect
 from digitwin.database import Database
 from digitwin.testing import DatabaseFactory
-from digitwin.testing.background import Background, background
+from digitwin.testing.loop_thread import LoopThread, loop_thread
 
 ADA, BOB = UUID(int=0xADA), UUID(int=0xB0B)
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 class Elsewhere:
     """A handle on an event loop of its own: what it hears of us comes through the database."""
 
-    def __init__(self, loop: Background, db: Database) -> None:
+    def __init__(self, loop: LoopThread, db: Database) -> None:
         self._loop = loop
         self._db = db
 
@@ -73,7 +73,7 @@ async def other(digitwin_url: str, digitwin_db_factory: DatabaseFactory) -> Cach
 @pytest.fixture
 def elsewhere(digitwin_url: str) -> Iterator[Elsewhere]:
     """The same cache in what might as well be another process."""
-    with background() as loop:
+    with loop_thread() as loop:
         db = loop.run(_opened(digitwin_url))
         yield Elsewhere(loop, db)
         loop.run(db.close())

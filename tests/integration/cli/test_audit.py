@@ -37,8 +37,8 @@ async def test_a_trail_in_order_is_said_to_be(digitwin_db: Database, cli: Cli) -
     await sealed(digitwin_db)
     result = await cli("audit", "verify")
     assert result.exit_code == 0, result.output
-    assert "in order" in result.stdout
-    assert "nothing is signed" in result.stdout
+    assert "is intact" in result.stdout
+    assert "seals are not signed" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -153,9 +153,9 @@ async def test_bad_lines_are_listed_and_the_others_are_taken(cli: Cli, tmp_path:
     result = await cli("import", "conversations", str(file))
     assert result.exit_code == 1
     assert "2  conversations added" in result.stdout
-    assert "3  lines could not be taken" in result.stdout
-    assert "mixed.jsonl:3: the line is not JSON" in result.stdout
-    assert "mixed.jsonl:4: the line is not UTF-8" in result.stdout
+    assert "3  lines could not be imported" in result.stdout
+    assert "mixed.jsonl:3: the line is not valid JSON" in result.stdout
+    assert "mixed.jsonl:4: the line is not valid UTF-8" in result.stdout
     assert "mixed.jsonl:5: turns[0].speaker must be 'user' or 'twin'" in result.stdout
 
 
@@ -205,7 +205,7 @@ async def test_a_folder_becomes_documents_with_their_own_titles(
         ("What we bake", "text/markdown", "cakes.md"),
     ]
     assert "3  documents added" in result.stdout
-    assert "1  documents were there already" in result.stdout
+    assert "1  documents skipped, they exist" in result.stdout
 
 
 async def test_a_second_run_adds_no_document(
@@ -226,8 +226,8 @@ async def test_files_that_cannot_be_taken_are_listed_with_their_line(
     (folder / "empty.rst").write_bytes(b" \n")
     result = await cli("import", "documents", str(folder), "--user", owner.email)
     assert result.exit_code == 1
-    assert "latin.txt:2: is not UTF-8" in result.stdout
-    assert "nul.md:3: content must not hold a NUL character" in result.stdout
+    assert "latin.txt:2: is not valid UTF-8" in result.stdout
+    assert "nul.md:3: content must not contain a NUL character" in result.stdout
     assert "empty.rst:1: the file is empty" in result.stdout
     assert await digitwin_db.documents.count(user_id=owner.id) == 3
 

@@ -50,7 +50,7 @@ async def test_an_erasure_has_a_receipt(digitwin_db: Database, cli: Cli) -> None
     assert await digitwin_db.users.find(ada.id, include_deleted=True) is None
     listed = await cli("privacy", "receipts")
     assert receipt["id"] in listed.stdout
-    assert "2 artifacts wait" in listed.stdout
+    assert "2 artifacts pending" in listed.stdout
     (listed_receipt,) = json.loads((await cli("privacy", "receipts", "--json")).stdout)["receipts"]
     assert listed_receipt["subject_hash"] == receipt["subject_hash"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from digitwin import replaying
+from digitwin import load_replay
 from digitwin.database import Database
-from digitwin.replaying import replay
+from digitwin.load_replay import replay
 
 Cli = Callable[..., Awaitable[Result]]
 SCRIPT = [("twin", "Hello!"), ("user", "Are you open?"), ("twin", "Yes."), ("user", "Bye")]
@@ -84,7 +84,7 @@ async def test_it_can_be_played_again(digitwin_db: Database, file: Path) -> None
 async def test_a_turn_without_budget_is_not_played(
     digitwin_db: Database, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replaying, "BUDGET", 4)
+    monkeypatch.setattr(load_replay, "BUDGET", 4)
     report = await replay(digitwin_db, file, concurrency=5)
     assert (report.turns, report.denied) == (3 * 4, (CONVERSATIONS - 4) * TURNS)
 
@@ -92,7 +92,7 @@ async def test_a_turn_without_budget_is_not_played(
 async def test_the_command_prints_speed_and_percentiles(cli: Cli, file: Path) -> None:
     result = await cli("replay", str(file), "--concurrency", "32")
     assert result.exit_code == 0, result.output
-    assert "operations a second" in result.stdout
+    assert "operations/s" in result.stdout
     for word in ("p50 ms", "p95 ms", "p99 ms", "limit", "embedding", "search", "response", "turn"):
         assert word in result.stdout
 

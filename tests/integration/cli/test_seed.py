@@ -88,7 +88,7 @@ async def test_the_command_says_what_it_added(cli: Cli) -> None:
     first = await cli("seed")
     assert first.exit_code == 0, first.output
     assert "2  users" in first.stdout
-    assert "Everything was there already" in (await cli("seed")).stdout
+    assert "Nothing to add: all example data exists" in (await cli("seed")).stdout
 
 
 async def test_another_machine_is_refused_without_force(cli: Cli) -> None:

@@ -66,7 +66,7 @@ def test_start_leaves_it_running_until_stop(digitwin: Digitwin, folder: Path) ->
     assert is_up(folder)
     assert digitwin("db", "stop").stdout == "Stopped\n"
     assert not is_up(folder)
-    assert digitwin("db", "stop").stdout == "It was not running\n"
+    assert digitwin("db", "stop").stdout == "Not running\n"
 
 
 def test_url_starts_it_and_prints_the_url_alone(digitwin: Digitwin, folder: Path) -> None:
@@ -125,7 +125,7 @@ def test_psql_comes_along_where_none_is_installed(digitwin: Digitwin, tmp_path: 
     ("url", "reason"),
     [
         ("postgres://u:hunter2@h/d?colour=red", "`colour` is not supported"),
-        ("postgres://u:pa/hunter2@h/d", "The URL cannot be read"),
+        ("postgres://u:pa/hunter2@h/d", "The URL is malformed"),
     ],
 )
 def test_a_bad_url_is_one_line(digitwin: Digitwin, url: str, reason: str) -> None:

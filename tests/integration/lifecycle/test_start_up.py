@@ -68,7 +68,7 @@ async def test_nobody_answers() -> None:
         error = await refused(
             f"postgresql://ada:secret@127.0.0.1:{port}/twins", ConnectionFailedError
         )
-    assert "no answer within `connect_timeout`" in str(error)
+    assert "no reply within `connect_timeout`" in str(error)
 
 
 async def test_no_such_host() -> None:
@@ -175,7 +175,7 @@ async def test_the_network_freezes_on_the_way(
         hold.release()
     error = await refused(proxy.url, ConnectionFailedError)
     assert last.seen.is_set()
-    assert "no answer within `connect_timeout`" in str(error)
+    assert "no reply within `connect_timeout`" in str(error)
     last.release()
     while await admin.fetchval(OPEN):
         pass

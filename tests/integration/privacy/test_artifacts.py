@@ -161,7 +161,7 @@ async def _claimed(db: Database) -> bool:
 async def test_a_hook_that_takes_too_long_is_given_up(
     digitwin_db: Database, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifacts, "PATIENCE", 0.05)
+    monkeypatch.setattr(artifacts, "HOOK_TIMEOUT", 0.05)
     await digitwin_db.privacy.erase(ada.id, reason="x")
 
     async def hang(artifact: Artifact) -> None:

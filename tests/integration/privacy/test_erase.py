@@ -18,7 +18,7 @@ from digitwin.errors import (
     InvalidStateError,
     NotFoundError,
 )
-from digitwin.privacy.scan import Needle, scan
+from digitwin.privacy.scan import SearchTerm, scan
 from digitwin.privacy.subjects import hash_of_user
 from digitwin.testing import DatabaseFactory
 from tests.integration.privacy.conftest import ASKED, STRINGS, Person, fill, until, visit
@@ -53,8 +53,8 @@ async def test_a_look_through_the_whole_database_finds_nothing(
     assert receipt.scan is not None
     assert receipt.scan.unread == ()
     assert receipt.scan.traces == ()
-    needles = [Needle("string", text) for text in STRINGS]
-    assert await scan(digitwin_db._core.db, needles)
+    terms = [SearchTerm("string", text) for text in STRINGS]
+    assert await scan(digitwin_db._core.db, terms)
 
 
 async def test_what_is_left_is_told(

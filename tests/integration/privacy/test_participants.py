@@ -10,7 +10,7 @@ import pytest
 from digitwin import Participant
 from digitwin.database import Database
 from digitwin.errors import InvalidStateError, NotFoundError
-from digitwin.privacy.scan import Needle, scan
+from digitwin.privacy.scan import SearchTerm, scan
 from tests.faults.waiting import until_waiting
 from tests.integration.privacy.conftest import HEARD, SAID, TAUGHT, Person
 
@@ -25,7 +25,9 @@ async def test_they_are_gone_across_owners(digitwin_db: Database, ada: Person, b
         kind="guest", ref="web-81f3", reason="asked for it"
     )
     words = ("web-81f3", "Sam Sommerfield", "asks about orchards", SAID, HEARD)
-    assert (await scan(digitwin_db._core.db, [Needle("said", word) for word in words])).traces == ()
+    assert (
+        await scan(digitwin_db._core.db, [SearchTerm("said", word) for word in words])
+    ).traces == ()
     assert receipt.subject == "participant"
     assert receipt.counts["participants"] == 2
     assert receipt.counts["conversation_turns"] == 2

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from digitwin.database import Database
-from digitwin.privacy.scan import Needle, Trace, needles_of, scan
+from digitwin.privacy.scan import SearchTerm, Trace, scan, search_terms
 from tests.integration.privacy.conftest import ARTIFACT, FACE, Person
 
 ID = UUID("0190c5a8-7c11-7b3e-9c55-0123456789ab")
@@ -22,8 +22,8 @@ KINDS = {
 }
 
 
-async def found(db: Database, *needles: Needle) -> list[tuple[str, str]]:
-    result = await scan(db._core.db, needles)
+async def found(db: Database, *terms: SearchTerm) -> list[tuple[str, str]]:
+    result = await scan(db._core.db, terms)
     return [(trace.column, trace.what) for trace in result.traces if trace.table == "odd"]
 
 
@@ -32,8 +32,8 @@ async def test_a_name_is_found(digitwin_db: Database, sql: asyncpg.Connection, k
     form, value = KINDS[kind]
     await sql.execute(f"CREATE TABLE odd (id int, held {form})")
     await sql.execute(f"INSERT INTO odd VALUES (1, ($1::text)::{form})", value)
-    assert await found(digitwin_db, Needle("name", NAME, is_word=True)) == [("held", "name")]
-    assert await found(digitwin_db, Needle("name", "Bob", is_word=True)) == []
+    assert await found(digitwin_db, SearchTerm("name", NAME, is_word=True)) == [("held", "name")]
+    assert await found(digitwin_db, SearchTerm("name", "Bob", is_word=True)) == []
 
 
 async def test_an_id_is_found_in_every_form(digitwin_db: Database, sql: asyncpg.Connection) -> None:
@@ -42,8 +42,8 @@ async def test_an_id_is_found_in_every_form(digitwin_db: Database, sql: asyncpg.
         "INSERT INTO odd VALUES ($1, $2, $3, $4, $5)",
         *(ID, f"user:{str(ID).upper()}", ID.bytes, [ID], str(ID).encode()),
     )
-    needles = Needle("id", str(ID), is_word=True), Needle("id", ID.hex)
-    assert {column for column, _ in await found(digitwin_db, *needles)} == set("abcde")
+    terms = SearchTerm("id", str(ID), is_word=True), SearchTerm("id", ID.hex)
+    assert {column for column, _ in await found(digitwin_db, *terms)} == set("abcde")
 
 
 async def test_a_short_name_is_a_word_and_no_part_of_one(
@@ -51,10 +51,10 @@ async def test_a_short_name_is_a_word_and_no_part_of_one(
 ) -> None:
     await sql.execute("CREATE TABLE odd (held text)")
     await sql.execute("INSERT INTO odd VALUES ('Canada'), ('Adam')")
-    needle = Needle("name", "Ada", is_word=True)
-    assert await found(digitwin_db, needle) == []
+    term = SearchTerm("name", "Ada", is_word=True)
+    assert await found(digitwin_db, term) == []
     await sql.execute('INSERT INTO odd VALUES (\'x"Ada"\'), (\'{"t": "Hi\\nAda"}\')')
-    (trace,) = (await scan(digitwin_db._core.db, [needle])).traces
+    (trace,) = (await scan(digitwin_db._core.db, [term])).traces
     assert trace == Trace("odd", "held", "name", 2)
 
 
@@ -63,15 +63,15 @@ async def test_what_a_pattern_would_mean_is_meant_literally(
 ) -> None:
     await sql.execute("CREATE TABLE odd (held text)")
     await sql.execute("INSERT INTO odd VALUES ('xxxx')")
-    assert await found(digitwin_db, Needle("name", "x.*x", is_word=True)) == []
+    assert await found(digitwin_db, SearchTerm("name", "x.*x", is_word=True)) == []
 
 
 async def test_a_person_is_given_away_by_what_is_theirs(digitwin_db: Database, ada: Person) -> None:
-    needles = await needles_of(digitwin_db._core.db, ada.id, digitwin_db.keys)
-    told = {needle.what for needle in needles}
+    terms = await search_terms(digitwin_db._core.db, ada.id, digitwin_db.keys)
+    told = {term.what for term in terms}
     assert told == {"id", "e-mail", "name", "trait", "what was said", "document", "artifact"}
-    assert {n.text for n in needles if n.what == "artifact"} == {ARTIFACT, FACE}
-    traces = (await scan(digitwin_db._core.db, needles)).traces
+    assert {n.text for n in terms if n.what == "artifact"} == {ARTIFACT, FACE}
+    traces = (await scan(digitwin_db._core.db, terms)).traces
     places = {(trace.table, trace.column) for trace in traces}
     assert {
         ("users", "id"),
@@ -90,6 +90,6 @@ async def test_a_table_that_may_not_be_read_is_told(
     await sql.execute("CREATE TABLE odd (held text)")
     async with digitwin_db.transaction():
         await digitwin_db._core.db.execute("SET LOCAL ROLE digitwin_service")
-        result = await scan(digitwin_db._core.db, [Needle("name", "Nobody", is_word=True)])
+        result = await scan(digitwin_db._core.db, [SearchTerm("name", "Nobody", is_word=True)])
     assert "odd" in result.unread
     assert not result

@@ -17,7 +17,12 @@ import typer
 from typer.testing import CliRunner, Result
 
 from digitwin.cli import app as cli, output
-from digitwin.cli.output import CommandError, Invocation, confirm_destructive, hoist
+from digitwin.cli.output import (
+    CommandError,
+    Invocation,
+    confirm_destructive,
+    extract_global_options,
+)
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.connection import dsn
 
@@ -53,7 +58,7 @@ def invoke(command: Any, *arguments: str) -> Result:
     ],
 )
 def test_common_options_stand_anywhere(line: str, given: Invocation, rest: str) -> None:
-    assert hoist(line.split()) == (given, rest.split())
+    assert extract_global_options(line.split()) == (given, rest.split())
 
 
 def test_a_result_is_text_for_people_and_one_document_for_programs() -> None:
@@ -102,7 +107,7 @@ def test_a_defect_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DIGITWIN_DEBUG", raising=False)
     result = invoke(lambda: {}["missing"])
     assert result.exit_code == 1
-    assert "KeyError: 'missing' (DIGITWIN_DEBUG=1 shows where)" in result.stderr
+    assert "KeyError: 'missing' (set DIGITWIN_DEBUG=1 for the traceback)" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -111,7 +116,7 @@ def test_a_defect_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrong_usage_is_code_2_and_points_to_the_help(line: str) -> None:
     result = CliRunner().invoke(cli.app, line.split())
     assert result.exit_code == 2
-    assert "--help` shows what is possible" in result.stderr
+    assert "--help`" in result.stderr
 
 
 @pytest.mark.parametrize("line", ["", "db"])
@@ -174,13 +179,13 @@ def _nobody_watching(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_nobody_watching")
 def test_destroying_wants_to_be_told_so() -> None:
-    with pytest.raises(CommandError, match=r"destroys every row in .*: say so with --yes"):
+    with pytest.raises(CommandError, match=r"destroys every row in .*: pass --yes to confirm"):
         confirm_destructive(LOCAL, "every row", yes=False)
     confirm_destructive(LOCAL, "every row", yes=True)
 
 
 def test_destroying_elsewhere_is_refused_whatever_is_said() -> None:
-    with pytest.raises(CommandError, match="not on this machine") as caught:
+    with pytest.raises(CommandError, match="on another machine") as caught:
         confirm_destructive(REMOTE, "every row", yes=True)
     assert "secret" not in str(caught.value)
 

@@ -80,9 +80,9 @@ def test_a_conversation_is_read_and_what_else_it_holds_is_left_alone() -> None:
         ({"turns": [{"speaker": "user"}]}, "turns[0].text is missing"),
         (
             {"turns": [{"speaker": "user", "text": "a\0"}]},
-            "turns[0].text must not hold a NUL character",
+            "turns[0].text must not contain a NUL character",
         ),
-        ({"twin_traits": ["\ud800"]}, "twin_traits[0] must not hold a lone surrogate"),
+        ({"twin_traits": ["\ud800"]}, "twin_traits[0] must not contain a lone surrogate"),
         ({"user_traits": ["x" * 501]}, "user_traits[0] must have at most 500 characters"),
     ],
 )
@@ -95,10 +95,10 @@ def test_a_conversation_that_does_not_fit_says_where(changes: dict[str, Any], re
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        (b"{", "the line is not JSON: Expecting property name"),
-        (b"\xff", "the line is not UTF-8"),
-        (b"[" * 100_000, "the line is JSON beyond measure"),
-        (b"1" * 5000, "the line is JSON beyond measure"),
+        (b"{", "the line is not valid JSON: Expecting property name"),
+        (b"\xff", "the line is not valid UTF-8"),
+        (b"[" * 100_000, "the line is JSON with a number too long"),
+        (b"1" * 5000, "the line is JSON with a number too long"),
         (b"[]", "line must be a dict"),
         (None, "the line is longer than 16,777,216 bytes"),
     ],

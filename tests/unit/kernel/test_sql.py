@@ -36,11 +36,11 @@ def test_statements_come_without_name_and_reason() -> None:
     ("text", "complaint"),
     [
         (TWO + TWO, "'first' is defined twice"),
-        ("-- name: bare\nSELECT 1", "'bare' does not say why"),
-        ("-- name: mute\n--\nSELECT 1", "'mute' does not say why"),
+        ("-- name: bare\nSELECT 1", "'bare' has no reason"),
+        ("-- name: mute\n--\nSELECT 1", "'mute' has no reason"),
         ("-- name: hollow\n-- Nothing follows.\n", "'hollow' is empty"),
-        ("-- name: two words\n-- Why.\nSELECT 1", "'two words' cannot be the name"),
-        ("-- name:\n-- Why.\nSELECT 1", "'' cannot be the name"),
+        ("-- name: two words\n-- Why.\nSELECT 1", "'two words' is not a valid statement name"),
+        ("-- name:\n-- Why.\nSELECT 1", "'' is not a valid statement name"),
     ],
 )
 def test_a_careless_file_is_refused(text: str, complaint: str) -> None:

@@ -28,7 +28,7 @@ def test_they_are_given_in_python() -> None:
     chat = Policy("/chat", 60, timedelta(minutes=1), "pro")  # type: ignore[arg-type]
     assert chat == Policy(endpoint="/chat", limit=60, window=60.0, tier="pro")
     assert Settings(policies=[chat]).policies == (chat,)
-    assert Settings(policies=(chat,)).but(pool_max=5).policies == (chat,)
+    assert Settings(policies=(chat,)).with_overrides(pool_max=5).policies == (chat,)
     assert Settings().policies == ()
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from digitwin.errors import ConfigurationError, InvalidInputError
 from digitwin.privacy.ledger import FileLedger, LedgerEntry
-from digitwin.privacy.subjects import Them, hash_of_participant, hash_of_user
+from digitwin.privacy.subjects import ParticipantRef, hash_of_participant, hash_of_user
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
@@ -81,12 +81,14 @@ def test_a_persons_hash_is_that_of_their_id() -> None:
 
 
 def test_a_participants_hash_is_keyed_and_tells_kinds_apart() -> None:
-    phone = Them("phone", "+49 30 1")
+    phone = ParticipantRef("phone", "+49 30 1")
     assert hash_of_participant(phone, "a") != hash_of_participant(phone, "b")
-    assert hash_of_participant(phone, None) != hash_of_participant(Them("guest", phone.ref), None)
+    assert hash_of_participant(phone, None) != hash_of_participant(
+        ParticipantRef("guest", phone.ref), None
+    )
 
 
 @pytest.mark.parametrize(("kind", "ref"), [("ghost", "a"), ("guest", ""), ("guest", "x" * 201)])
 def test_a_participant_has_a_kind_and_a_ref(kind: str, ref: str) -> None:
     with pytest.raises(InvalidInputError):
-        Them(kind, ref)  # type: ignore[arg-type]
+        ParticipantRef(kind, ref)  # type: ignore[arg-type]

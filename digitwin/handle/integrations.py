@@ -1,4 +1,4 @@
-"""What a handle works with: given by its caller, or else as its settings say."""
+"""Services a handle depends on: passed to ``connect()``, or else created from its settings."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from digitwin.privacy.ledger import Ledger
 from digitwin.servers import embedded
 
 
-class Parts(NamedTuple):
-    """What a handle works with in place of what its settings say."""
+class Integrations(NamedTuple):
+    """Objects that the caller passed to ``connect()``; None: use the settings."""
 
     key_service: KeyService | None = None
     key_store: KeyStore | None = None
@@ -33,11 +33,14 @@ class Parts(NamedTuple):
 def embedded_home(
     core: Core, target: dsn.Target, server: embedded.EmbeddedServer | None
 ) -> Path | None:
-    """Where the embedded server's master key is, also for whoever was given its address."""
+    """Return the embedded server's folder, which holds its keys; None for another server.
+
+    A handle opened by the URL of the embedded server counts as well.
+    """
     return server.home if server else embedded.home_of(target, core.settings.home)
 
 
-def sealing_of(
+def sealing_for(
     core: Core, home: Path | None, signer: AuditSigner | None, sink: CheckpointSink | None
 ) -> SealingConfig:
     """How the audit trail is sealed: as given, else as the settings say."""
@@ -51,6 +54,7 @@ def sealing_of(
     return SealingConfig(signers, sink, folder)
 
 
-def key_store_of(core: Core) -> KeyStore:
+def key_store_for(core: Core) -> KeyStore:
+    """Return the key store of the settings: the table ``user_keys``, or a folder."""
     folder = core.settings.key_store_path
     return TableKeyStore(core) if folder is None else FileKeyStore(folder)

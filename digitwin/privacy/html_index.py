@@ -1,4 +1,4 @@
-"""The archive's index: one page that needs nothing else, for people."""
+"""The archive's ``index.html``: a self-contained page for people."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from html import escape
 from typing import Any, Final
 
 SHOWN_ROWS: Final = 50
-"""Rows of each table on the page; the files have all."""
+"""Rows shown of each table; the files hold all of them."""
 SHOWN_CHARACTERS: Final = 500
-"""Of each value on the page."""
+"""Characters shown of each value."""
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem;
@@ -33,7 +33,7 @@ _HEAD = (
 
 @dataclass(slots=True)
 class Section:
-    """One table on the page: the first rows, and how many there are."""
+    """One table of the page: its first rows and its row count."""
 
     title: str
     file: str
@@ -42,23 +42,25 @@ class Section:
     shown: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, lines: Sequence[str]) -> None:
-        """Count rows of JSON, and keep the first of all, shortened."""
+        """Count JSON rows; keep the first :data:`SHOWN_ROWS`, truncated."""
         self.count += len(lines)
         for line in lines[: SHOWN_ROWS - len(self.shown)]:
             row = json.loads(line)
-            self.shown.append({name: _shortened(value) for name, value in row.items()})
+            self.shown.append({name: _truncated(value) for name, value in row.items()})
 
 
 def render(title: str, facts: Mapping[str, str], sections: Iterable[Section]) -> str:
-    """The page; every value in it is escaped."""
+    """Return the page as HTML; every value is escaped."""
     listed = list(sections)
-    told = "".join(f"<li>{escape(name)}: {escape(value)}</li>\n" for name, value in facts.items())
+    listed_facts = "".join(
+        f"<li>{escape(name)}: {escape(value)}</li>\n" for name, value in facts.items()
+    )
     return "".join(
         (
             _HEAD.format(title=escape(title), style=_STYLE),
-            f"<h1>{escape(title)}</h1>\n<ul>\n{told}</ul>\n",
-            "<p>Each table below is also a file with one JSON object a line;"
-            ' <a href="schema.json">schema.json</a> says what each field means.</p>\n',
+            f"<h1>{escape(title)}</h1>\n<ul>\n{listed_facts}</ul>\n",
+            "<p>Each table below is also a file with one JSON object per line;"
+            ' <a href="schema.json">schema.json</a> describes the fields.</p>\n',
             "<ul>\n",
             *(f'<li><a href="#{s.file}">{escape(s.title)}</a>: {s.count:,}</li>\n' for s in listed),
             "</ul>\n",
@@ -74,7 +76,7 @@ def _section(section: Section) -> str:
         f'<p><a href="{section.file}">{section.file}</a></p>\n'
     )
     if not section.shown:
-        return f'{head}<p class="none">Nothing is held.</p>\n'
+        return f'{head}<p class="none">No rows.</p>\n'
     names = list(section.shown[0])
     titles = "".join(
         f'<th title="{escape(section.meanings.get(name, ""))}">{escape(name)}</th>'
@@ -89,7 +91,7 @@ def _section(section: Section) -> str:
     return f"{head}<table>\n<tr>{titles}</tr>\n{rows}</table>\n{more}"
 
 
-def _shortened(value: Any) -> str:
+def _truncated(value: Any) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

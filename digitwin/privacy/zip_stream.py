@@ -1,4 +1,4 @@
-"""A zip file written forwards only: what is finished is handed on and forgotten."""
+"""A zip archive that is streamed: finished bytes are handed on at once, nothing is rewound."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ENTRY_MODE = 0o600 << 16
 
 
 class _Sink(io.RawIOBase):
-    """Takes what is written and gives it up in pieces; cannot go back."""
+    """A write-only, unseekable buffer that is drained by :meth:`take`."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -31,12 +31,12 @@ class _Sink(io.RawIOBase):
 
 
 class Archive:
-    """One file after the other; between two writes :meth:`take` gives what came of them.
+    """Writes one file after another; :meth:`take` returns the bytes produced so far.
 
-    Everything here blocks for as long as compressing takes.
+    All methods block while they compress: call them in a thread.
 
     Args:
-        made: the time that every file in it carries.
+        made: the modification time of every file.
     """
 
     def __init__(self, made: datetime) -> None:
@@ -46,7 +46,7 @@ class Archive:
         self._file: IO[bytes] | None = None
 
     def begin(self, name: str) -> None:
-        """Begin the next file."""
+        """Finish the current file and start the next one."""
         self.finish()
         entry = zipfile.ZipInfo(name, self._made.timetuple()[:6])
         entry.compress_type = zipfile.ZIP_DEFLATED
@@ -54,21 +54,21 @@ class Archive:
         self._file = self._zip.open(entry, "w", force_zip64=True)
 
     def write(self, text: str) -> None:
-        """Add to the file that was begun."""
+        """Append to the current file."""
         assert self._file is not None
         self._file.write(text.encode())
 
     def finish(self) -> None:
-        """End the file that was begun, if there is one."""
+        """Finish the current file, if there is one."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def close(self) -> None:
-        """End the archive: only now can it be opened."""
+        """Write the central directory; the archive cannot be opened before."""
         self.finish()
         self._zip.close()
 
     def take(self) -> bytes:
-        """What was written since it was last taken."""
+        """Return the bytes produced since the last call."""
         return self._sink.take()

@@ -1,4 +1,4 @@
-"""Prints the demo for a terminal."""
+"""Renders the demo for a terminal."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from digitwin.demo.reply import Share
 from digitwin.demo.scene import Scene, Tick
 
 BAR = 10
-"""Characters of a call's full bar: at 80 columns the words beside it keep to their line."""
+"""Characters of a full bar; fits into 80 columns beside the text."""
 BUDGET_BAR = 72
-"""Characters of the whole budget."""
+"""Characters of the bar for the whole budget."""
 
 NEXT = (
-    ("digitwin db psql", "look at the rows yourself"),
-    ("digitwin stats", "what the database holds, in figures"),
-    ("digitwin replay FILE --concurrency 32", "conversations through the whole stack"),
-    ("the example at the top of README.md", "a dozen lines that do what you just saw"),
+    ("digitwin db psql", "inspect the rows"),
+    ("digitwin stats", "statistics of the database"),
+    ("digitwin replay FILE --concurrency 32", "a load test with recorded conversations"),
+    ("the example at the top of README.md", "the same in a dozen lines of code"),
 )
 
 
 def print_scene(console: Console, number: int, scene: Scene) -> None:
-    """Print a step with its ticks, their times, and what it stored."""
+    """Print a scene with its claims, their times, and what it stored."""
     console.print(Text.assemble((f"\n{number:>2} ", "bold cyan"), (scene.title, "bold")))
     grid = Table.grid(expand=True, padding=(0, 1))
     grid.add_column(width=4, justify="right")
@@ -42,7 +42,7 @@ def print_scene(console: Console, number: int, scene: Scene) -> None:
 
 
 def print_share(console: Console, share: Share) -> None:
-    """Print what the database took of a reply, call by call and against the budget."""
+    """Print the database time of a reply, per call and relative to the budget."""
     table = Table(expand=True, box=None, header_style="dim", padding=(0, 1))
     for heading in ("call", "for"):
         table.add_column(heading, no_wrap=heading == "call")
@@ -77,7 +77,7 @@ def _budget(share: Share) -> RenderableType:
         " ",
         ("█" * spent, "cyan"),
         ("░" * (BUDGET_BAR - spent), "dim"),
-        f"\n {part:.1%} spent: {left:.0f} ms are left to hear, think and speak",
+        f"\n {part:.1%} spent: {left:.0f} ms are left for speech and the model",
     )
 
 
@@ -97,5 +97,5 @@ def _ms(milliseconds: float) -> str:
 
 
 def print_failure(console: Console, scenes: Sequence[Scene]) -> None:
-    """Print which scene ended the demo."""
-    console.print(Text(f"\nThe demo ended at: {scenes[-1].title}", "bold red"))
+    """Print the scene that failed."""
+    console.print(Text(f"\nThe demo failed at: {scenes[-1].title}", "bold red"))

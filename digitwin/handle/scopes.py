@@ -1,6 +1,6 @@
-"""The repositories of personal data: unbound, bound to one person, or across people with a reason.
+"""The repositories of personal data: unscoped, of one person, or across people with a reason.
 
-None of these holds a connection: a scope is set for each short transaction, and ends with it.
+No scope holds a connection: role and person are set at the start of each transaction.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.kernel.connection import scopes
 from digitwin.kernel.connection.transactions import outside
 from digitwin.kernel.execution.core import Core
-from digitwin.kernel.execution.executor import Once
+from digitwin.kernel.execution.executor import RunOnce
 from digitwin.kernel.primitives.validation import line, validate
 from digitwin.kernel.sql.actor import ActingAs, Who
 from digitwin.keys.keyring import KeyRing
@@ -39,14 +39,14 @@ PERMITS: Permits = {
 _REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, line(500)])
 
 
-async def _by_itself(record: Callable[[], Awaitable[object]]) -> None:
-    """Outside the transaction that is open: what it rolls back was tried all the same."""
+async def _outside_transaction(record: Callable[[], Awaitable[object]]) -> None:
+    """Commit on its own: the record must survive a rollback of the caller's transaction."""
     with outside():
         await record()
 
 
-class Personal:
-    """The repositories of personal data; with a ``user_id``, that person's alone."""
+class PersonalRepositories:
+    """The repositories of personal data; limited to one person if ``user_id`` is set."""
 
     def __init__(
         self, core: Core, cache: CacheRepository, keys: KeyRing, user_id: UUID | None
@@ -61,19 +61,19 @@ class Personal:
         self.documents = KnowledgeDocumentRepository(core, scope=user_id, cache=cache)
 
     def transaction(self) -> AbstractAsyncContextManager[None]:
-        """As :meth:`Database.transaction`, on behalf of this scope; inside one, it joins."""
+        """As :meth:`Database.transaction`, in this scope; joins an open transaction."""
         return self._core.transaction()
 
     def acting_as(self, **who: Unpack[Who]) -> ActingAs:
-        """As :meth:`Database.acting_as`; the person of the scope need not be who acts."""
+        """As :meth:`Database.acting_as`; the actor need not be the person of the scope."""
         return ActingAs(**who)
 
 
-class UserScope(Personal):
+class UserScope(PersonalRepositories):
     """The repositories of personal data, bound to one person.
 
-    Every statement carries the id, and the database compares it once more: another person's
-    row is not found.
+    Every statement filters by the person's id, and row security checks it again: rows of other
+    people are not found.
     """
 
     user_id: UUID
@@ -82,11 +82,11 @@ class UserScope(Personal):
         super().__init__(core.scoped(scopes.of_person(user_id)), cache, keys, user_id)
 
 
-class ServiceScope(Personal):
+class ServiceScope(PersonalRepositories):
     """The repositories of personal data, for work across people.
 
     Raises:
-        InvalidInputError: ``reason`` does not fit.
+        InvalidInputError: ``reason`` is not one line of 1 to 500 characters.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class ServiceScope(Personal):
     ) -> None:
         why = {"reason": validate(_REASON, reason, "reason")}
         record = partial(audit.record, "scope.service", "scope", metadata=why)
-        announce = partial(_by_itself, record)
+        announce = partial(_outside_transaction, record)
         super().__init__(
-            core.scoped(scopes.ACROSS_PEOPLE, before=Once(announce)), cache, keys, None
+            core.scoped(scopes.ACROSS_PEOPLE, before=RunOnce(announce)), cache, keys, None
         )

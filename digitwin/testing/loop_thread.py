@@ -1,6 +1,6 @@
-"""An event loop in a thread of its own, which fixtures and tests of any kind can wait for.
+"""An event loop in a separate thread, for sync and async fixtures.
 
-The loops of the tests come and go, and some tests have none.
+It outlives the event loops of single tests.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Background:
-    """Runs coroutines on the other thread; the caller waits for the result."""
+class LoopThread:
+    """Runs coroutines on the loop's thread; the caller blocks until they finish."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of ``work``, or what it raised."""
+        """Run a coroutine and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
 
 @contextmanager
-def background() -> Iterator[Background]:
-    """A loop that runs until the block ends."""
+def loop_thread() -> Iterator[LoopThread]:
+    """Run an event loop in a thread until the block ends."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="digitwin-testing", daemon=True)
     thread.start()
     try:
-        yield Background(loop)
+        yield LoopThread(loop)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

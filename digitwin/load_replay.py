@@ -1,7 +1,6 @@
-"""Recorded conversations played through the whole stack, as a live service would.
+"""Load test: runs recorded conversations through the whole stack.
 
-What takes a service its time, the models, is left out: what is measured is the database's
-share of each reply.
+Models are not called, so the result is the database's share of each reply.
 """
 
 from __future__ import annotations
@@ -23,14 +22,15 @@ from digitwin.importing.workers import for_each
 from digitwin.timing import Stopwatch, Times, timed
 
 BUDGET = 10_000
-"""Turns a minute of one twin: far more than anybody says, so that no turn is held up."""
+"""Turns per minute of one twin; high enough that the limiter refuses none."""
 
 LONGEST_QUERY = 4_000
+"""Characters of a search query."""
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
-    """What was played, and how fast."""
+class LoadReplayReport:
+    """Counts and latencies of a load test."""
 
     conversations: int
     turns: int
@@ -44,14 +44,20 @@ class Replay:
 
 async def replay(
     db: Database, path: Path, *, concurrency: int = 8, progress: Progress = no_progress
-) -> Replay:
-    """Play the conversations of a file of JSON lines, ``concurrency`` of them at once.
+) -> LoadReplayReport:
+    """Run the conversations of a JSON lines file as a load test.
 
-    Each is a session of its own, ended at its end, with the owner an import would give it;
-    nothing is skipped when it is played again.
+    Each conversation becomes a new session of the user that an import would create; running the
+    file again adds the sessions again.
 
     Args:
-        progress: told the bytes of every line that is done.
+        db: the handle.
+        path: the file, in the format of ``import_conversations``.
+        concurrency: conversations run at once.
+        progress: called with the size in bytes of each finished line.
+
+    Returns:
+        Counts, and latencies by step.
 
     Raises:
         OSError: the file cannot be read.
@@ -70,10 +76,10 @@ class _Player:
         self._conversations = self._turns = self._denied = 0
         self._bad: list[BadRecord] = []
 
-    def report(self, seconds: float) -> Replay:
+    def report(self, seconds: float) -> LoadReplayReport:
         steps = self._watch.times()
         operations = sum(step.count for step in steps.values())
-        return Replay(
+        return LoadReplayReport(
             conversations=self._conversations,
             turns=self._turns,
             denied=self._denied,
@@ -113,7 +119,9 @@ class _Player:
         if not await timing("limit", consuming):
             self._denied += 1
             return
-        _, seconds = await timed(self._look_up(owner, turn.get("user_text"), turn.get("twin_text")))
+        _, seconds = await timed(
+            self._retrieve(owner, turn.get("user_text"), turn.get("twin_text"))
+        )
         turn["timings"] = {"retrieval_ms": round(seconds * 1000)}
         adding = db.sessions.add_turn(session, user_id=owner, **turn)
         stored = await timing("turn", adding)
@@ -123,28 +131,28 @@ class _Player:
         await timing("audit", recording)
         self._turns += 1
 
-    async def _look_up(self, owner: UUID, asked: str | None, answer: str | None) -> None:
-        """What is known before a model is asked: a vector, knowledge, an answer given before."""
-        if asked is None:
+    async def _retrieve(self, owner: UUID, question: str | None, answer: str | None) -> None:
+        """Do the lookups before a model call: embedding, documents, cached response."""
+        if question is None:
             return
         cache, timing = self._db.cache, self._watch.time
-        key = sha256(asked.strip().casefold().encode()).hexdigest()
-        embedding = cache.embeddings.get_or_create(key, _made(_vector(asked)))
+        key = sha256(question.strip().casefold().encode()).hexdigest()
+        embedding = cache.embeddings.get_or_create(key, _factory_of(_embedding(question)))
         await timing("embedding", embedding)
-        if asked.strip():
+        if question.strip():
             searching = self._db.documents.search(
-                asked[:LONGEST_QUERY], user_id=owner, audience="visitor", limit=5
+                question[:LONGEST_QUERY], user_id=owner, audience="visitor", limit=5
             )
             await timing("search", searching)
         if answer is not None:
             response = cache.responses.get_or_create(
-                key, _made(answer), user_id=owner, audience="visitor"
+                key, _factory_of(answer), user_id=owner, audience="visitor"
             )
             await timing("response", response)
 
 
-def _made(value: Any) -> Any:
-    """A factory for the cache: stands for the model that would have made the value."""
+def _factory_of(value: Any) -> Any:
+    """Return a cache factory, in place of a model call."""
 
     async def factory() -> Any:
         return value
@@ -152,6 +160,6 @@ def _made(value: Any) -> Any:
     return factory
 
 
-def _vector(text: str) -> list[float]:
-    """384 numbers that only this text has, in place of a model's embedding."""
+def _embedding(text: str) -> list[float]:
+    """Return 384 numbers derived from the text, in place of a model's embedding."""
     return [byte / 255 for byte in sha512(text.encode()).digest() * 6]

@@ -1,0 +1,1 @@
+"""Parts of the handle: scopes, integrations, health."""
