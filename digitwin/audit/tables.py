@@ -10,16 +10,16 @@ declare(
         personal=PersonalData(
             title="What was done, by the person or about them",
             columns={
-                "user_id": "whom it concerns",
+                "user_id": "the person it concerns",
                 "id": "the record's id",
                 "action": "what was done",
-                "resource": "to what kind of thing",
-                "resource_id": "to which one",
-                "actor_id": "who did it",
+                "resource": "the kind of object",
+                "resource_id": "the object's id",
+                "actor_id": "who acted",
                 "result": "success, failure or denied",
-                "ip_address": "from where",
-                "user_agent": "with which program",
-                "metadata": "what else was noted",
+                "ip_address": "the network address",
+                "user_agent": "the client program",
+                "metadata": "further details",
                 "created_at": "when",
             },
             found_by="(user_id = :person OR actor_id = :person"

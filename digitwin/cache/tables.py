@@ -15,7 +15,7 @@ def _store(
             key=("user_id", "audience", "key"),
             columns={
                 **OWNER_ID,
-                "audience": "for whom it may be used: owner or visitor",
+                "audience": "who may use it: owner or visitor",
                 "key": "its key",
                 "value": value,
                 "tags": "the tags by which it is invalidated",
@@ -33,12 +33,12 @@ def _store(
 
 
 declare(
-    _store("embedding_cache", "Kept embeddings", "the numbers that stand for a text", batch=100),
-    _store("vector_search_cache", "Kept searches", "what the search found"),
+    _store("embedding_cache", "Cached embeddings", "the numbers that stand for a text", batch=100),
+    _store("vector_search_cache", "Cached searches", "what the search found"),
     _store(
         "llm_response_cache",
-        "Kept answers",
-        "the answer",
+        "Cached responses",
+        "the response",
         more={"hit_count": "how often it was used"},
     ),
     Table(

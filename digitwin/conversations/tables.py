@@ -23,9 +23,9 @@ _THEIR_SESSIONS = (
 _PARTICIPANT = {
     "id": "the participant's id",
     "kind": "owner, user, guest, phone or service",
-    "ref": "the service's lasting name for them",
-    "name": "what to call them",
-    "traits": "what is known of them",
+    "ref": "the service's permanent id for them",
+    "name": "their name",
+    "traits": "what is known about them",
     **TIMES,
 }
 _SESSION = {
@@ -36,7 +36,7 @@ _SESSION = {
     "face_model_id": "the face the twin showed",
     "status": "active or ended",
     "end_reason": "why it ended",
-    "turn_count": "how many turns it has had",
+    "turn_count": "the number of turns",
     "started_at": "when it began",
     "ended_at": "when it ended",
     "metadata": "notes of the service about it",

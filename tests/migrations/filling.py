@@ -82,7 +82,8 @@ async def fill(connection: asyncpg.Connection, version: int) -> None:
             "INSERT INTO aerich (version, app, content) VALUES ($1, 'digitwin', '{}')",
             migration.name,
         )
-        await connection.execute(ROWS.get(number, ""))
+        if number in ROWS:
+            await connection.execute(ROWS[number])
 
 
 async def columns_of(connection: asyncpg.Connection) -> Columns:
