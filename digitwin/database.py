@@ -34,6 +34,7 @@ from digitwin.kernel.execution.maintenance import (
     MaintenanceReport,
     MaintenanceStep,
     Progress,
+    in_background,
     log_progress,
     maintain,
 )
@@ -47,7 +48,6 @@ from digitwin.knowledge.repository import KnowledgeDocumentRepository
 from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
 from digitwin.limits import maintenance as limits_maintenance
 from digitwin.limits.repository import RateLimitRepository
-from digitwin.maintenance import background
 from digitwin.privacy import maintenance as privacy_maintenance
 from digitwin.privacy.repository import Privacy
 from digitwin.servers import embedded
@@ -111,8 +111,8 @@ class Database:
         self.consents = personal.consents
         core.client.deleter = self._deleter
         self._background = (
-            background(self.maintain, core.settings.maintenance_interval, name="maintenance"),
-            background(
+            in_background(self.maintain, core.settings.maintenance_interval, name="maintenance"),
+            in_background(
                 self.audit.seal, core.settings.audit_seal_interval, name="audit sealing", soon=False
             ),
         )

@@ -8,14 +8,19 @@ steps in its ``maintenance.py``; the report, the command line and SETUP.md list 
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from digitwin.errors import DigiTwinError
+from digitwin.kernel.execution.background import NEVER, BackgroundTask
 
 log = logging.getLogger("digitwin.maintenance")
+
+JITTER = 0.1
+"""How much shorter or longer than its interval a pause may be, so that instances drift apart."""
 
 Count: TypeAlias = int | Mapping[str, int]
 """Rows or items a step processed; by store if there are several."""
@@ -82,3 +87,29 @@ async def maintain(
     if failures:
         raise failures[0]
     return MaintenanceReport(counts, time.perf_counter() - started)
+
+
+def in_background(
+    run: Callable[[], Awaitable[object]],
+    interval: float | None,
+    *,
+    name: str,
+    soon: bool = True,
+) -> BackgroundTask:
+    """A task that repeats ``run`` and logs its report.
+
+    Args:
+        run: returns a report, false if nothing was done.
+        interval: seconds between runs; None means never.
+        soon: the first run comes at a random moment within the first interval, else after it.
+    """
+    pause = interval or NEVER
+
+    async def once() -> None:
+        report = await run()
+        log.log(logging.INFO if report else logging.DEBUG, "%s done: %s", name, report)
+
+    spread = random.random() if soon else 1 + JITTER * random.random()  # noqa: S311
+    return BackgroundTask(
+        once, name=name, logger=log, interval=pause, jitter=JITTER, first=pause * spread
+    )

@@ -11,7 +11,7 @@ import pytest
 
 from digitwin.errors import ClosedError, ConnectionFailedError
 from digitwin.kernel.execution.background import NEVER, BackgroundTask
-from digitwin.maintenance import background
+from digitwin.kernel.execution.maintenance import in_background
 
 OFTEN = 0.001
 RARELY = 3600.0
@@ -199,7 +199,7 @@ async def test_maintenance_logs_what_a_run_did(
         done.set()
         return report
 
-    maintenance = background(run, OFTEN, name="upkeep")
+    maintenance = in_background(run, OFTEN, name="upkeep")
     with caplog.at_level(logging.DEBUG, "digitwin.maintenance"):
         maintenance.start()
         await asyncio.wait_for(done.wait(), 5)
@@ -209,6 +209,6 @@ async def test_maintenance_logs_what_a_run_did(
 
 
 async def test_maintenance_without_an_interval_never_runs() -> None:
-    maintenance = background(Work(), None, name="upkeep")
+    maintenance = in_background(Work(), None, name="upkeep")
     maintenance.start()
     assert not maintenance.active
