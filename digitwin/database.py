@@ -35,7 +35,7 @@ from digitwin.kernel.execution.maintenance import (
     MaintenanceStep,
     Progress,
     in_background,
-    log_progress,
+    log as maintenance_log,
     maintain,
 )
 from digitwin.kernel.orm import active_handle
@@ -206,7 +206,7 @@ class Database:
         return ServiceScope(self._core, self.cache, self.keys, self.audit, reason)
 
     @operation
-    async def maintain(self, *, progress: Progress = log_progress) -> MaintenanceReport:
+    async def maintain(self, *, progress: Progress = maintenance_log.debug) -> MaintenanceReport:
         """Run maintenance once, in small batches beside the traffic.
 
         The report counts what each step did. Several instances may run it at once.

@@ -31,7 +31,7 @@ async def _maintained() -> tuple[MaintenanceReport, list[MaintenanceStep]]:
     async with output.connect() as db:
         steps = db.maintenance_steps()
         with output.progress("Maintenance", len(steps)) as advance:
-            return await db.maintain(progress=lambda *_: advance(1)), steps
+            return await db.maintain(progress=lambda _: advance(1)), steps
 
 
 def _lines(report: MaintenanceReport, steps: list[MaintenanceStep]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from digitwin.errors import AlreadyExistsError, NotFoundError
 from digitwin.kernel.execution.core import Core
-from digitwin.kernel.sql.queries import Queries, Query
+from digitwin.kernel.sql.queries import Queries, Query, load
 from digitwin.limits.decision import Decision
 from digitwin.limits.fields import Bucket, LimitCall
 
@@ -19,8 +19,8 @@ BATCH: Final = 1000
 
 QUERIES = Queries(__package__)
 _CONSUME = QUERIES["consume"]
-_OF_ALL = QUERIES.variant("consume_all", who="{every_ask}")
-_OF_TIER = QUERIES.variant("consume_all", who="{of_tier}")
+_OF_ALL = QUERIES.variant("consume_all", who=load(__package__)["every_ask"])
+_OF_TIER = QUERIES.variant("consume_all", who=load(__package__)["of_tier"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,7 @@ class ExportWriter:
     async def _opened(self, table: Table, row: dict[str, Any]) -> dict[str, Any]:
         for name in table.data.vectors:
             row[name] = VectorCodec().decode(bytes.fromhex(row[name].removeprefix("\\x")))
-        encrypted = {name: row[name] for name in table.encrypted if row[name] is not None}
+        encrypted = {name: row[name] for name in table.encrypted if row.get(name) is not None}
         if encrypted and self.cipher is not None:
             place = EncryptedRow(table.name, UUID(row["user_id"]), UUID(row["id"]))
             try:

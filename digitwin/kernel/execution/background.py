@@ -73,8 +73,8 @@ class BackgroundTask:
             finish: let a run under way finish, instead of cancelling it.
         """
         self._stopped = True
-        if self._task is None:
-            return
+        if self._task is None or self._task is asyncio.current_task():
+            return  # a run that stops its own task is the last one
         if finish:
             self._woken.set()
         else:

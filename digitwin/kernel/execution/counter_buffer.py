@@ -49,6 +49,11 @@ class CounterBuffer:
 
     def add(self, key: Key, **counts: int) -> None:
         """Add to the counts of a key; awaits nothing."""
+        if key not in self._counts and len(self._counts) == self._max_keys // 2:
+            self._task.wake()
+        self._count(key, counts)
+
+    def _count(self, key: Key, counts: Mapping[str, int]) -> None:
         held = self._counts.get(key)
         if held is None:
             held = self._room_for(key)
@@ -59,8 +64,6 @@ class CounterBuffer:
         if len(self._counts) >= self._max_keys:
             self._uncounted += 1
             return {}
-        if len(self._counts) == self._max_keys // 2:
-            self._task.wake()
         return self._counts.setdefault(key, {})
 
     async def flush(self) -> None:
@@ -83,8 +86,9 @@ class CounterBuffer:
                 raise
 
     def _put_back(self, batch: Batch) -> None:
+        # without waking the task: while the database is away, a retry waits for its interval
         for key, counts in batch.items():
-            self.add(key, **counts)
+            self._count(key, counts)
 
     def start(self) -> None:
         """Flush every ``interval`` from now on."""

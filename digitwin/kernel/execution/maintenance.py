@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from digitwin.errors import DigiTwinError
@@ -25,13 +25,8 @@ JITTER = 0.1
 Count: TypeAlias = int | Mapping[str, int]
 """Rows or items a step processed; by store if there are several."""
 
-Progress = Callable[[int, int, str], None]
-"""Called as each step starts, with its number, the number of steps, and its description."""
-
-
-def log_progress(number: int, steps: int, does: str) -> None:
-    """Log each step at debug level."""
-    log.debug("Maintenance %d/%d: %s", number, steps, does)
+Progress = Callable[[str], None]
+"""Called as each step begins, with what it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +51,8 @@ class MaintenanceReport:
     Each count is also an attribute named after its step: ``report.audit_records``.
     """
 
-    counts: Mapping[str, Count]
-    duration_seconds: float
+    counts: Mapping[str, Count] = field(default_factory=dict)
+    duration_seconds: float = 0.0
 
     def __getattr__(self, name: str) -> Any:
         if name in type(self).__slots__ or name not in self.counts:
@@ -66,7 +61,7 @@ class MaintenanceReport:
 
 
 async def maintain(
-    steps: Iterable[MaintenanceStep], progress: Progress = log_progress
+    steps: Iterable[MaintenanceStep], progress: Progress = log.debug
 ) -> MaintenanceReport:
     """Run every step once; a failed step does not prevent the others.
 
@@ -74,11 +69,10 @@ async def maintain(
         DigiTwinError: the first failure, after every step was tried.
     """
     started = time.perf_counter()
-    all_steps = list(steps)
     counts: dict[str, Count] = {}
     failures: list[DigiTwinError] = []
-    for number, step in enumerate(all_steps, 1):
-        progress(number, len(all_steps), step.does)
+    for step in steps:
+        progress(step.does)
         try:
             counts[step.name] = await step.run()
         except DigiTwinError as error:

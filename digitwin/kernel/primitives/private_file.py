@@ -15,7 +15,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -44,7 +44,7 @@ def appending(path: Path) -> Iterator[BinaryIO]:
         OSError: the file or its folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.with_name(f".{path.name}.lock")):
+    with _lock_of(path):
         is_new = not path.exists()
         with open(path, "ab+", opener=_private) as file:
             if not _ends_with_newline(file):
@@ -55,6 +55,23 @@ def appending(path: Path) -> Iterator[BinaryIO]:
             sync_folder(path.parent)
 
 
+def _lock_of(path: Path) -> AbstractContextManager[None]:
+    """The lock file beside a file; where the folder is not writable, the file itself (POSIX)."""
+    beside = path.with_name(f".{path.name}.lock")
+    if os.name != "posix" or os.access(path.parent, os.W_OK) or not path.exists():
+        return locked(beside)
+    return _locked_file(path)
+
+
+@contextmanager
+def _locked_file(path: Path) -> Iterator[None]:
+    import fcntl
+
+    with open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # released as the file is closed
+        yield
+
+
 def replace(path: Path, data: bytes) -> None:
     """Write a whole file, in place of one that exists.
 
@@ -63,6 +80,8 @@ def replace(path: Path, data: bytes) -> None:
     """
     with _draft(path) as file:
         file.write(data)
+        _sync(file)
+        file.close()  # an open file cannot be renamed on Windows
         _publish(file, path)
 
 
@@ -79,6 +98,8 @@ async def replace_streamed(path: Path, chunks: AsyncIterable[bytes]) -> int:
         size = 0
         async for chunk in chunks:
             size += await asyncio.to_thread(file.write, chunk)
+        await asyncio.to_thread(_sync, file)
+        file.close()
         await asyncio.to_thread(_publish, file, path)
     return size
 
@@ -147,7 +168,6 @@ def _draft(path: Path) -> Iterator[BinaryIO]:
 
 
 def _publish(file: BinaryIO, path: Path) -> None:
-    _sync(file)
     os.replace(file.name, path)
     sync_folder(path.parent)
 

@@ -9,7 +9,7 @@ Changes are audited by the same statement, see :mod:`audit_step`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from tortoise import fields
@@ -18,7 +18,7 @@ from tortoise.models import Model
 from digitwin.kernel.primitives.validation import dumps
 from digitwin.kernel.sql import audit_step
 from digitwin.kernel.sql.columns import columns, sql_type
-from digitwin.kernel.sql.queries import Query, compiled
+from digitwin.kernel.sql.queries import MAX_COMPILED, Query, compiled
 
 ALIVE = '"deleted_at" IS NULL'
 TOUCH = '"version" = t."version" + 1, "updated_at" = now()'
@@ -85,7 +85,7 @@ def insert_many(model: type[Model], names: tuple[str, ...]) -> Query:
     )
 
 
-@cache
+@lru_cache(MAX_COMPILED)
 def select(
     model: type[Model],
     equal: tuple[str, ...],

@@ -23,9 +23,9 @@ Before that, braces are replaced:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from operator import itemgetter
 from types import MappingProxyType
@@ -39,8 +39,18 @@ _DESCRIPTION = re.compile(r"\s*((?:--[ \t]*\S.*(?:\n|$))+)")
 _BRACES = re.compile(r"\{([a-z_][^{}']*)\}")
 _LIST = re.compile(r"(columns|nulls)(?: of (\w+))?(?: as (\w+))?")
 _AUDIT = re.compile(r"audit (\w+)(?: of (\w+))?( many)?")
-_PARAMETER = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|::|(?<![\w:]):([a-z_]\w*)")
-_WRITES = re.compile(r"\b(INSERT INTO|DELETE FROM|UPDATE\s+\S+\s+(AS\s+)?(\w+\s+)?SET)\b")
+_PARAMETER = re.compile(
+    r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|(?P<tag>\$\w*\$).*?(?P=tag)|::"
+    r"|(?<![\w:]):(?P<name>[a-z_]\w*)",
+    re.DOTALL,
+)
+_WRITES = re.compile(
+    r"\b(INSERT\s+INTO|DELETE\s+FROM|MERGE\s+INTO|UPDATE\s+\S+\s+(AS\s+)?(\S+\s+)?SET)\b",
+    re.IGNORECASE,
+)
+
+MAX_COMPILED = 4096
+"""Statements kept compiled; a page's LIMIT is part of its statement, so there may be many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +77,13 @@ class Query:
         return self._pick(values)
 
 
-@cache
+@lru_cache(MAX_COMPILED)
 def compiled(text: str) -> Query:
     """Compile ``:name`` parameters to ``$n``; equal names share a number."""
     numbers: dict[str, int] = {}
 
     def numbered(match: re.Match[str]) -> str:
-        name = match[1]
+        name = match["name"]
         return match[0] if name is None else f"${numbers.setdefault(name, len(numbers) + 1)}"
 
     sql = _PARAMETER.sub(numbered, text)
@@ -88,7 +98,7 @@ def _picker(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[An
     return lambda values: [values[name] for name in names]
 
 
-@cache
+@lru_cache(MAX_COMPILED)
 def writes_rows(sql: str) -> bool:
     """Return whether a statement changes rows, judged by its verbs."""
     return _WRITES.search(sql) is not None
@@ -113,25 +123,35 @@ class Queries(dict[str, Query]):
         return query
 
     def variant(self, name: str, **fills: str) -> Query:
-        """Return a query whose braces are filled differently from call to call.
+        """Return a query some of whose braces are filled differently from call to call.
 
-        The texts become part of the statement: they must not contain user input.
+        The texts become part of the statement as they are: braces in them are not filled, and
+        they must not contain user input.
         """
         key = name, tuple(fills.items())
         query = self._variants.get(key)
         if query is None:
-            text = filled(self._texts[name], {**self._texts, **self._fills, **fills})
+            text = filled(self._texts[name], {**self._texts, **self._fills}, later=fills)
+            text = _BRACES.sub(lambda match: fills.get(match[1], match[0]), text)
             query = self._variants[key] = compiled(text)
         return query
 
 
-def filled(text: str, fills: Mapping[str, str]) -> str:
+def filled(text: str, fills: Mapping[str, str], later: Container[str] = ()) -> str:
     """Replace the braces of a statement, innermost first.
+
+    Args:
+        fills: texts by the names in braces.
+        later: names that stay as they are.
 
     Raises:
         ValueError: a name in braces is unknown.
     """
-    while (replaced := _BRACES.sub(lambda match: _fill(match[1], fills), text)) != text:
+
+    def fill(match: re.Match[str]) -> str:
+        return match[0] if match[1] in later else _fill(match[1], fills)
+
+    while (replaced := _BRACES.sub(fill, text)) != text:
         text = replaced
     return text
 

@@ -49,9 +49,9 @@ async def test_the_memory_before_the_cache_holds_nothing_of_them(
     for _ in range(3):
         await digitwin_db.cache.searches.get("orchard", user_id=ada.id)
         await digitwin_db.cache.responses.get("orchard", user_id=ada.id, audience="visitor")
-    memory = digitwin_db.cache._memory
+    memory = digitwin_db.cache._local
     held = pickle.dumps(dict(memory._held))
     assert not memory._held or in_it(held.decode("latin-1"), ada)
     await digitwin_db.privacy.erase(ada.id, reason="asked for it")
-    held = pickle.dumps((dict(memory._held), memory._spots))
+    held = pickle.dumps((dict(memory._held), memory._keys_by_target))
     assert in_it(held.decode("latin-1"), ada) == []

@@ -214,3 +214,20 @@ async def test_many_writers_and_flushes_at_once_add_up(table: Table) -> None:
     await asyncio.gather(*(work(number) for number in range(20)))
     await buffer.flush()
     assert table.totals.total() == 1000
+
+
+async def test_a_retry_waits_for_its_interval_however_much_waits(table: Table) -> None:
+    """A full buffer beside a database that is away must not be a busy loop."""
+    buffer = CounterBuffer(table.write, interval=3600.0, max_keys=4)
+    buffer.start()
+    table.down = True
+    for key in "abcd":
+        buffer.add((key,), hits=1)
+    await table.reached.wait()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert table.batches == 1
+    assert len(buffer) == 4
+    table.down = False
+    await buffer.stop()
+    assert sum(table.totals.values()) == 4

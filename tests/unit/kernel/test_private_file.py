@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import stat
+import threading
 from collections.abc import AsyncIterator, Callable
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Barrier
@@ -167,3 +168,27 @@ async def test_a_stream_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         await private_file.replace_streamed(path, chunks(fail=True))
     assert path.read_bytes() == b"some"
     assert names(tmp_path) == {"file"}
+
+
+def test_a_file_in_a_folder_that_is_not_writable_is_its_own_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger"
+    path.write_bytes(b"first\n")
+    monkeypatch.setattr(os, "access", lambda folder, mode: False)
+    order: list[str] = []
+
+    def append(name: str) -> None:
+        with private_file.appending(path) as file:
+            order.append(name)
+            file.write(name.encode() + b"\n")
+
+    second = threading.Thread(target=append, args=("second",))
+    with private_file.appending(path):
+        second.start()
+        second.join(0.05)
+        order.append("released")
+    second.join(10)
+    assert order == ["released", "second"]
+    assert names(tmp_path) == {"ledger"}
+    assert path.read_bytes() == b"first\nsecond\n"
