@@ -10,18 +10,16 @@ import pytest
 
 from digitwin.cli.app import app
 from digitwin.settings import Settings
+from tests.support import checkout
+from tests.support.checkout import read
 
-ROOT = Path(__file__).parents[2]
+ROOT = checkout.root()
 FOLDERS = ("digitwin", "tests", "benchmarks", "docs", "aerich_migrations")
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")]
 )
 UNITS = {"s": 1, "day": 86_400, "days": 86_400}
-
-
-def read(name: str) -> str:
-    return (ROOT / name).read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from digitwin.servers import embedded
+from tests.support import checkout
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
+README = checkout.read("README.md")
 
 
 def example(beginning: str) -> str:
@@ -101,12 +101,12 @@ def test_the_fixture_does_what_the_example_shows(pytester: pytest.Pytester) -> N
 
 def test_the_example_of_a_fake_is_a_test_here() -> None:
     """Run where it stands, and read by the type checker."""
-    written = ROOT / "tests" / "unit" / "protocols" / "test_example.py"
-    assert written.read_text("utf-8").endswith(example("from typing import Any"))
+    written = checkout.read("tests/unit/protocols/test_example.py")
+    assert written.endswith(example("from typing import Any"))
 
 
 def test_what_was_measured_is_what_the_benchmark_wrote() -> None:
-    written = (ROOT / "benchmarks" / "results" / "latest.md").read_text("utf-8").splitlines()
+    written = checkout.read("benchmarks/results/latest.md").splitlines()
     rows = [line for line in marked("measured").splitlines() if line.startswith("|")]
     assert len(rows) > 5
     assert [row for row in rows if row not in written] == [], "copy the table of latest.md"

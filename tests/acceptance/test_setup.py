@@ -21,9 +21,9 @@ from digitwin.kernel.connection.dsn import Target
 from digitwin.kernel.migrations import upgrade
 from digitwin.servers import cluster, embedded
 from tests.faults.server import DEBIAN
+from tests.support import checkout
 
-ROOT = Path(__file__).parents[2]
-SETUP = (ROOT / "SETUP.md").read_text("utf-8")
+SETUP = checkout.read("SETUP.md")
 
 
 def block(name: str) -> str:
@@ -175,7 +175,7 @@ async def test_what_monitoring_asks_is_answered(digitwin_db: digitwin.Database) 
 
 
 def test_every_logger_is_below_digitwin() -> None:
-    sources = (path.read_text("utf-8") for path in (ROOT / "digitwin").rglob("*.py"))
+    sources = (path.read_text("utf-8") for path in (checkout.root() / "digitwin").rglob("*.py"))
     names = {name for source in sources for name in re.findall(r"getLogger\((.*?)\)", source)}
     assert "__name__" in names
     assert all(name == "__name__" or name.startswith('"digitwin') for name in names)

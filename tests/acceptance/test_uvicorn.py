@@ -8,14 +8,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import asyncpg
 import httpx
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.checkout import TOP
+
 REQUESTS = 100
 
 Service = tuple[httpx.AsyncClient, asyncio.subprocess.Process]
@@ -29,7 +29,7 @@ async def serving(url: str, loop: str) -> AsyncIterator[Service]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "uvicorn", "tests.acceptance.service:app"),
             *("--uds", socket, "--loop", loop, "--no-access-log"),
-            cwd=ROOT,
+            cwd=TOP,
             env=os.environ | {"DIGITWIN_DATABASE_URL": url},
             stderr=asyncio.subprocess.PIPE,
         )

@@ -62,7 +62,7 @@ class Proxy:
     @property
     def url(self) -> str:
         """The database behind the proxy."""
-        there = replace(self._target, host="127.0.0.1", port=self._port, ssl=None, tls_words={})
+        there = replace(self._target, host="127.0.0.1", port=self._port, ssl=None, tls_keywords={})
         return f"{there.url}?sslmode=disable"
 
     @property

@@ -22,8 +22,8 @@ from digitwin.kernel.connection.dsn import Target
 from digitwin.kernel.migrations import upgrade
 from digitwin.servers import embedded
 from digitwin.settings import Settings
+from tests.support import checkout
 
-ROOT = Path(__file__).parents[2]
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
 
 Done = subprocess.CompletedProcess[str]
@@ -120,8 +120,9 @@ async def migrated(
 @pytest.fixture
 def in_checkout(url: str) -> Callable[..., Done]:
     """Run a program of this environment in the checkout, with the URL in its environment."""
+    root = checkout.root()
 
-    def run(*command: str, cwd: Path = ROOT, **variables: str) -> Done:
+    def run(*command: str, cwd: Path = root, **variables: str) -> Done:
         return subprocess.run(
             [sys.executable, *command],
             cwd=cwd,

@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 
 from digitwin.kernel.migrations import drafting, files
-from tests.migrations.conftest import ROOT, Done
+from tests.migrations.conftest import Done
+from tests.support.checkout import root
 
 Run = Callable[..., Done]
 COMMAND = ("-c", "from digitwin.cli.app import main; main()")
@@ -27,8 +28,8 @@ NEW_FIELD = "    language = fields.CharField(max_length=16, null=True)\n"
 def checkout(tmp_path: Path) -> Path:
     """A copy of this checkout, to change."""
     for folder in ("digitwin", "aerich_migrations"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+        shutil.copytree(root() / folder, tmp_path / folder)
+    shutil.copy(root() / "pyproject.toml", tmp_path)
     return tmp_path
 
 

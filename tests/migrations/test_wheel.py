@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import site
 import subprocess
 import sys
@@ -13,16 +14,33 @@ import asyncpg
 import pytest
 
 from tests.migrations import catalog
-from tests.migrations.conftest import ROOT, Done
+from tests.migrations.conftest import Done
+from tests.support import checkout
 
 WHERE = "import digitwin.kernel.migrations.files as m; print(m.location())"
+
+PLUGIN = "tests/integration/testing/test_plugin.py"
+OF_THE_WHEEL = (
+    "tests/unit/test_public_api.py",
+    f"{PLUGIN}::test_the_handle_is_on_the_database_of_the_url",
+    f"{PLUGIN}::test_being_installed_costs_next_to_nothing",
+)
+"""Tests of what depends on how the package is installed: its names, types and entry point."""
 
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh environment with the built wheel in it; what it depends on is borrowed."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT))
+    build = (
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(folder),
+        str(checkout.root()),
+    )
     _python(sys.executable, *build)
     (wheel,) = folder.glob("*.whl")
     venv.create(folder / "venv")
@@ -33,16 +51,18 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "venv/bin"
 
 
-def _python(program: str | Path, *arguments: str | Path, **variables: str) -> Done:
+def _python(
+    program: str | Path, *arguments: str | Path, cwd: str | Path = "/", **variables: str
+) -> Done:
     done = subprocess.run(
         [str(program), *map(str, arguments)],
-        cwd="/",
+        cwd=cwd,
         env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | variables,
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done
@@ -62,3 +82,15 @@ async def test_the_wheel_migrates_outside_the_checkout(
 def test_an_installed_copy_makes_no_migrations(installed: Path) -> None:
     with pytest.raises(AssertionError, match="checkout"):
         _python(installed / "digitwin", "db", "migrate", "anything")
+
+
+def test_public_names_and_the_pytest_plugin_work_from_the_wheel(
+    installed: Path, tmp_path: Path
+) -> None:
+    """With the tests and their settings alone, as ``python -m pytest`` in a copy of them."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(checkout.root() / "tests", tmp_path / "tests", ignore=ignored)
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(checkout.root() / name, tmp_path)
+    tests = ("-m", "pytest", "-p", "no:cacheprovider", *OF_THE_WHEEL)
+    assert " passed" in _python(installed / "python", *tests, cwd=tmp_path).stdout

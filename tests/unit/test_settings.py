@@ -8,6 +8,7 @@ import pytest
 
 from digitwin.errors import ConfigurationError
 from digitwin.settings import Settings, load_settings
+from tests.support import checkout
 
 SECRET = "correct-horse"
 
@@ -146,8 +147,8 @@ def test_a_refused_value_is_not_quoted() -> None:
 
 
 def test_the_example_file_names_every_setting_with_its_default() -> None:
-    example = Path(__file__).parents[2] / ".env.example"
-    lines = [line.removeprefix("#") for line in example.read_text().splitlines()]
+    example = checkout.read(".env.example")
+    lines = [line.removeprefix("#") for line in example.splitlines()]
     told = dict(line.split("=", 1) for line in lines if line.startswith("DIGITWIN_"))
     names = {_variable(field) for field in Settings.model_fields} - {"DATABASE_URL"}
     assert told.keys() == names

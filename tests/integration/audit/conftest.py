@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
 import pytest
 
-from digitwin.database import Database
-from digitwin.kernel.execution.opening import connect_arguments
 from digitwin.kernel.primitives.ids import floor_id, uuid7
 
 Past = Callable[..., Awaitable[list[UUID]]]
@@ -24,28 +22,20 @@ def id_at(moment: datetime) -> UUID:
 
 
 @pytest.fixture
-async def connection(digitwin_db: Database) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of nobody's: raw SQL, as an administrator would type it."""
-    raw = await asyncpg.connect(**connect_arguments(digitwin_db.settings, digitwin_db._target))
-    yield raw
-    await raw.close()
-
-
-@pytest.fixture
-async def now(connection: asyncpg.Connection) -> datetime:
+async def now(raw: asyncpg.Connection) -> datetime:
     """The database's time, of which the tests count back."""
-    moment: datetime = await connection.fetchval("SELECT now()")
+    moment: datetime = await raw.fetchval("SELECT now()")
     return moment
 
 
 @pytest.fixture
-def past(connection: asyncpg.Connection, now: datetime) -> Past:
+def past(raw: asyncpg.Connection, now: datetime) -> Past:
     """Put records into the trail as if they had been made so many days ago."""
 
     async def put(days: float, count: int = 1, *, action: str = "old") -> list[UUID]:
         then = now - timedelta(days=days)
         ids = [id_at(then) for _ in range(count)]
-        await connection.executemany(
+        await raw.executemany(
             "INSERT INTO audit_logs (id, action, resource, created_at) VALUES ($1, $2, 'r', $3)",
             [(id, action, then) for id in ids],
         )

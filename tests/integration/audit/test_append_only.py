@@ -32,42 +32,40 @@ async def record(digitwin_db: Database) -> AuditLog:
     ],
 )
 async def test_sql_cannot_change_the_trail(
-    connection: asyncpg.Connection, record: AuditLog, change: str
+    raw: asyncpg.Connection, record: AuditLog, change: str
 ) -> None:
     with pytest.raises(asyncpg.RaiseError):
-        await connection.execute(change)
-    assert await connection.fetchval("SELECT action FROM audit_logs") == "login"
+        await raw.execute(change)
+    assert await raw.fetchval("SELECT action FROM audit_logs") == "login"
 
 
-async def test_a_partition_is_guarded_by_itself(
-    connection: asyncpg.Connection, record: AuditLog
-) -> None:
-    home = await connection.fetchval("SELECT tableoid::regclass::text FROM audit_logs")
+async def test_a_partition_is_guarded_by_itself(raw: asyncpg.Connection, record: AuditLog) -> None:
+    home = await raw.fetchval("SELECT tableoid::regclass::text FROM audit_logs")
     with pytest.raises(asyncpg.RaiseError):
-        await connection.execute(f"DELETE FROM {home}")
+        await raw.execute(f"DELETE FROM {home}")
 
 
 async def test_a_new_partition_is_guarded_from_its_first_record(
-    digitwin_db: Database, connection: asyncpg.Connection, past: Past
+    digitwin_db: Database, raw: asyncpg.Connection, past: Past
 ) -> None:
     await digitwin_db.audit.prepare(months=8)
-    last = await connection.fetchval(
+    last = await raw.fetchval(
         "SELECT relid::regclass::text FROM pg_partition_tree('audit_logs') WHERE isleaf"
         " ORDER BY 1 DESC LIMIT 1"
     )
     await past(-8 * 30)
-    assert await connection.fetchval(f"SELECT count(*) FROM {last}") == 1
+    assert await raw.fetchval(f"SELECT count(*) FROM {last}") == 1
     with pytest.raises(asyncpg.RaiseError):
-        await connection.execute(f"UPDATE {last} SET action = 'other'")
+        await raw.execute(f"UPDATE {last} SET action = 'other'")
 
 
 async def test_an_update_is_refused_even_where_a_purge_may_delete(
-    connection: asyncpg.Connection, record: AuditLog
+    raw: asyncpg.Connection, record: AuditLog
 ) -> None:
     with pytest.raises(asyncpg.RaiseError):
-        async with connection.transaction():
-            await connection.execute("SET LOCAL digitwin.allow_hard_delete = 'on'")
-            await connection.execute("UPDATE audit_logs SET action = 'other'")
+        async with raw.transaction():
+            await raw.execute("SET LOCAL digitwin.allow_hard_delete = 'on'")
+            await raw.execute("UPDATE audit_logs SET action = 'other'")
 
 
 async def test_a_model_cannot_change_its_record(digitwin_db: Database, record: AuditLog) -> None:

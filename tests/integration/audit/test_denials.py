@@ -20,11 +20,6 @@ from digitwin.models import AuditLog, User, VoiceModel
 
 
 @pytest.fixture
-async def ada(digitwin_db: Database) -> User:
-    return await digitwin_db.users.create(email="ada@example.com", name="Ada")
-
-
-@pytest.fixture
 async def voice(digitwin_db: Database, ada: User) -> VoiceModel:
     return await digitwin_db.voices.create(user_id=ada.id, name="V", status="ready")
 
@@ -156,26 +151,26 @@ async def test_a_handle_that_wants_scopes_records_who_names_none(
 
 
 async def test_what_cannot_be_recorded_is_refused_all_the_same(
-    ben: UserScope, ada: User, connection: asyncpg.Connection, caplog: pytest.LogCaptureFixture
+    ben: UserScope, ada: User, raw: asyncpg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await connection.execute(
+    await raw.execute(
         "ALTER TABLE audit_logs ADD CONSTRAINT ck_audit_logs__closed CHECK (false) NOT VALID"
     )
     with caplog.at_level(logging.ERROR, "digitwin.audit"), pytest.raises(NotFoundError):
         await ben.users.get(ada.id)
-    assert "A refused user.get could not be recorded" in caplog.text
+    assert "The denied call user.get could not be recorded" in caplog.text
 
 
 async def test_nobody_waits_long_for_the_record_of_a_refusal(
     ben: UserScope,
     ada: User,
-    connection: asyncpg.Connection,
+    raw: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(audit_records, "RECORD_TIMEOUT", 0.2)
-    async with asyncio.timeout(5), connection.transaction():
-        await connection.execute("LOCK TABLE audit_logs IN ACCESS EXCLUSIVE MODE")
+    async with asyncio.timeout(5), raw.transaction():
+        await raw.execute("LOCK TABLE audit_logs IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(NotFoundError):
             await ben.users.get(ada.id)
     assert "could not be recorded" in caplog.text

@@ -12,21 +12,21 @@ import pytest
 
 from digitwin import uuid7
 from digitwin.database import Database
-from digitwin.kernel.execution.opening import connect_arguments
 from digitwin.testing import DatabaseFactory
 
 PUT = "INSERT INTO audit_logs (id, action, resource) VALUES ($1, 'late', 'test')"
 
 
 @pytest.fixture
-async def other(digitwin_db: Database) -> AsyncIterator[asyncpg.Connection]:
-    raw = await asyncpg.connect(**connect_arguments(digitwin_db.settings, digitwin_db._target))
-    yield raw
-    await raw.close()
+async def other(digitwin_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A second raw connection."""
+    other = await asyncpg.connect(digitwin_url)
+    yield other
+    await other.close()
 
 
-async def horizon(connection: asyncpg.Connection) -> datetime | None:
-    found: datetime | None = await connection.fetchval(
+async def horizon(raw: asyncpg.Connection) -> datetime | None:
+    found: datetime | None = await raw.fetchval(
         "SELECT horizon FROM audit_seals ORDER BY number DESC LIMIT 1"
     )
     return found
@@ -38,12 +38,12 @@ async def in_order(db: Database, sealed: int) -> None:
 
 
 async def test_a_late_commit_joins_the_next_batch(
-    digitwin_db: Database, connection: asyncpg.Connection
+    digitwin_db: Database, raw: asyncpg.Connection
 ) -> None:
     early = uuid7()
-    transaction = connection.transaction()
+    transaction = raw.transaction()
     await transaction.start()
-    await connection.execute(PUT, early)
+    await raw.execute(PUT, early)
     await digitwin_db.audit.record("soon", "test")
     assert await digitwin_db.audit.seal() == 1
     await digitwin_db.audit.record("soon", "test")
@@ -54,25 +54,25 @@ async def test_a_late_commit_joins_the_next_batch(
 
 
 async def test_a_transaction_that_has_written_nothing_yet_is_waited_for(
-    digitwin_db: Database, connection: asyncpg.Connection
+    digitwin_db: Database, raw: asyncpg.Connection
 ) -> None:
     """It has no number of its own, yet its records will be dated by its beginning."""
-    transaction = connection.transaction()
+    transaction = raw.transaction()
     await transaction.start()
     await digitwin_db.audit.record("soon", "test")
     for _ in range(3):
         await digitwin_db.audit.record("soon", "test")
         await digitwin_db.audit.seal()
-    await connection.execute(PUT, uuid7())
+    await raw.execute(PUT, uuid7())
     await transaction.commit()
     assert await digitwin_db.audit.seal() == 1
     await in_order(digitwin_db, 5)
 
 
 async def test_one_that_begins_after_the_first_seal_and_outlives_the_second_is_waited_for(
-    digitwin_db: Database, connection: asyncpg.Connection, other: asyncpg.Connection
+    digitwin_db: Database, raw: asyncpg.Connection, other: asyncpg.Connection
 ) -> None:
-    first, second = connection.transaction(), other.transaction()
+    first, second = raw.transaction(), other.transaction()
     await first.start()
     await digitwin_db.audit.record("soon", "test")
     await digitwin_db.audit.seal()
@@ -87,9 +87,9 @@ async def test_one_that_begins_after_the_first_seal_and_outlives_the_second_is_w
 
 
 async def test_the_window_closes_behind_whoever_has_ended(
-    digitwin_db: Database, connection: asyncpg.Connection, other: asyncpg.Connection
+    digitwin_db: Database, raw: asyncpg.Connection, other: asyncpg.Connection
 ) -> None:
-    transaction = connection.transaction()
+    transaction = raw.transaction()
     await transaction.start()
     await digitwin_db.audit.record("soon", "test")
     await digitwin_db.audit.seal()
@@ -104,17 +104,17 @@ async def test_the_window_closes_behind_whoever_has_ended(
 
 
 async def test_a_prepared_transaction_is_waited_for(
-    digitwin_db: Database, connection: asyncpg.Connection, other: asyncpg.Connection
+    digitwin_db: Database, raw: asyncpg.Connection, other: asyncpg.Connection
 ) -> None:
-    if await connection.fetchval("SHOW max_prepared_transactions") == "0":
+    if await raw.fetchval("SHOW max_prepared_transactions") == "0":
         pytest.skip("this server prepares no transactions")
-    await connection.execute("BEGIN")
-    await connection.execute(PUT, uuid7())
-    await connection.execute("PREPARE TRANSACTION 'late'")
+    await raw.execute("BEGIN")
+    await raw.execute(PUT, uuid7())
+    await raw.execute("PREPARE TRANSACTION 'late'")
     await digitwin_db.audit.record("soon", "test")
     await digitwin_db.audit.seal()
     assert await horizon(other) is None
-    await connection.execute("COMMIT PREPARED 'late'")
+    await raw.execute("COMMIT PREPARED 'late'")
     assert await digitwin_db.audit.seal() == 1
 
 
@@ -163,10 +163,10 @@ async def test_an_erasure_and_a_seal_do_not_pass_each_other(digitwin_db: Databas
 
 
 async def test_health_tells_how_old_the_oldest_unsealed_record_is(
-    digitwin_db: Database, connection: asyncpg.Connection
+    digitwin_db: Database, raw: asyncpg.Connection
 ) -> None:
     assert (await digitwin_db.health()).audit_unsealed_seconds == 0
-    await connection.execute(
+    await raw.execute(
         "INSERT INTO audit_logs (id, action, resource, created_at)"
         " VALUES ($1, 'a', 'r', now() - interval '70 seconds')",
         uuid7(),
@@ -179,9 +179,9 @@ async def test_health_tells_how_old_the_oldest_unsealed_record_is(
 
 
 async def test_health_goes_on_where_it_may_not_read_the_trail(
-    digitwin_db: Database, connection: asyncpg.Connection
+    digitwin_db: Database, raw: asyncpg.Connection
 ) -> None:
-    await connection.execute("ALTER TABLE audit_seals RENAME TO elsewhere")
+    await raw.execute("ALTER TABLE audit_seals RENAME TO elsewhere")
     health = await digitwin_db.health()
     assert (health.ok, health.audit_unsealed_seconds) == (True, None)
 

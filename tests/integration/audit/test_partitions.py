@@ -39,8 +39,8 @@ def _start(id: UUID) -> datetime:
     return datetime.fromtimestamp((id.int >> 80) / 1000, UTC)
 
 
-async def names(connection: asyncpg.Connection) -> set[str]:
-    rows = await connection.fetch(
+async def names(raw: asyncpg.Connection) -> set[str]:
+    rows = await raw.fetch(
         "SELECT relid::regclass::text FROM pg_partition_tree('audit_logs') WHERE isleaf"
     )
     return {row[0] for row in rows}
@@ -50,39 +50,39 @@ async def test_a_fresh_database_has_the_months_it_needs(digitwin_db: Database) -
     assert await digitwin_db.audit.prepare() == 0
 
 
-async def test_months_are_made_once(digitwin_db: Database, connection: asyncpg.Connection) -> None:
-    before = await names(connection)
+async def test_months_are_made_once(digitwin_db: Database, raw: asyncpg.Connection) -> None:
+    before = await names(raw)
     assert await digitwin_db.audit.prepare(months=6) == 3
-    assert len(await names(connection) - before) == 3
+    assert len(await names(raw) - before) == 3
     assert await digitwin_db.audit.prepare(months=6) == 0
 
 
 async def test_of_many_at_once_one_makes_the_months(
-    digitwin_db: Database, connection: asyncpg.Connection
+    digitwin_db: Database, raw: asyncpg.Connection
 ) -> None:
-    before = await names(connection)
+    before = await names(raw)
     made = await asyncio.gather(*(digitwin_db.audit.prepare(months=9) for _ in range(8)))
     assert sorted(made) == [0] * 7 + [6]
-    assert len(await names(connection) - before) == 6
+    assert len(await names(raw) - before) == 6
 
 
 async def test_records_that_came_too_early_move_to_their_month(
-    digitwin_db: Database, connection: asyncpg.Connection, past: Past
+    digitwin_db: Database, raw: asyncpg.Connection, past: Past
 ) -> None:
     early = await past(-6 * 30, 20)
-    [(home, _)] = await connection.fetch(HOMES)
+    [(home, _)] = await raw.fetch(HOMES)
     assert home == "audit_logs_default"
     await digitwin_db.audit.prepare(months=7)
-    [(home, count)] = await connection.fetch(HOMES)
+    [(home, count)] = await raw.fetch(HOMES)
     assert (home, count) == (Partition.of_month(_start(early[0])).name, 20)
     assert {record.id for record in (await digitwin_db.audit.list()).items} == set(early)
 
 
 async def test_of_records_written_meanwhile_none_is_refused_or_lost(
-    digitwin_db: Database, connection: asyncpg.Connection, now: datetime
+    digitwin_db: Database, raw: asyncpg.Connection, now: datetime
 ) -> None:
     month = Partition.of_month(now).name
-    await connection.execute(f"DROP TABLE {month}")
+    await raw.execute(f"DROP TABLE {month}")
     made = asyncio.Event()
 
     async def write() -> int:
@@ -101,14 +101,14 @@ async def test_of_records_written_meanwhile_none_is_refused_or_lost(
     *written, count = await asyncio.gather(*(write() for _ in range(5)), make())
     assert count == 1
     assert (await digitwin_db.audit.statistics()).total == sum(written)
-    assert [home for home, _ in await connection.fetch(HOMES)] == [month]
+    assert [home for home, _ in await raw.fetch(HOMES)] == [month]
 
 
 async def test_a_long_reader_puts_it_off_and_is_not_waited_for(
-    digitwin_db: Database, connection: asyncpg.Connection
+    digitwin_db: Database, raw: asyncpg.Connection
 ) -> None:
-    async with connection.transaction():
-        await connection.fetch("SELECT * FROM audit_logs")
+    async with raw.transaction():
+        await raw.fetch("SELECT * FROM audit_logs")
         async with asyncio.timeout(3):
             assert await digitwin_db.audit.prepare(months=6) == 0
             await digitwin_db.audit.record("login", "user")

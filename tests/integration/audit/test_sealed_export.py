@@ -34,15 +34,13 @@ async def test_sealed_records_come_in_the_order_of_their_seals(digitwin_db: Data
 
 
 async def test_after_a_break_it_goes_on_without_doubles_or_gaps(
-    digitwin_db: Database, connection: asyncpg.Connection
+    digitwin_db: Database, raw: asyncpg.Connection
 ) -> None:
     """A late commit, whose id and time are older than what was given out, is not left out."""
-    transaction = connection.transaction()
+    transaction = raw.transaction()
     await transaction.start()
     late = uuid7()
-    await connection.execute(
-        "INSERT INTO audit_logs (id, action, resource) VALUES ($1, 'a', 'r')", late
-    )
+    await raw.execute("INSERT INTO audit_logs (id, action, resource) VALUES ($1, 'a', 'r')", late)
     ids = [await digitwin_db.audit.record("a", "r") for _ in range(5)]
     await digitwin_db.audit.seal()
     given: list[dict[str, Any]] = []
@@ -67,8 +65,8 @@ async def test_what_is_unsealed_comes_at_the_end_where_asked(digitwin_db: Databa
     assert [(row["action"], row["cursor"]) for row in rows] == [("sealed", "1:1"), ("new", None)]
 
 
-async def test_a_period_bounds_it(digitwin_db: Database, connection: asyncpg.Connection) -> None:
-    now = await connection.fetchval("SELECT now()")
+async def test_a_period_bounds_it(digitwin_db: Database, raw: asyncpg.Connection) -> None:
+    now = await raw.fetchval("SELECT now()")
     await digitwin_db.audit.record("a", "r")
     await digitwin_db.audit.seal()
     assert len(await exported(digitwin_db, since=now, until=now + timedelta(hours=1))) == 1

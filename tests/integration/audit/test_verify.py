@@ -27,22 +27,18 @@ async def test_a_trail_as_we_leave_it_is_in_order(digitwin_db: Database) -> None
     assert (seen.ok, seen.records, seen.faults) == (True, 3, ())
 
 
-async def test_a_changed_time_is_found(
-    digitwin_db: Database, connection: asyncpg.Connection
-) -> None:
+async def test_a_changed_time_is_found(digitwin_db: Database, raw: asyncpg.Connection) -> None:
     id = await digitwin_db.audit.record("login", "user")
-    await connection.execute("SET session_replication_role = replica")
-    await connection.execute("UPDATE audit_logs SET created_at = now() - interval '2 hours'")
+    await raw.execute("SET session_replication_role = replica")
+    await raw.execute("UPDATE audit_logs SET created_at = now() - interval '2 hours'")
     assert await faults(digitwin_db) == [("time", id)]
 
 
 async def test_an_id_made_elsewhere_is_found(
-    digitwin_db: Database, connection: asyncpg.Connection
+    digitwin_db: Database, raw: asyncpg.Connection
 ) -> None:
     id = uuid4()
-    await connection.execute(
-        "INSERT INTO audit_logs (id, action, resource) VALUES ($1, 'a', 'r')", id
-    )
+    await raw.execute("INSERT INTO audit_logs (id, action, resource) VALUES ($1, 'a', 'r')", id)
     assert await faults(digitwin_db) == [("id", id)]
 
 
@@ -53,30 +49,30 @@ async def test_a_record_without_a_month_is_found(digitwin_db: Database, past: Pa
 
 @pytest.mark.parametrize("how", ["DISABLE TRIGGER ALL", "DISABLE TRIGGER USER"])
 async def test_a_guard_that_is_off_is_found(
-    digitwin_db: Database, connection: asyncpg.Connection, now: datetime, how: str
+    digitwin_db: Database, raw: asyncpg.Connection, now: datetime, how: str
 ) -> None:
     month = Partition.of_month(now).name
-    await connection.execute(f"ALTER TABLE {month} {how}")
+    await raw.execute(f"ALTER TABLE {month} {how}")
     [fault] = (await digitwin_db.audit.verify()).faults
     assert fault.kind == "guard"
     assert month in fault.detail
 
 
 async def test_a_guard_that_is_gone_is_found_everywhere(
-    digitwin_db: Database, connection: asyncpg.Connection
+    digitwin_db: Database, raw: asyncpg.Connection
 ) -> None:
-    for row in await connection.fetch(
+    for row in await raw.fetch(
         "SELECT tgname FROM pg_trigger WHERE tgrelid = 'audit_logs'::regclass AND NOT tgisinternal"
     ):
-        await connection.execute(f'DROP TRIGGER "{row[0]}" ON audit_logs')
-    partitions = await connection.fetchval("SELECT count(*) FROM pg_partition_tree('audit_logs')")
+        await raw.execute(f'DROP TRIGGER "{row[0]}" ON audit_logs')
+    partitions = await raw.fetchval("SELECT count(*) FROM pg_partition_tree('audit_logs')")
     assert await faults(digitwin_db) == [("guard", None)] * partitions
 
 
 async def test_a_missing_month_is_found(
-    digitwin_db: Database, connection: asyncpg.Connection, now: datetime
+    digitwin_db: Database, raw: asyncpg.Connection, now: datetime
 ) -> None:
-    await connection.execute(f"DROP TABLE {Partition.of_month(now).name}")
+    await raw.execute(f"DROP TABLE {Partition.of_month(now).name}")
     assert await faults(digitwin_db) == [("partition", None)]
 
 

@@ -1,9 +1,9 @@
-"""Two handles on one cache, factories that wait to be told, and a connection of nobody's."""
+"""Two handles on one cache, and factories that wait to be told."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -97,14 +97,6 @@ def quick() -> Factory:
     return factory
 
 
-@pytest.fixture
-async def raw(digitwin_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of nobody's: raw SQL, as an administrator would type it."""
-    connection = await asyncpg.connect(digitwin_url)
-    yield connection
-    await connection.close()
-
-
 async def until(happened: Callable[[], object]) -> None:
     """Return once it has, on this event loop."""
     async with asyncio.timeout(5):
@@ -131,18 +123,3 @@ def expire(raw: asyncpg.Connection) -> Callable[..., Awaitable[None]]:
         )
 
     return expire
-
-
-@pytest.fixture
-def waiting(raw: asyncpg.Connection) -> Callable[[int], Awaitable[None]]:
-    """Return once so many statements in this database wait for a lock."""
-
-    async def until_they_wait(count: int) -> None:
-        async with asyncio.timeout(5):
-            while count > await raw.fetchval(  # noqa: ASYNC110 - no event tells
-                "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            ):
-                await asyncio.sleep(0.005)
-
-    return until_they_wait

@@ -8,10 +8,10 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[3]
+from tests.support.checkout import TOP
+
 BOUND = 60
 """Seconds, for machines that have much else to do."""
 
@@ -47,7 +47,7 @@ async def worker(url: str, **options: Any) -> AsyncIterator[Worker]:
     """One, ready to ask."""
     arguments = ("-m", "tests.integration.cache.worker", url, json.dumps(options))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, cwd=ROOT, stdin=PIPE, stdout=PIPE
+        sys.executable, *arguments, cwd=TOP, stdin=PIPE, stdout=PIPE
     )
     started = Worker(process)
     try:

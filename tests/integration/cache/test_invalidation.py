@@ -16,8 +16,7 @@ from digitwin.cache.repository import CacheRepository
 from digitwin.database import Database
 from digitwin.kernel.primitives.ids import NOBODY
 from tests.integration.cache.conftest import ADA, BOB, TABLES, Factory
-
-Waiting = Callable[[int], Awaitable[None]]
+from tests.support.waiting import UntilWaiting
 
 FORGET: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "its tag": lambda store: store.invalidate(tag="prices"),
@@ -111,7 +110,7 @@ async def test_more_than_a_batch_is_forgotten(
 
 
 async def test_storing_waits_for_an_invalidation_under_way(
-    cache: CacheRepository, slow: Factory, raw: asyncpg.Connection, waiting: Waiting
+    cache: CacheRepository, slow: Factory, raw: asyncpg.Connection, until_waiting: UntilWaiting
 ) -> None:
     """Between the mark and its commit nothing slips in."""
     store = cache.responses
@@ -126,14 +125,17 @@ async def test_storing_waits_for_an_invalidation_under_way(
         " VALUES ('responses', 'tag', 'prices', nextval('cache_epoch_seq'))"
     )
     slow.go_on.set()
-    await waiting(1)
+    await until_waiting()
     await forgetting.commit()
     await making
     assert await store.get("key") is None
 
 
 async def test_invalidations_in_opposite_orders_never_wait_in_a_circle(
-    cache: CacheRepository, other: CacheRepository, raw: asyncpg.Connection, waiting: Waiting
+    cache: CacheRepository,
+    other: CacheRepository,
+    raw: asyncpg.Connection,
+    until_waiting: UntilWaiting,
 ) -> None:
     first, last = sorted(
         (invalidation.tag_target("searches", tag) for tag in "ab"), key=lambda t: t.lock
@@ -146,9 +148,9 @@ async def test_invalidations_in_opposite_orders_never_wait_in_a_circle(
     async with asyncio.timeout(10), asyncio.TaskGroup() as both, raw.transaction():
         await raw.execute("SELECT pg_advisory_xact_lock($1)", last.lock)
         both.create_task(forget(cache, [last, first]))
-        await waiting(1)
+        await until_waiting()
         both.create_task(forget(other, [first, last]))
-        await waiting(2)
+        await until_waiting(2)
 
 
 async def test_forgetting_a_person_goes_with_the_transaction(

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import Result
 
 from digitwin.kernel.migrations import files
+from tests.support import checkout
 
 Cli = Callable[..., Awaitable[Result]]
 
@@ -98,6 +99,7 @@ async def test_what_destroys_is_refused_on_another_machine(cli: Cli, command: st
 
 
 async def test_migrate_without_a_changed_model_writes_nothing(cli: Cli) -> None:
+    checkout.root()  # an installed copy makes no migrations
     done = await cli("db", "migrate", "nothing", "--json")
     assert json.loads(done.stdout) == {"file": None}
 

@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from digitwin.database import Database
@@ -14,16 +15,6 @@ from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import Consent, User
 
 EVIDENCE = {"form": "v3", "taken_by": "Bea"}
-
-
-@pytest.fixture
-async def ada(digitwin_db: Database) -> User:
-    return await digitwin_db.users.create(email="ada@example.com", name="Ada")
-
-
-@pytest.fixture
-async def bob(digitwin_db: Database) -> User:
-    return await digitwin_db.users.create(email="bob@example.com", name="Bob")
 
 
 async def trail(db: Database) -> list[tuple[str, str | None]]:
@@ -194,8 +185,10 @@ async def test_each_change_has_its_record_and_no_record_is_without_one(
         assert "form" not in str(record.metadata)
 
 
-async def test_without_its_record_there_is_no_consent(digitwin_db: Database, ada: User) -> None:
-    await digitwin_db._core.db.execute(
+async def test_without_its_record_there_is_no_consent(
+    digitwin_db: Database, raw: asyncpg.Connection, ada: User
+) -> None:
+    await raw.execute(
         "ALTER TABLE audit_logs ADD CONSTRAINT none CHECK (action NOT LIKE 'consent.%')"
     )
     with pytest.raises(InvalidInputError):

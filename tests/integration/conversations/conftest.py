@@ -1,4 +1,4 @@
-"""Two people and their conversations."""
+"""Conversations of Ada's."""
 
 from __future__ import annotations
 
@@ -15,16 +15,6 @@ from digitwin.models import ConversationSession, User
 from digitwin.testing import DatabaseFactory
 
 WRITERS = 50
-
-
-@pytest.fixture
-async def ada(digitwin_db: Database) -> User:
-    return await digitwin_db.users.create(email="ada@example.com", name="Ada")
-
-
-@pytest.fixture
-async def bob(digitwin_db: Database) -> User:
-    return await digitwin_db.users.create(email="bob@example.com", name="Bob")
 
 
 @pytest.fixture

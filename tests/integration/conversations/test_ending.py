@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
 from digitwin.conversations.repository import ConversationSessionRepository as Sessions
@@ -12,18 +13,18 @@ from digitwin.database import Database
 from digitwin.errors import InvalidInputError, InvalidStateError, NotFoundError
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import ConversationSession, ConversationTurn, User
-from tests.faults.waiting import until_waiting
 from tests.integration.conversations.conftest import assert_gapless, statements
+from tests.support.waiting import UntilWaiting
 
 ROUNDS = 15
 
 
 async def test_a_session_ends_with_its_reason_by_the_databases_clock(
-    digitwin_db: Database, sessions: Sessions, session: ConversationSession
+    raw: asyncpg.Connection, sessions: Sessions, session: ConversationSession
 ) -> None:
-    before = await digitwin_db._core.db.fetchval("SELECT clock_timestamp()")
+    before = await raw.fetchval("SELECT clock_timestamp()")
     ended = await sessions.end(session.id, reason="hung up")
-    after = await digitwin_db._core.db.fetchval("SELECT clock_timestamp()")
+    after = await raw.fetchval("SELECT clock_timestamp()")
     assert (ended.status, ended.end_reason, ended.version) == ("ended", "hung up", 2)
     assert ended.ended_at is not None
     assert before < ended.ended_at < after
@@ -44,11 +45,9 @@ async def test_an_end_is_one_round_trip(
 
 
 async def test_an_end_is_never_before_the_start(
-    digitwin_db: Database, sessions: Sessions, session: ConversationSession
+    raw: asyncpg.Connection, sessions: Sessions, session: ConversationSession
 ) -> None:
-    await digitwin_db._core.db.execute(
-        "UPDATE conversation_sessions SET started_at = now() + interval '1 hour'"
-    )
+    await raw.execute("UPDATE conversation_sessions SET started_at = now() + interval '1 hour'")
     ended = await sessions.end(session.id)
     assert ended.ended_at == ended.started_at
 
@@ -131,7 +130,10 @@ async def test_an_end_that_does_not_fit_is_refused_by_name(
 
 
 async def test_a_turn_on_its_way_is_in_before_the_end(
-    digitwin_db: Database, sessions: Sessions, session: ConversationSession
+    digitwin_db: Database,
+    sessions: Sessions,
+    session: ConversationSession,
+    until_waiting: UntilWaiting,
 ) -> None:
     begun = asyncio.Event()
 
@@ -144,12 +146,15 @@ async def test_a_turn_on_its_way_is_in_before_the_end(
         async with digitwin_db.transaction():
             await sessions.add_turn(session.id, user_text="One more thing.")
             begun.set()
-            await until_waiting(digitwin_db)
+            await until_waiting()
     assert ending.result().turn_count == 1
 
 
 async def test_a_turn_behind_the_end_is_refused(
-    digitwin_db: Database, sessions: Sessions, session: ConversationSession
+    digitwin_db: Database,
+    sessions: Sessions,
+    session: ConversationSession,
+    until_waiting: UntilWaiting,
 ) -> None:
     begun = asyncio.Event()
 
@@ -163,7 +168,7 @@ async def test_a_turn_behind_the_end_is_refused(
         async with digitwin_db.transaction():
             await sessions.end(session.id)
             begun.set()
-            await until_waiting(digitwin_db)
+            await until_waiting()
     await assert_gapless(sessions, session.id, 0)
 
 

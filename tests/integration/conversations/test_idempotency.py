@@ -10,8 +10,8 @@ import pytest
 from digitwin.conversations.repository import ConversationSessionRepository as Sessions
 from digitwin.database import Database
 from digitwin.models import ConversationSession, ConversationTurn, User
-from tests.faults.waiting import until_waiting
 from tests.integration.conversations.conftest import WRITERS, assert_gapless
+from tests.support.waiting import UntilWaiting
 
 ROUNDS = 5
 
@@ -127,7 +127,10 @@ async def test_a_repeat_within_one_transaction_gives_back_the_first(
 
 
 async def test_a_repeat_that_waited_in_a_transaction_leaves_it_usable(
-    digitwin_db: Database, sessions: Sessions, session: ConversationSession
+    digitwin_db: Database,
+    sessions: Sessions,
+    session: ConversationSession,
+    until_waiting: UntilWaiting,
 ) -> None:
     begun = asyncio.Event()
 
@@ -143,14 +146,18 @@ async def test_a_repeat_that_waited_in_a_transaction_leaves_it_usable(
         async with digitwin_db.transaction():
             first = await send(sessions, session)
             begun.set()
-            await until_waiting(digitwin_db)
+            await until_waiting()
     assert repeated.result().id == first.id
     await assert_gapless(sessions, session.id, 2)
 
 
 @pytest.mark.parametrize("inside", [False, True])
 async def test_a_repeat_that_waited_for_the_first_and_the_end_gives_back_the_first(
-    digitwin_db: Database, sessions: Sessions, session: ConversationSession, inside: bool
+    digitwin_db: Database,
+    sessions: Sessions,
+    session: ConversationSession,
+    inside: bool,
+    until_waiting: UntilWaiting,
 ) -> None:
     begun = asyncio.Event()
 
@@ -167,12 +174,15 @@ async def test_a_repeat_that_waited_for_the_first_and_the_end_gives_back_the_fir
             first = await send(sessions, session)
             await sessions.end(session.id)
             begun.set()
-            await until_waiting(digitwin_db)
+            await until_waiting()
     assert repeated.result().id == first.id
 
 
 async def test_when_the_first_is_rolled_back_the_repeat_is_the_first(
-    digitwin_db: Database, sessions: Sessions, session: ConversationSession
+    digitwin_db: Database,
+    sessions: Sessions,
+    session: ConversationSession,
+    until_waiting: UntilWaiting,
 ) -> None:
     begun = asyncio.Event()
 
@@ -186,7 +196,7 @@ async def test_when_the_first_is_rolled_back_the_repeat_is_the_first(
             async with digitwin_db.transaction():
                 await send(sessions, session)
                 begun.set()
-                await until_waiting(digitwin_db)
+                await until_waiting()
                 raise ZeroDivisionError
     assert (repeated.result().user_text, repeated.result().position) == ("again", 1)
     await assert_gapless(sessions, session.id, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import asyncpg
 import pytest
 
 from digitwin import Participant
@@ -37,7 +38,9 @@ async def test_many_begin_in_the_order_given(sessions: Sessions, ada: User, bob:
     assert [s.id for s in (await sessions.list()).items] == [s.id for s in started]
 
 
-async def test_many_begin_all_or_none(digitwin_db: Database, sessions: Sessions, ada: User) -> None:
+async def test_many_begin_all_or_none(
+    raw: asyncpg.Connection, sessions: Sessions, ada: User
+) -> None:
     row: Any = {"user_id": ada.id, "participant": Participant(kind="guest", ref="web-1")}
     with pytest.raises(NotFoundError) as error:
         await sessions.create_many([row, {**row, "user_id": uuid7()}])
@@ -45,7 +48,7 @@ async def test_many_begin_all_or_none(digitwin_db: Database, sessions: Sessions,
     with pytest.raises(AlreadyExistsError):
         await sessions.create_many([{**row, "external_id": "x"}, {**row, "external_id": "x"}])
     assert await sessions.count() == 0
-    assert await digitwin_db._core.db.fetchval("SELECT count(*) FROM participants") == 0
+    assert await raw.fetchval("SELECT count(*) FROM participants") == 0
 
 
 async def test_no_rows_are_no_work(sessions: Sessions) -> None:

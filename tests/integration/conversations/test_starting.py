@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
 from digitwin import Participant
@@ -18,15 +19,15 @@ from digitwin.errors import (
 )
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import ConversationSession, User
-from tests.faults.waiting import until_waiting
 from tests.integration.conversations.conftest import statements
+from tests.support.waiting import UntilWaiting
 
 GUEST = Participant(kind="guest", ref="web-1", name="Sam")
 MODELS = [("voices", "voice_model_id"), ("faces", "face_model_id")]
 
 
-async def nothing_stored(db: Database) -> bool:
-    return not await db._core.db.fetchval(
+async def nothing_stored(raw: asyncpg.Connection) -> bool:
+    return not await raw.fetchval(
         "SELECT (SELECT count(*) FROM participants) + (SELECT count(*) FROM conversation_sessions)"
     )
 
@@ -99,13 +100,13 @@ async def test_without_a_scope_the_owner_must_be_named(sessions: Sessions) -> No
 
 @pytest.mark.parametrize("known", [False, True])
 async def test_the_owner_must_be_there_and_alive(
-    digitwin_db: Database, sessions: Sessions, ada: User, known: bool
+    digitwin_db: Database, raw: asyncpg.Connection, sessions: Sessions, ada: User, known: bool
 ) -> None:
     await digitwin_db.users.delete(ada.id)
     with pytest.raises(NotFoundError) as error:
         await sessions.start(ada.id if known else uuid7(), participant=GUEST)
     assert error.value.details["field"] == "user_id"
-    assert await nothing_stored(digitwin_db)
+    assert await nothing_stored(raw)
 
 
 async def test_an_id_made_by_the_caller_is_taken_once(sessions: Sessions, ada: User) -> None:
@@ -118,14 +119,14 @@ async def test_an_id_made_by_the_caller_is_taken_once(sessions: Sessions, ada: U
 
 
 async def test_an_external_id_is_unique_for_its_owner(
-    digitwin_db: Database, sessions: Sessions, ada: User
+    raw: asyncpg.Connection, sessions: Sessions, ada: User
 ) -> None:
     await sessions.start(ada.id, external_id="chat-1")
     with pytest.raises(AlreadyExistsError) as error:
         await sessions.start(ada.id, external_id="chat-1", participant=GUEST)
     assert error.value.details["field"] == "external_id"
     assert await sessions.count() == 1
-    assert await digitwin_db._core.db.fetchval("SELECT count(*) FROM participants") == 0
+    assert await raw.fetchval("SELECT count(*) FROM participants") == 0
 
 
 async def test_an_external_id_is_free_for_another_owner(
@@ -152,6 +153,7 @@ async def test_of_many_starts_with_one_external_id_one_is_stored(
 @pytest.mark.parametrize("fault", ["another's", "deleted", "missing"])
 async def test_a_model_must_be_a_living_one_of_the_owners(
     digitwin_db: Database,
+    raw: asyncpg.Connection,
     sessions: Sessions,
     ada: User,
     bob: User,
@@ -170,7 +172,7 @@ async def test_a_model_must_be_a_living_one_of_the_owners(
     with pytest.raises(NotFoundError) as error:
         await sessions.start(ada.id, participant=GUEST, **given)
     assert error.value.details == {"field": field, "id": str(model.id)}
-    assert await nothing_stored(digitwin_db)
+    assert await nothing_stored(raw)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,7 @@ async def test_a_model_must_be_a_living_one_of_the_owners(
     ],
 )
 async def test_what_does_not_fit_is_refused_by_name(
-    digitwin_db: Database, sessions: Sessions, ada: User, fields: Any, field: str
+    raw: asyncpg.Connection, sessions: Sessions, ada: User, fields: Any, field: str
 ) -> None:
     for call in (
         sessions.start(ada.id, **fields),
@@ -201,11 +203,15 @@ async def test_what_does_not_fit_is_refused_by_name(
         with pytest.raises(InvalidInputError) as error:
             await call
         assert error.value.details["field"] == field
-    assert await nothing_stored(digitwin_db)
+    assert await nothing_stored(raw)
 
 
 async def test_a_start_waits_for_a_deletion_of_its_owner(
-    digitwin_db: Database, sessions: Sessions, ada: User
+    digitwin_db: Database,
+    raw: asyncpg.Connection,
+    sessions: Sessions,
+    ada: User,
+    until_waiting: UntilWaiting,
 ) -> None:
     begun = asyncio.Event()
 
@@ -219,12 +225,12 @@ async def test_a_start_waits_for_a_deletion_of_its_owner(
         async with digitwin_db.transaction():
             await digitwin_db.users.delete(ada.id)
             begun.set()
-            await until_waiting(digitwin_db)
-    assert await nothing_stored(digitwin_db)
+            await until_waiting()
+    assert await nothing_stored(raw)
 
 
 async def test_a_deletion_takes_along_what_was_just_starting(
-    digitwin_db: Database, sessions: Sessions, ada: User
+    digitwin_db: Database, sessions: Sessions, ada: User, until_waiting: UntilWaiting
 ) -> None:
     begun = asyncio.Event()
 
@@ -237,15 +243,15 @@ async def test_a_deletion_takes_along_what_was_just_starting(
         async with digitwin_db.transaction():
             session = await sessions.start(ada.id)
             begun.set()
-            await until_waiting(digitwin_db)
+            await until_waiting()
     assert await sessions.find(session.id) is None
     await digitwin_db.users.restore(ada.id)
     assert (await sessions.get(session.id)).end_reason == "user_deleted"
 
 
 async def test_the_model_itself_says_where_a_session_starts(
-    digitwin_db: Database, sessions: Sessions, ada: User
+    raw: asyncpg.Connection, sessions: Sessions, ada: User
 ) -> None:
     with pytest.raises(InvalidStateError, match=r"db\.sessions\.start"):
         await ConversationSession.create(user_id=ada.id)
-    assert await nothing_stored(digitwin_db)
+    assert await nothing_stored(raw)

@@ -6,11 +6,13 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError, InvalidStateError, NotFoundError
 from digitwin.models import KnowledgeDocument, User
+from tests.support.waiting import UntilWaiting
 
 
 async def claim(db: Database, worker: str = "w1") -> KnowledgeDocument:
@@ -19,9 +21,9 @@ async def claim(db: Database, worker: str = "w1") -> KnowledgeDocument:
     return document
 
 
-async def let_lapse(db: Database) -> None:
+async def let_lapse(raw: asyncpg.Connection) -> None:
     """Let every lease expire a second ago."""
-    await db._core.db.execute(
+    await raw.execute(
         "UPDATE knowledge_documents SET lease_until = now() - interval '1 s'"
         " WHERE lease_until IS NOT NULL"
     )
@@ -33,11 +35,13 @@ async def test_the_oldest_that_waits_comes_first(digitwin_db: Database, note: An
     assert await digitwin_db.documents.claim(worker="w1", lease_seconds=60) is None
 
 
-async def test_a_claim_says_who_has_it_and_until_when(digitwin_db: Database, note: Any) -> None:
+async def test_a_claim_says_who_has_it_and_until_when(
+    digitwin_db: Database, raw: asyncpg.Connection, note: Any
+) -> None:
     await note()
     document = await digitwin_db.documents.claim(worker="w1", lease_seconds=timedelta(minutes=5))
     assert document is not None
-    now = await digitwin_db._core.db.fetchval("SELECT now()")
+    now = await raw.fetchval("SELECT now()")
     assert (document.status, document.worker, document.attempts) == ("processing", "w1", 1)
     assert timedelta(minutes=4) < document.lease_until - now <= timedelta(minutes=5)
 
@@ -55,11 +59,13 @@ async def test_what_is_deleted_waits_for_nobody(digitwin_db: Database, note: Any
     assert await digitwin_db.documents.claim(worker="w1", lease_seconds=60) is None
 
 
-async def test_a_lease_that_has_passed_is_taken_over(digitwin_db: Database, note: Any) -> None:
+async def test_a_lease_that_has_passed_is_taken_over(
+    digitwin_db: Database, raw: asyncpg.Connection, note: Any
+) -> None:
     await note()
     first = await claim(digitwin_db)
     assert await digitwin_db.documents.claim(worker="w2", lease_seconds=60) is None
-    await let_lapse(digitwin_db)
+    await let_lapse(raw)
     second = await claim(digitwin_db, "w2")
     assert (second.id, second.worker, second.attempts) == (first.id, "w2", 2)
 
@@ -95,11 +101,11 @@ finishing = pytest.mark.parametrize("how", ["complete", "fail"])
 
 @finishing
 async def test_a_worker_whose_lease_has_passed_is_refused(
-    digitwin_db: Database, note: Any, how: str
+    digitwin_db: Database, raw: asyncpg.Connection, note: Any, how: str
 ) -> None:
     await note()
     document = await claim(digitwin_db)
-    await let_lapse(digitwin_db)
+    await let_lapse(raw)
     with pytest.raises(InvalidStateError, match="lease has expired"):
         await finish(digitwin_db, document, how)
     assert (await digitwin_db.documents.get(document.id)).status == "processing"
@@ -224,7 +230,7 @@ async def test_a_claim_under_way_makes_nobody_wait_and_gives_nobody_the_same(
 
 
 async def test_a_worker_that_finishes_while_its_document_is_taken_is_refused(
-    digitwin_db: Database, note: Any, somebody_waits: Any
+    digitwin_db: Database, note: Any, until_waiting: UntilWaiting
 ) -> None:
     """It started before the lease expired, then waited for the row: the lease is checked last."""
     await note()
@@ -242,5 +248,5 @@ async def test_a_worker_that_finishes_while_its_document_is_taken_is_refused(
             await digitwin_db.documents.update(document.id, status="pending")
             await claim(digitwin_db, "w2")
             started.set()
-            await somebody_waits()
+            await until_waiting()
     assert (await digitwin_db.documents.get(document.id)).worker == "w2"

@@ -18,6 +18,7 @@ from digitwin.errors import (
 )
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import User
+from tests.support.waiting import UntilWaiting
 
 
 async def test_a_new_document_has_the_documented_defaults(note: Any) -> None:
@@ -251,7 +252,7 @@ async def test_what_is_rolled_back_forgets_nothing(
 
 
 async def test_two_changes_of_status_at_once_follow_each_other(
-    digitwin_db: Database, note: Any, somebody_waits: Any
+    digitwin_db: Database, note: Any, until_waiting: UntilWaiting
 ) -> None:
     """The second update sees the document as the first one left it."""
     document = await note()
@@ -267,5 +268,5 @@ async def test_two_changes_of_status_at_once_follow_each_other(
         async with digitwin_db.transaction():
             await digitwin_db.documents.update(document.id, status="ready")
             started.set()
-            await somebody_waits()
+            await until_waiting()
     assert (await digitwin_db.documents.get(document.id)).status == "ready"

@@ -17,8 +17,8 @@ from digitwin.errors import (
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import User
 from digitwin.testing import DatabaseFactory
-from tests.faults.waiting import until_waiting
 from tests.integration.likeness.conftest import Make, active_ids
+from tests.support.waiting import UntilWaiting
 
 ROUNDS, MANY = 12, 8
 
@@ -182,7 +182,7 @@ async def test_many_for_the_same_people_in_any_order_never_wait_in_a_circle(
 
 
 async def test_of_two_activations_the_later_one_stays(
-    digitwin_db: Database, models: Any, make: Make
+    digitwin_db: Database, models: Any, make: Make, until_waiting: UntilWaiting
 ) -> None:
     first, second = await make(), await make()
     async with asyncio.TaskGroup() as tasks:
@@ -196,12 +196,12 @@ async def test_of_two_activations_the_later_one_stays(
         async with digitwin_db.transaction():
             await models.activate(first.id)
             begun.set()
-            await until_waiting(digitwin_db)
+            await until_waiting()
     assert await active_ids(models) == [second.id]
 
 
 async def test_an_activation_that_is_rolled_back_lets_the_waiting_one_through(
-    digitwin_db: Database, models: Any, make: Make
+    digitwin_db: Database, models: Any, make: Make, until_waiting: UntilWaiting
 ) -> None:
     first, second = await make(is_active=True), await make()
     async with asyncio.TaskGroup() as tasks:
@@ -216,7 +216,7 @@ async def test_an_activation_that_is_rolled_back_lets_the_waiting_one_through(
             async with digitwin_db.transaction():
                 await models.activate(second.id)
                 begun.set()
-                await until_waiting(digitwin_db)
+                await until_waiting()
                 raise ZeroDivisionError
     assert await active_ids(models) == [first.id]
 
@@ -241,7 +241,7 @@ async def test_an_activation_does_not_wait_for_another_persons(
 
 
 async def test_activation_and_the_deletion_of_the_owner_never_wait_in_a_circle(
-    digitwin_db: Database, models: Any, make: Make, ada: User
+    digitwin_db: Database, models: Any, make: Make, ada: User, until_waiting: UntilWaiting
 ) -> None:
     """The deletion has the oldest model, waits for the middle one, and is yet to come to the
     newest: an activation of the oldest must not have retired the newest meanwhile."""
@@ -255,7 +255,7 @@ async def test_activation_and_the_deletion_of_the_owner_never_wait_in_a_circle(
 
     async def activate() -> None:
         await begun.wait()
-        await until_waiting(digitwin_db)
+        await until_waiting()
         with pytest.raises(NotFoundError):
             await models.activate(oldest.id)
 
@@ -265,7 +265,7 @@ async def test_activation_and_the_deletion_of_the_owner_never_wait_in_a_circle(
         async with digitwin_db.transaction():
             await models.update(middle.id, name="Locked")
             begun.set()
-            await until_waiting(digitwin_db, 2)
+            await until_waiting(2)
     assert await models.count() == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
 from digitwin.database import Database
@@ -12,8 +13,8 @@ from digitwin.errors import ConsentRequiredError
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import User
 from digitwin.testing import DatabaseFactory
-from tests.faults.waiting import until_waiting
 from tests.integration.likeness.conftest import Make, active_ids
+from tests.support.waiting import UntilWaiting
 
 ROUNDS = 15
 
@@ -29,9 +30,9 @@ async def cleo(digitwin_db: Database) -> User:
     return await digitwin_db.users.create(email="cleo@example.com", name="Cleo")
 
 
-async def end_time_of_consents(db: Database) -> None:
+async def end_time_of_consents(raw: asyncpg.Connection) -> None:
     """As if their time had passed."""
-    await db._core.db.execute(
+    await raw.execute(
         "UPDATE consents SET granted_at = granted_at - interval '2 hours',"
         " expires_at = now() - interval '1 second' WHERE withdrawn_at IS NULL"
     )
@@ -99,11 +100,11 @@ async def test_a_deleted_model_comes_back_inactive_after_a_withdrawal(
 
 
 async def test_a_deleted_model_comes_back_inactive_where_the_consent_ran_out(
-    digitwin_db: Database, models: Any, make: Make
+    raw: asyncpg.Connection, models: Any, make: Make
 ) -> None:
     model = await make(is_active=True)
     await models.delete(model.id)
-    await end_time_of_consents(digitwin_db)
+    await end_time_of_consents(raw)
     assert not (await models.restore(model.id)).is_active
 
 
@@ -119,13 +120,19 @@ async def test_a_person_restored_after_a_withdrawal_has_nothing_active(
 
 
 async def test_what_a_consent_that_ran_out_allowed_is_not_shown_and_then_deactivated(
-    digitwin_db: Database, models: Any, make: Make, ada: User, bob: User, purpose: Any
+    digitwin_db: Database,
+    raw: asyncpg.Connection,
+    models: Any,
+    make: Make,
+    ada: User,
+    bob: User,
+    purpose: Any,
 ) -> None:
     model = await make(is_active=True)
     gone = await make(user_id=bob.id, is_active=True)
     await models.delete(gone.id)
     assert (await digitwin_db.maintain()).expired_consents == 0
-    await end_time_of_consents(digitwin_db)
+    await end_time_of_consents(raw)
     assert await models.active_for(ada.id) is None
     assert await digitwin_db.consents.in_force(ada.id, purpose=purpose) is None
     with pytest.raises(ConsentRequiredError):
@@ -136,21 +143,27 @@ async def test_what_a_consent_that_ran_out_allowed_is_not_shown_and_then_deactiv
 
 
 async def test_a_new_consent_shows_what_the_old_one_allowed(
-    digitwin_db: Database, models: Any, make: Make, ada: User, purpose: Any
+    digitwin_db: Database, raw: asyncpg.Connection, models: Any, make: Make, ada: User, purpose: Any
 ) -> None:
     model = await make(is_active=True)
-    await end_time_of_consents(digitwin_db)
+    await end_time_of_consents(raw)
     await digitwin_db.consents.grant(ada.id, purpose=purpose, evidence="anew", expires=60)
     assert (await models.active_for(ada.id)).id == model.id
     assert (await digitwin_db.maintain()).expired_consents == 0
 
 
 async def test_a_renewal_beside_the_upkeep_keeps_the_model_active(
-    digitwin_db: Database, models: Any, make: Make, ada: User, purpose: Any
+    digitwin_db: Database,
+    raw: asyncpg.Connection,
+    models: Any,
+    make: Make,
+    ada: User,
+    purpose: Any,
+    until_waiting: UntilWaiting,
 ) -> None:
     """The upkeep found the old consent, waited for its turn, and then found the new one."""
     model = await make(is_active=True)
-    await end_time_of_consents(digitwin_db)
+    await end_time_of_consents(raw)
     async with asyncio.TaskGroup() as tasks:
         begun = asyncio.Event()
 
@@ -162,7 +175,7 @@ async def test_a_renewal_beside_the_upkeep_keeps_the_model_active(
         async with digitwin_db.transaction():
             await digitwin_db.consents.grant(ada.id, purpose=purpose, evidence="anew")
             begun.set()
-            await until_waiting(digitwin_db)
+            await until_waiting()
     assert await active_ids(models) == [model.id]
 
 
@@ -194,7 +207,12 @@ async def test_withdrawals_beside_activations_never_leave_one_active(
 
 
 async def test_a_withdrawal_waits_for_the_activation_before_it_and_undoes_it(
-    digitwin_db: Database, models: Any, make: Make, ada: User, purpose: Any
+    digitwin_db: Database,
+    models: Any,
+    make: Make,
+    ada: User,
+    purpose: Any,
+    until_waiting: UntilWaiting,
 ) -> None:
     model = await make()
     async with asyncio.TaskGroup() as tasks:
@@ -208,12 +226,17 @@ async def test_a_withdrawal_waits_for_the_activation_before_it_and_undoes_it(
         async with digitwin_db.transaction():
             await models.activate(model.id)
             begun.set()
-            await until_waiting(digitwin_db)
+            await until_waiting()
     assert await active_ids(models) == []
 
 
 async def test_an_activation_waits_for_the_withdrawal_before_it_and_is_refused(
-    digitwin_db: Database, models: Any, make: Make, ada: User, purpose: Any
+    digitwin_db: Database,
+    models: Any,
+    make: Make,
+    ada: User,
+    purpose: Any,
+    until_waiting: UntilWaiting,
 ) -> None:
     model = await make()
     async with asyncio.TaskGroup() as tasks:
@@ -228,12 +251,17 @@ async def test_an_activation_waits_for_the_withdrawal_before_it_and_is_refused(
         async with digitwin_db.transaction():
             await digitwin_db.consents.withdraw(ada.id, purpose=purpose)
             begun.set()
-            await until_waiting(digitwin_db)
+            await until_waiting()
     assert await active_ids(models) == []
 
 
 async def test_a_consent_withdrawn_by_other_sql_waits_for_the_activation_too(
-    digitwin_db: Database, models: Any, make: Make, ada: User, purpose: Any
+    digitwin_db: Database,
+    models: Any,
+    make: Make,
+    ada: User,
+    purpose: Any,
+    until_waiting: UntilWaiting,
 ) -> None:
     """The activation holds the consent it rests on until it is through."""
     model = await make()
@@ -254,7 +282,7 @@ async def test_a_consent_withdrawn_by_other_sql_waits_for_the_activation_too(
         async with digitwin_db.transaction():
             await models.activate(model.id)
             begun.set()
-            await until_waiting(digitwin_db)
+            await until_waiting()
             assert not done.is_set()
 
 

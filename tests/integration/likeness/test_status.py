@@ -11,8 +11,8 @@ import pytest
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError, InvalidStateError, NotFoundError, StaleVersionError
 from digitwin.kernel.primitives.ids import uuid7
-from tests.faults.waiting import until_waiting
 from tests.integration.likeness.conftest import Make
+from tests.support.waiting import UntilWaiting
 
 ALLOWED = {
     ("pending", "training"),
@@ -90,7 +90,7 @@ async def test_a_step_of_a_model_that_is_missing_is_not_found(models: Any) -> No
 
 
 async def test_two_steps_at_once_follow_each_other(
-    digitwin_db: Database, models: Any, make: Make
+    digitwin_db: Database, models: Any, make: Make, until_waiting: UntilWaiting
 ) -> None:
     """The second is judged by what the first has made of the model."""
     model = await make(status="training")
@@ -106,12 +106,12 @@ async def test_two_steps_at_once_follow_each_other(
         async with digitwin_db.transaction():
             await models.update(model.id, status="ready")
             started.set()
-            await until_waiting(digitwin_db)
+            await until_waiting()
     assert (await models.get(model.id)).status == "ready"
 
 
 async def test_a_model_is_not_activated_while_it_leaves_ready(
-    digitwin_db: Database, models: Any, make: Make
+    digitwin_db: Database, models: Any, make: Make, until_waiting: UntilWaiting
 ) -> None:
     model = await make()
     started = asyncio.Event()
@@ -126,5 +126,5 @@ async def test_a_model_is_not_activated_while_it_leaves_ready(
         async with digitwin_db.transaction():
             await models.update(model.id, status="training")
             started.set()
-            await until_waiting(digitwin_db)
+            await until_waiting()
     assert await models.active_for(model.user_id) is None

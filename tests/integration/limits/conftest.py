@@ -1,9 +1,9 @@
-"""Buckets whose time a test moves, handles beside one another, and a connection of nobody's."""
+"""Buckets whose time a test moves, and handles beside one another."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import asyncpg
@@ -18,7 +18,6 @@ MONTH = 30 * 86_400
 
 Elapse = Callable[[float], Awaitable[None]]
 Tokens = Callable[[], Awaitable[float]]
-Waiting = Callable[[int], Awaitable[None]]
 
 
 @pytest.fixture
@@ -30,14 +29,6 @@ def limits(digitwin_db: Database) -> RateLimitRepository:
 async def other(digitwin_url: str, digitwin_db_factory: DatabaseFactory) -> RateLimitRepository:
     """The same limits, as another process sees them."""
     return (await digitwin_db_factory(digitwin_url)).limits
-
-
-@pytest.fixture
-async def raw(digitwin_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of nobody's: raw SQL, as an administrator would type it."""
-    connection = await asyncpg.connect(digitwin_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
@@ -61,23 +52,6 @@ def tokens(raw: asyncpg.Connection) -> Tokens:
         return round(float(row["tokens"]), 3)
 
     return tokens
-
-
-@pytest.fixture
-async def waiting(digitwin_url: str) -> AsyncIterator[Waiting]:
-    """Return once so many statements in this database wait for a lock."""
-    watcher = await asyncpg.connect(digitwin_url)
-
-    async def until_they_wait(count: int) -> None:
-        async with asyncio.timeout(5):
-            while count > await watcher.fetchval(  # noqa: ASYNC110 - no event tells
-                "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            ):
-                await asyncio.sleep(0.005)
-
-    yield until_they_wait
-    await watcher.close()
 
 
 async def gathered(calls: Iterable[Awaitable[Any]]) -> list[Any]:

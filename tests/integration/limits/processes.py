@@ -8,10 +8,10 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[3]
+from tests.support.checkout import TOP
+
 WORKER = "tests.integration.limits.worker"
 
 
@@ -23,7 +23,7 @@ async def workers(
     arguments = ("-m", WORKER, url, str(tasks), json.dumps(options))
     started = [
         await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, cwd=ROOT, stdin=PIPE, stdout=PIPE
+            sys.executable, *arguments, cwd=TOP, stdin=PIPE, stdout=PIPE
         )
         for _ in range(processes)
     ]

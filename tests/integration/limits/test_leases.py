@@ -13,7 +13,8 @@ from digitwin.errors import ClosedError, InvalidInputError, QueryTimeoutError, R
 from digitwin.limits import leases
 from digitwin.limits.repository import RateLimitRepository
 from digitwin.testing import DatabaseFactory
-from tests.integration.limits.conftest import MONTH, Tokens, Waiting, gathered
+from tests.integration.limits.conftest import MONTH, Tokens, gathered
+from tests.support.waiting import UntilWaiting
 
 HOT: dict[str, Any] = {"limit": 100, "window": MONTH, "lease": 10}
 
@@ -155,14 +156,17 @@ async def test_what_is_past_its_time_is_not_spent(
 
 
 async def test_callers_who_are_cancelled_lose_no_tokens(
-    limits: RateLimitRepository, tokens: Tokens, raw: asyncpg.Connection, waiting: Waiting
+    limits: RateLimitRepository,
+    tokens: Tokens,
+    raw: asyncpg.Connection,
+    until_waiting: UntilWaiting,
 ) -> None:
     """The round trip goes on without them, and the next one to come spends what it brings."""
     await limits.consume("ada", "/chat", limit=100, window=MONTH)
     async with raw.transaction():
         await raw.execute("SELECT FROM rate_limits FOR UPDATE")
         callers = [asyncio.ensure_future(ask(limits)) for _ in range(5)]
-        await waiting(1)
+        await until_waiting()
         for caller in callers:
             caller.cancel()
         assert all(
@@ -174,13 +178,13 @@ async def test_callers_who_are_cancelled_lose_no_tokens(
 
 
 async def test_one_who_is_cancelled_does_not_take_the_others_along(
-    limits: RateLimitRepository, raw: asyncpg.Connection, waiting: Waiting
+    limits: RateLimitRepository, raw: asyncpg.Connection, until_waiting: UntilWaiting
 ) -> None:
     await limits.consume("ada", "/chat", limit=100, window=MONTH)
     async with raw.transaction():
         await raw.execute("SELECT FROM rate_limits FOR UPDATE")
         first, second = (asyncio.ensure_future(ask(limits)) for _ in range(2))
-        await waiting(1)
+        await until_waiting()
         first.cancel()
     assert (await second).allowed
 
@@ -202,14 +206,14 @@ async def test_a_handle_that_closes_waits_for_a_round_trip_and_gives_it_back(
     digitwin_db_factory: DatabaseFactory,
     tokens: Tokens,
     raw: asyncpg.Connection,
-    waiting: Waiting,
+    until_waiting: UntilWaiting,
 ) -> None:
     db = await digitwin_db_factory(digitwin_url)
     await db.limits.consume("ada", "/chat", limit=100, window=MONTH)
     async with raw.transaction():
         await raw.execute("SELECT FROM rate_limits FOR UPDATE")
         caller = asyncio.ensure_future(ask(db.limits))
-        await waiting(1)
+        await until_waiting()
         caller.cancel()
         await asyncio.wait([caller])
         closing = asyncio.ensure_future(db.close())
@@ -236,14 +240,14 @@ async def test_a_refusal_is_remembered_for_a_while(
 
 
 async def test_many_who_are_refused_at_once_share_one_answer(
-    digitwin_db: Database, raw: asyncpg.Connection, waiting: Waiting
+    digitwin_db: Database, raw: asyncpg.Connection, until_waiting: UntilWaiting
 ) -> None:
     limits = digitwin_db.limits
     await limits.consume("ada", "/chat", limit=100, window=MONTH, cost=100)
     async with raw.transaction():
         await raw.execute("SELECT FROM rate_limits FOR UPDATE")
         callers = [asyncio.ensure_future(ask(limits)) for _ in range(50)]
-        await waiting(1)
+        await until_waiting()
         assert (await digitwin_db.health()).pool.in_use == 1
     assert not any(await gathered(callers))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +10,10 @@ import asyncpg
 import pytest
 
 from digitwin.database import Database
-from digitwin.kernel.sql.queries import Queries, Query
+from digitwin.kernel.sql.queries import Queries
 from digitwin.limits.repository import RateLimitRepository
 from tests.integration.limits.conftest import MONTH
+from tests.support.plans import described, explain, kinds, scans_of
 
 QUERIES = Queries("digitwin.limits")
 
@@ -25,12 +25,6 @@ BOTH = {
     "limits": [10.0, 10.0],
 }
 ASKED = {**BOTH, "costs": [1.0, 1.0], "most": [1.0, 1.0], "tiers": ["", ""]}
-
-
-async def plan_of(connection: asyncpg.Connection, query: Query, **values: Any) -> dict[str, Any]:
-    explained = f"EXPLAIN (FORMAT JSON) {query.sql}"
-    plan: dict[str, Any] = json.loads(await connection.fetchval(explained, *query.bind(values)))[0]
-    return plan["Plan"]
 
 
 async def test_decisions_rewrite_their_row_in_place(
@@ -91,9 +85,9 @@ async def crowd(raw: asyncpg.Connection) -> asyncpg.Connection:
 async def test_no_statement_scans_the_table(
     crowd: asyncpg.Connection, name: str, values: dict[str, Any]
 ) -> None:
-    plan = await plan_of(crowd, QUERIES.variant(name, who="{every_ask}"), **values)
-    assert "Seq Scan" not in scans(plan, "rate_limits")
-    assert scans(plan, "rate_limits")
+    nodes = await explain(crowd, QUERIES.variant(name, who="{every_ask}"), **values)
+    assert "Seq Scan" not in kinds(scans_of(nodes, "rate_limits"))
+    assert scans_of(nodes, "rate_limits")
 
 
 async def test_a_person_is_found_by_their_id(crowd: asyncpg.Connection) -> None:
@@ -103,28 +97,16 @@ async def test_a_person_is_found_by_their_id(crowd: asyncpg.Connection) -> None:
     )
     await crowd.execute("ANALYZE users")
     query = QUERIES.variant("consume_all", who="{of_tier}")
-    plan = await plan_of(crowd, query, **ASKED, named=["pro"], user_id=UUID(int=7))
-    assert "Seq Scan" not in scans(plan, "users") + scans(plan, "rate_limits")
-    assert scans(plan, "users")
+    nodes = await explain(crowd, query, **ASKED, named=["pro"], user_id=UUID(int=7))
+    assert not {"Seq Scan on users", "Seq Scan on rate_limits"} & {*described(nodes)}
+    assert scans_of(nodes, "users")
 
 
 async def test_a_decision_finds_its_row_by_the_key(crowd: asyncpg.Connection) -> None:
-    plan = await plan_of(crowd, QUERIES["consume"], **ONE, limit=10.0, cost=1.0)
-    insert = next(node for node in walk(plan) if node["Node Type"] == "ModifyTable")
+    nodes = await explain(crowd, QUERIES["consume"], **ONE, limit=10.0, cost=1.0)
+    insert = next(node for node in nodes if node["Node Type"] == "ModifyTable")
     assert insert["Conflict Arbiter Indexes"] == ["rate_limits_pkey"]
-    assert not scans(plan, "rate_limits")
-
-
-def walk(plan: dict[str, Any]) -> list[dict[str, Any]]:
-    return [plan, *(node for child in plan.get("Plans", ()) for node in walk(child))]
-
-
-def scans(plan: dict[str, Any], table: str) -> list[str]:
-    return [
-        node["Node Type"]
-        for node in walk(plan)
-        if node["Node Type"].endswith("Scan") and table in str(node.get("Relation Name"))
-    ]
+    assert not scans_of(nodes, "rate_limits")
 
 
 async def test_a_decision_does_not_wait_for_the_disk_and_nothing_else_is_hastened(

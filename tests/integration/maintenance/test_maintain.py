@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from pathlib import Path
 
 import pytest
 
@@ -12,6 +11,7 @@ import digitwin
 from digitwin.database import Database
 from digitwin.errors import QueryTimeoutError
 from digitwin.kernel.execution.maintenance import MaintenanceStep, maintain
+from tests.support import checkout
 
 AGE = "now() - interval '400 days'"
 
@@ -124,7 +124,7 @@ async def test_the_report_has_a_count_for_each_step_of_each_domain(digitwin_db: 
 
 
 async def test_the_documents_list_every_step(digitwin_db: Database) -> None:
-    setup = (Path(__file__).parents[3] / "SETUP.md").read_text("utf-8")
+    setup = checkout.read("SETUP.md")
     listed = re.findall(r"^\| `(\w+)` \| (.*?) \|$", setup, re.MULTILINE)
     steps = [(step.name, step.does) for step in digitwin_db.maintenance_steps()]
     assert [row for row in listed if row[0] in dict(steps)] == steps

@@ -24,7 +24,7 @@ from digitwin.models import (
     User,
     VoiceModel,
 )
-from digitwin.privacy.erasure import IS_KNOWN
+from digitwin.privacy.erasure import is_known
 from digitwin.users.retention import DeletionRetention
 
 RESOURCES = {"voices": "voice_model", "faces": "face_model", "documents": "document"}
@@ -281,7 +281,7 @@ class Histories(RuleBasedStateMachine):
                 turns = await ConversationTurn.all().values_list("session_id", flat=True)
                 assert set(turns) == living
         for id in self._erased:
-            assert not await self._db._core.db.fetchval(IS_KNOWN, id)
+            assert not await self._db._core.db.fetchval(is_known(), person=id)
         for id, person in self._people.items():
             events = (await self._db.users.deletions(id, limit=1000)).items
             assert [

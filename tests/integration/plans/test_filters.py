@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
 import pytest
 
-from digitwin.database import Database
-from digitwin.kernel.repository.entities import EntityRepository
 from digitwin.kernel.sql import crud
-from digitwin.testing import DatabaseFactory
+from digitwin.kernel.sql.queries import Query
+from digitwin.models import ConversationSession, FaceModel, KnowledgeDocument, User, VoiceModel
 from digitwin.testing.databases import Databases
 from digitwin.users.repository import QUERIES
+from tests.support.plans import described, explain_generic, filled
 
 PEOPLE = 4_000
 ROWS = 20_000
@@ -45,47 +43,24 @@ FILL = (
 )
 
 
+MODELS: dict[str, Any] = {
+    "users": User,
+    "voices": VoiceModel,
+    "faces": FaceModel,
+    "sessions": ConversationSession,
+    "documents": KnowledgeDocument,
+}
+"""By the names of their repositories."""
+
+
 @pytest.fixture(scope="module")
-def filled_url(_digitwin_databases: Databases) -> Iterator[str]:
-    """One filled database for all tests here, none of which writes."""
-    database = _digitwin_databases.create()
-    asyncio.run(_fill(database.url))
-    yield database.url
-    _digitwin_databases.drop(database)
+def digitwin_url(_digitwin_databases: Databases) -> Iterator[str]:
+    with filled(_digitwin_databases, *FILL, "ANALYZE") as url:
+        yield url
 
 
-async def _fill(url: str) -> None:
-    connection = await asyncpg.connect(url)
-    for statement in (*FILL, "ANALYZE"):
-        await connection.execute(statement)
-    await connection.close()
-
-
-@pytest.fixture
-async def filled(filled_url: str, digitwin_db_factory: DatabaseFactory) -> Database:
-    return await digitwin_db_factory(filled_url)
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[str]:
-    yield f"{plan['Node Type']} on {plan.get('Relation Name', '-')}"
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
-
-
-async def plan_of(db: Database, sql: str, *args: Any) -> list[str]:
-    """What the planner would do for such values, not for these alone: as a prepared statement."""
-    async with db._core.aside.transaction() as on:
-        await on.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-        types = ", ".join("unknown" for _ in args)
-        await on.execute(f"PREPARE asked{f' ({types})' if args else ''} AS {sql}")
-        try:
-            values = ", ".join("NULL" for _ in args)
-            row = await on.fetchval(
-                f"EXPLAIN (FORMAT JSON) EXECUTE asked{f' ({values})' if args else ''}"
-            )
-        finally:
-            await on.execute("DEALLOCATE asked")
-    return list(nodes(json.loads(row)[0]["Plan"]))
+async def plan_of(raw: asyncpg.Connection, query: Query) -> list[str]:
+    return described(await explain_generic(raw, query))
 
 
 def _filters() -> list[tuple[str, str]]:
@@ -106,44 +81,45 @@ def _filters() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("name", "field"), _filters())
-async def test_a_page_by_a_filter_reads_an_index(filled: Database, name: str, field: str) -> None:
-    repository: EntityRepository[Any] = getattr(filled, name)
-    model = repository.model
-    sql = crud.select(model, (field,), tail=" ORDER BY id LIMIT 51").sql
-    plan = await plan_of(filled, sql, None)
+async def test_a_page_by_a_filter_reads_an_index(
+    raw: asyncpg.Connection, name: str, field: str
+) -> None:
+    model = MODELS[name]
+    query = crud.select(model, (field,), tail=" ORDER BY id LIMIT 51")
+    plan = await plan_of(raw, query)
     assert f"Seq Scan on {model._meta.db_table}" not in plan, plan
 
 
 @pytest.mark.parametrize("name", ["users", "voices", "faces", "sessions", "documents"])
 @pytest.mark.parametrize("after", [False, True])
 async def test_a_page_of_everything_reads_no_more_than_itself(
-    filled: Database, name: str, after: bool
+    raw: asyncpg.Connection, name: str, after: bool
 ) -> None:
-    model = getattr(filled, name).model
-    sql = crud.select(model, (), after=after, tail=" ORDER BY id LIMIT 51").sql
-    plan = await plan_of(filled, sql, *([None] if after else []))
+    model = MODELS[name]
+    query = crud.select(model, (), after=after, tail=" ORDER BY id LIMIT 51")
+    plan = await plan_of(raw, query)
     assert "Sort on -" not in plan, plan
     assert f"Seq Scan on {model._meta.db_table}" not in plan, plan
 
 
 @pytest.mark.parametrize("name", ["users", "voices", "faces", "sessions", "documents"])
-async def test_one_row_by_its_id_alone_reads_an_index(filled: Database, name: str) -> None:
-    model = getattr(filled, name).model
-    plan = await plan_of(filled, crud.select(model, ("id",)).sql, None)
+async def test_one_row_by_its_id_alone_reads_an_index(raw: asyncpg.Connection, name: str) -> None:
+    model = MODELS[name]
+    plan = await plan_of(raw, crud.select(model, ("id",)))
     assert f"Index Scan on {model._meta.db_table}" in plan, plan
 
 
-async def test_a_user_by_e_mail_is_two_look_ups(filled: Database) -> None:
-    plan = await plan_of(filled, QUERIES["by_email"].sql, None)
+async def test_a_user_by_e_mail_is_two_look_ups(raw: asyncpg.Connection) -> None:
+    plan = await plan_of(raw, QUERIES["by_email"])
     assert sorted(node for node in plan if "Scan" in node) == [
         "Index Scan on user_emails",
         "Index Scan on users",
     ]
 
 
-async def test_every_foreign_key_has_an_index(digitwin_db: Database) -> None:
+async def test_every_foreign_key_has_an_index(raw: asyncpg.Connection) -> None:
     """Deleting a parent looks for its children by the key's columns, in whatever order."""
-    rows = await digitwin_db._core.db.fetch(
+    rows = await raw.fetch(
         """SELECT conname FROM pg_constraint AS key
            WHERE contype = 'f' AND conparentid = 0 AND NOT EXISTS (
                SELECT FROM pg_index WHERE indrelid = conrelid
@@ -158,7 +134,7 @@ async def test_every_foreign_key_has_an_index(digitwin_db: Database) -> None:
     }
     for name in left:
         column = name.partition("__")[2]
-        assert await digitwin_db._core.db.fetchval(
+        assert await raw.fetchval(
             "SELECT true FROM pg_indexes WHERE indexname = $1",
             f"ix_conversation_sessions__{column}",
         )

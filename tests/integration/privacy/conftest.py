@@ -6,11 +6,10 @@ import asyncio
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from digitwin import Participant
@@ -78,14 +77,6 @@ async def ada(digitwin_db: Database) -> Person:
 @pytest.fixture
 async def bob(digitwin_db: Database) -> Person:
     return await fill(digitwin_db, "bob@example.com", "Robert Boole")
-
-
-@pytest.fixture
-async def sql(digitwin_db: Database) -> AsyncIterator[asyncpg.Connection]:
-    """The database as its superuser sees it."""
-    connection = await asyncpg.connect(digitwin_db._target.url)
-    yield connection
-    await connection.close()
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:

@@ -51,10 +51,10 @@ async def test_the_hook_is_asked_as_soon_as_they_are_erased(
 
 
 async def test_addresses_wait_under_the_services_key_alone(
-    digitwin_db: Database, ada: Person, sql: asyncpg.Connection
+    digitwin_db: Database, ada: Person, raw: asyncpg.Connection
 ) -> None:
     await digitwin_db.privacy.erase(ada.id, reason="x")
-    rows = await sql.fetch("SELECT * FROM artifact_deletions")
+    rows = await raw.fetch("SELECT * FROM artifact_deletions")
     assert len(rows) == 2
     assert "s3://" not in str(rows)
     assert str(ada.id) not in str(rows)
@@ -76,14 +76,14 @@ async def test_it_is_asked_again_until_it_succeeds(
 
 
 async def test_pauses_double_and_the_error_names_no_address(
-    digitwin_db: Database, ada: Person, sql: asyncpg.Connection
+    digitwin_db: Database, ada: Person, raw: asyncpg.Connection
 ) -> None:
     await digitwin_db.privacy.erase(ada.id, reason="x")
     digitwin_db.privacy.artifacts.deleter = bucket = Bucket(failures=100)
     pauses = []
     for _ in range(3):
         assert await digitwin_db.privacy.artifacts.deliver() == 0
-        rows = await sql.fetch(
+        rows = await raw.fetch(
             "UPDATE artifact_deletions SET due_at = now() FROM (SELECT id, due_at AS was FROM"
             " artifact_deletions) AS old WHERE old.id = artifact_deletions.id"
             " RETURNING round(extract(epoch FROM was - now()))::int AS pause, error"
@@ -124,19 +124,19 @@ async def test_several_instances_never_ask_twice_at_once(
 
 
 async def test_what_another_is_claiming_is_passed_by(
-    digitwin_db: Database, ada: Person, sql: asyncpg.Connection
+    digitwin_db: Database, ada: Person, raw: asyncpg.Connection
 ) -> None:
     await digitwin_db.privacy.erase(ada.id, reason="x")
     digitwin_db.privacy.artifacts.deleter = bucket = Bucket()
-    async with sql.transaction():
-        await sql.execute("SELECT FROM artifact_deletions WHERE kind = 'voice' FOR UPDATE")
+    async with raw.transaction():
+        await raw.execute("SELECT FROM artifact_deletions WHERE kind = 'voice' FOR UPDATE")
         assert await digitwin_db.privacy.deliver() == 1
     assert bucket.addresses == [FACE]
     assert await digitwin_db.privacy.deliver() == 1
 
 
 async def test_what_a_dead_instance_had_claimed_is_claimed_again(
-    digitwin_db: Database, ada: Person, monkeypatch: pytest.MonkeyPatch
+    digitwin_db: Database, raw: asyncpg.Connection, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await digitwin_db.privacy.erase(ada.id, reason="x")
 
@@ -146,7 +146,7 @@ async def test_what_a_dead_instance_had_claimed_is_claimed_again(
     digitwin_db.privacy.artifacts.deleter = hang
     monkeypatch.setattr(artifacts, "CLAIM", 0.2)
     task = asyncio.create_task(digitwin_db.privacy.artifacts.deliver())
-    await until(lambda: _claimed(digitwin_db))
+    await until(lambda: _claimed(raw))
     task.cancel()
     await asyncio.wait([task])
     digitwin_db.privacy.on_artifact_delete(bucket := Bucket())
@@ -154,8 +154,8 @@ async def test_what_a_dead_instance_had_claimed_is_claimed_again(
     assert bucket.addresses == [FACE, ARTIFACT]
 
 
-async def _claimed(db: Database) -> bool:
-    return await db._core.aside.fetchval("SELECT min(attempts) = 1 FROM artifact_deletions") is True
+async def _claimed(raw: asyncpg.Connection) -> bool:
+    return await raw.fetchval("SELECT min(attempts) = 1 FROM artifact_deletions") is True
 
 
 async def test_a_hook_that_takes_too_long_is_given_up(

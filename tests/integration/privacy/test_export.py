@@ -34,9 +34,9 @@ ELSEWHERE = [table.name for table in PERSONAL if table.data.as_participant]
 
 
 async def test_something_of_every_table_is_in_it(
-    digitwin_db: Database, ada: Person, bob: Person, sql: asyncpg.Connection
+    digitwin_db: Database, ada: Person, bob: Person, raw: asyncpg.Connection
 ) -> None:
-    await sql.execute(
+    await raw.execute(
         "INSERT INTO consents (user_id, id, purpose, evidence)"
         " VALUES ($1, gen_random_uuid(), 'voice', '{\"form\": 7}')",
         ada.id,
@@ -107,9 +107,9 @@ async def test_it_shows_one_moment(digitwin_db: Database, ada: Person) -> None:
 
 
 async def test_memory_stays_small_however_much_is_held(
-    digitwin_db: Database, ada: Person, sql: asyncpg.Connection
+    digitwin_db: Database, ada: Person, raw: asyncpg.Connection
 ) -> None:
-    await sql.execute(
+    await raw.execute(
         "INSERT INTO conversation_turns (user_id, session_id, position, id, user_text)"
         " SELECT $1, $2, n, gen_random_uuid(), repeat(md5(n::text), 1000)"
         " FROM generate_series(2, 2001) AS n",
@@ -153,11 +153,11 @@ async def test_somebody_unknown_is_not_found(digitwin_db: Database) -> None:
 
 
 async def test_a_value_nobody_can_read_any_more_is_said_to_be_so(
-    digitwin_db: Database, ada: Person, sql: asyncpg.Connection
+    digitwin_db: Database, ada: Person, raw: asyncpg.Connection
 ) -> None:
     place = EncryptedRow("voice_models", ada.id, ada.voice)
     sealed = await digitwin_db.keys.encrypt(place, {"artifact_uri": ARTIFACT})
-    await sql.execute("UPDATE voice_models SET artifact_uri = $1", sealed["artifact_uri"])
+    await raw.execute("UPDATE voice_models SET artifact_uri = $1", sealed["artifact_uri"])
     archive = await read(digitwin_db.privacy.export(ada.id))
     assert archive.rows("data/voice_models.ndjson")[0]["artifact_uri"] == ARTIFACT
     await digitwin_db.keys.destroy(ada.id)
@@ -167,10 +167,10 @@ async def test_a_value_nobody_can_read_any_more_is_said_to_be_so(
 
 
 async def test_plain_text_in_an_encrypted_column_is_not_exported_as_genuine(
-    digitwin_db: Database, ada: Person, sql: asyncpg.Connection
+    digitwin_db: Database, ada: Person, raw: asyncpg.Connection
 ) -> None:
-    await sql.execute("ALTER TABLE voice_models DROP CONSTRAINT ck_voice_models__artifact_uri")
-    await sql.execute("UPDATE voice_models SET artifact_uri = 's3://evil'")
+    await raw.execute("ALTER TABLE voice_models DROP CONSTRAINT ck_voice_models__artifact_uri")
+    await raw.execute("UPDATE voice_models SET artifact_uri = 's3://evil'")
     archive = await read(digitwin_db.privacy.export(ada.id))
     assert archive.rows("data/voice_models.ndjson")[0]["artifact_uri"] is None
     assert archive.json("manifest.json")["unreadable_values"] == 1

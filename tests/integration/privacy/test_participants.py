@@ -11,8 +11,8 @@ from digitwin import Participant
 from digitwin.database import Database
 from digitwin.errors import InvalidStateError, NotFoundError
 from digitwin.privacy.scan import SearchTerm, scan
-from tests.faults.waiting import until_waiting
 from tests.integration.privacy.conftest import HEARD, SAID, TAUGHT, Person
+from tests.support.waiting import UntilWaiting
 
 SAM = Participant("guest", "web-81f3", "Sam Sommerfield", ["asks about orchards"])
 
@@ -77,21 +77,21 @@ async def test_nothing_is_added_after(digitwin_db: Database, ada: Person) -> Non
 
 
 async def test_a_correction_that_was_waiting_brings_nothing_back(
-    digitwin_db: Database, ada: Person, sql: asyncpg.Connection
+    digitwin_db: Database, ada: Person, raw: asyncpg.Connection, until_waiting: UntilWaiting
 ) -> None:
     """It waits for the emptied row, and must then look at it again."""
     (turn,) = (await digitwin_db.sessions.with_turns(ada.session)).turns
-    transaction = sql.transaction()
+    transaction = raw.transaction()
     await transaction.start()
-    await sql.execute("SELECT FROM conversation_turns FOR UPDATE")
+    await raw.execute("SELECT FROM conversation_turns FOR UPDATE")
     erasing = asyncio.create_task(
         digitwin_db.privacy.erase_participant(kind="guest", ref="web-81f3", reason="x")
     )
-    await until_waiting(digitwin_db, 1)
+    await until_waiting()
     amending = asyncio.create_task(
         digitwin_db.sessions.amend_turn(turn.id, session_id=ada.session, user_text=SAID)
     )
-    await until_waiting(digitwin_db, 2)
+    await until_waiting(2)
     await transaction.rollback()
     await erasing
     with pytest.raises(NotFoundError):
@@ -101,17 +101,17 @@ async def test_a_correction_that_was_waiting_brings_nothing_back(
 
 
 async def test_a_turn_that_was_waiting_is_not_added(
-    digitwin_db: Database, ada: Person, sql: asyncpg.Connection
+    digitwin_db: Database, ada: Person, raw: asyncpg.Connection, until_waiting: UntilWaiting
 ) -> None:
-    transaction = sql.transaction()
+    transaction = raw.transaction()
     await transaction.start()
-    await sql.execute("SELECT FROM conversation_turns FOR UPDATE")
+    await raw.execute("SELECT FROM conversation_turns FOR UPDATE")
     erasing = asyncio.create_task(
         digitwin_db.privacy.erase_participant(kind="guest", ref="web-81f3", reason="x")
     )
-    await until_waiting(digitwin_db, 1)
+    await until_waiting()
     adding = asyncio.create_task(digitwin_db.sessions.add_turn(ada.session, user_text="Wait"))
-    await until_waiting(digitwin_db, 2)
+    await until_waiting(2)
     await transaction.rollback()
     await erasing
     with pytest.raises(InvalidStateError):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncpg
-import pytest
 
-from digitwin.database import Database
 from tests.support.tables import IMPERSONAL, PERSONAL, SECURED
 
 _COLUMNS = """
@@ -24,9 +22,9 @@ PERSONAL_NAMES = {"user_id", "actor_id", "subject", "email", "address", "user_te
 """Columns that make a table a person's, wherever they stand."""
 
 
-async def there(connection: asyncpg.Connection) -> dict[str, set[str]]:
+async def there(raw: asyncpg.Connection) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for table, column in await connection.fetch(_COLUMNS):
+    for table, column in await raw.fetch(_COLUMNS):
         found.setdefault(table, set()).add(column)
     return found
 
@@ -42,48 +40,39 @@ def undeclared(tables: dict[str, set[str]]) -> list[str]:
     return sorted(wrong)
 
 
-@pytest.fixture
-async def connection(digitwin_db: Database) -> asyncpg.Connection:
-    connection = await asyncpg.connect(digitwin_db._target.url)
-    yield connection
-    await connection.close()
+async def test_every_table_and_column_is_declared(raw: asyncpg.Connection) -> None:
+    assert undeclared(await there(raw)) == []
 
 
-async def test_every_table_and_column_is_declared(connection: asyncpg.Connection) -> None:
-    assert undeclared(await there(connection)) == []
-
-
-async def test_a_new_table_and_a_new_column_are_missed(connection: asyncpg.Connection) -> None:
-    await connection.execute(
-        "CREATE TABLE diaries (user_id uuid); ALTER TABLE users ADD shoe_size int"
-    )
-    assert undeclared(await there(connection)) == ["diaries is not declared", "users.shoe_size"]
+async def test_a_new_table_and_a_new_column_are_missed(raw: asyncpg.Connection) -> None:
+    await raw.execute("CREATE TABLE diaries (user_id uuid); ALTER TABLE users ADD shoe_size int")
+    assert undeclared(await there(raw)) == ["diaries is not declared", "users.shoe_size"]
 
 
 async def test_no_table_without_persons_has_a_column_of_theirs(
-    connection: asyncpg.Connection,
+    raw: asyncpg.Connection,
 ) -> None:
     """But the two that keep a hash or a sealed value under such a name."""
     found = {
         f"{table}.{column}"
-        for table, columns in (await there(connection)).items()
+        for table, columns in (await there(raw)).items()
         for column in columns & PERSONAL_NAMES
         if table in {table.name for table in IMPERSONAL}
     }
     assert found == {"erasures.subject", "artifact_deletions.address"}
 
 
-async def test_the_keys_are_the_tables_own(connection: asyncpg.Connection) -> None:
-    keys = {row["table"]: tuple(row["columns"]) for row in await connection.fetch(_KEYS)}
+async def test_the_keys_are_the_tables_own(raw: asyncpg.Connection) -> None:
+    keys = {row["table"]: tuple(row["columns"]) for row in await raw.fetch(_KEYS)}
     assert {table.name: table.data.key for table in PERSONAL} == {
         table.name: keys[table.name] for table in PERSONAL
     }
 
 
 async def test_row_security_compares_a_column_of_the_table(
-    connection: asyncpg.Connection,
+    raw: asyncpg.Connection,
 ) -> None:
-    tables = await there(connection)
+    tables = await there(raw)
     assert all(column in tables[name] for name, column in SECURED.items())
 
 

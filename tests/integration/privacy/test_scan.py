@@ -28,17 +28,17 @@ async def found(db: Database, *terms: SearchTerm) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_name_is_found(digitwin_db: Database, sql: asyncpg.Connection, kind: str) -> None:
+async def test_a_name_is_found(digitwin_db: Database, raw: asyncpg.Connection, kind: str) -> None:
     form, value = KINDS[kind]
-    await sql.execute(f"CREATE TABLE odd (id int, held {form})")
-    await sql.execute(f"INSERT INTO odd VALUES (1, ($1::text)::{form})", value)
+    await raw.execute(f"CREATE TABLE odd (id int, held {form})")
+    await raw.execute(f"INSERT INTO odd VALUES (1, ($1::text)::{form})", value)
     assert await found(digitwin_db, SearchTerm("name", NAME, is_word=True)) == [("held", "name")]
     assert await found(digitwin_db, SearchTerm("name", "Bob", is_word=True)) == []
 
 
-async def test_an_id_is_found_in_every_form(digitwin_db: Database, sql: asyncpg.Connection) -> None:
-    await sql.execute("CREATE TABLE odd (a uuid, b text, c bytea, d uuid[], e bytea)")
-    await sql.execute(
+async def test_an_id_is_found_in_every_form(digitwin_db: Database, raw: asyncpg.Connection) -> None:
+    await raw.execute("CREATE TABLE odd (a uuid, b text, c bytea, d uuid[], e bytea)")
+    await raw.execute(
         "INSERT INTO odd VALUES ($1, $2, $3, $4, $5)",
         *(ID, f"user:{str(ID).upper()}", ID.bytes, [ID], str(ID).encode()),
     )
@@ -47,22 +47,22 @@ async def test_an_id_is_found_in_every_form(digitwin_db: Database, sql: asyncpg.
 
 
 async def test_a_short_name_is_a_word_and_no_part_of_one(
-    digitwin_db: Database, sql: asyncpg.Connection
+    digitwin_db: Database, raw: asyncpg.Connection
 ) -> None:
-    await sql.execute("CREATE TABLE odd (held text)")
-    await sql.execute("INSERT INTO odd VALUES ('Canada'), ('Adam')")
+    await raw.execute("CREATE TABLE odd (held text)")
+    await raw.execute("INSERT INTO odd VALUES ('Canada'), ('Adam')")
     term = SearchTerm("name", "Ada", is_word=True)
     assert await found(digitwin_db, term) == []
-    await sql.execute('INSERT INTO odd VALUES (\'x"Ada"\'), (\'{"t": "Hi\\nAda"}\')')
+    await raw.execute('INSERT INTO odd VALUES (\'x"Ada"\'), (\'{"t": "Hi\\nAda"}\')')
     (trace,) = (await scan(digitwin_db._core.db, [term])).traces
     assert trace == Trace("odd", "held", "name", 2)
 
 
 async def test_what_a_pattern_would_mean_is_meant_literally(
-    digitwin_db: Database, sql: asyncpg.Connection
+    digitwin_db: Database, raw: asyncpg.Connection
 ) -> None:
-    await sql.execute("CREATE TABLE odd (held text)")
-    await sql.execute("INSERT INTO odd VALUES ('xxxx')")
+    await raw.execute("CREATE TABLE odd (held text)")
+    await raw.execute("INSERT INTO odd VALUES ('xxxx')")
     assert await found(digitwin_db, SearchTerm("name", "x.*x", is_word=True)) == []
 
 
@@ -85,9 +85,9 @@ async def test_a_person_is_given_away_by_what_is_theirs(digitwin_db: Database, a
 
 
 async def test_a_table_that_may_not_be_read_is_told(
-    digitwin_db: Database, sql: asyncpg.Connection
+    digitwin_db: Database, raw: asyncpg.Connection
 ) -> None:
-    await sql.execute("CREATE TABLE odd (held text)")
+    await raw.execute("CREATE TABLE odd (held text)")
     async with digitwin_db.transaction():
         await digitwin_db._core.db.execute("SET LOCAL ROLE digitwin_service")
         result = await scan(digitwin_db._core.db, [SearchTerm("name", "Nobody", is_word=True)])

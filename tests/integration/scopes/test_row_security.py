@@ -65,22 +65,32 @@ async def service(service_url: str) -> AsyncIterator[Database]:
 
 @pytest.mark.parametrize(("table", "column"), list(SECURED.items()))
 async def test_a_statement_that_names_nobody_sees_one_person(
-    digitwin_db: Database, ada: Belongings, bob: Belongings, table: str, column: str
+    digitwin_db: Database,
+    raw: asyncpg.Connection,
+    ada: Belongings,
+    bob: Belongings,
+    table: str,
+    column: str,
 ) -> None:
     """As if the first net, ``user_id`` in every statement, had been forgotten."""
     mine = digitwin_db._core.scoped(scopes.of_person(bob.user)).db
     owners = await mine.fetch(f"SELECT DISTINCT {column} FROM {table}")
-    everybodys = await digitwin_db._core.db.fetch(f"SELECT DISTINCT {column} FROM {table}")
+    everybodys = await raw.fetch(f"SELECT DISTINCT {column} FROM {table}")
     assert [row[0] for row in owners] == [bob.user]
     assert len(everybodys) == 2
 
 
 @pytest.mark.parametrize(("table", "column"), list(SECURED.items()))
 async def test_and_changes_only_that_persons_rows(
-    digitwin_db: Database, ada: Belongings, bob: Belongings, table: str, column: str
+    digitwin_db: Database,
+    raw: asyncpg.Connection,
+    ada: Belongings,
+    bob: Belongings,
+    table: str,
+    column: str,
 ) -> None:
     mine = digitwin_db._core.scoped(scopes.of_person(bob.user)).db
-    everybodys = await digitwin_db._core.db.fetchval(f"SELECT count(*) FROM {table}")
+    everybodys = await raw.fetchval(f"SELECT count(*) FROM {table}")
     touched = await mine.execute(f"UPDATE {table} SET {column} = {column}")
     assert touched == f"UPDATE {everybodys // 2}"
 
@@ -117,9 +127,9 @@ async def test_models_used_directly_are_under_the_scope_of_the_transaction(
     assert await User.all().count() == 2
 
 
-async def test_every_personal_table_is_under_row_security(digitwin_db: Database) -> None:
+async def test_every_personal_table_is_under_row_security(raw: asyncpg.Connection) -> None:
     """A new table with a ``user_id`` must be given to a role, or be named as one that is not."""
-    rows = await digitwin_db._core.db.fetch(
+    rows = await raw.fetch(
         "SELECT relname, relrowsecurity FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid"
         " WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')"
         " AND NOT relispartition AND attname = 'user_id'"
@@ -129,17 +139,19 @@ async def test_every_personal_table_is_under_row_security(digitwin_db: Database)
     assert {row["relname"] for row in rows} <= TABLES.keys()
 
 
-async def test_every_table_is_given_to_roles(digitwin_db: Database) -> None:
-    rows = await digitwin_db._core.db.fetch(
+async def test_every_table_is_given_to_roles(raw: asyncpg.Connection) -> None:
+    rows = await raw.fetch(
         "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
         " AND relkind IN ('r', 'p') AND NOT relispartition"
     )
     assert {row["relname"] for row in rows} == TABLES.keys()
 
 
-async def test_a_month_is_no_way_around(digitwin_db: Database, ada: Belongings) -> None:
+async def test_a_month_is_no_way_around(
+    digitwin_db: Database, raw: asyncpg.Connection, ada: Belongings
+) -> None:
     """PostgreSQL asks a partition's own rights when it is named: nobody but its owner has any."""
-    part = await digitwin_db._core.db.fetchval(
+    part = await raw.fetchval(
         "SELECT relid::regclass::text FROM pg_partition_tree('audit_logs') WHERE isleaf LIMIT 1"
     )
     for scope in (scopes.of_person(ada.user), scopes.ACROSS_PEOPLE):

@@ -1,4 +1,4 @@
-"""Two people, and somebody with something of every kind."""
+"""Somebody with something of every kind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 
 from digitwin.database import Database
-from digitwin.models import User
 from digitwin.testing import DatabaseFactory
 from digitwin.users.repository import UserRepository
 
@@ -22,16 +21,6 @@ CHILDREN = ("voices", "faces", "documents", "sessions")
 @pytest.fixture
 def users(digitwin_db: Database) -> UserRepository:
     return digitwin_db.users
-
-
-@pytest.fixture
-async def ada(users: UserRepository) -> User:
-    return await users.create(email="ada@example.com", name="Ada")
-
-
-@pytest.fixture
-async def bob(users: UserRepository) -> User:
-    return await users.create(email="bob@example.com", name="Bob")
 
 
 @pytest.fixture

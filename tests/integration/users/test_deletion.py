@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import asyncpg
 import pytest
 
 from digitwin.database import Database
@@ -17,11 +18,11 @@ OWNED = ("voice_models", "face_models", "knowledge_documents", "conversation_ses
 STORES = ("embeddings", "searches", "responses")
 
 
-async def deletion_ids(db: Database, owner: User) -> set[Any]:
+async def deletion_ids(raw: asyncpg.Connection, owner: User) -> set[Any]:
     """Under which deletions the person and all that is theirs are; None is alive."""
     queries = ["SELECT deletion_id FROM users WHERE id = $1"]
     queries += [f"SELECT deletion_id FROM {table} WHERE user_id = $1" for table in OWNED]
-    rows = await db._core.db.fetch(" UNION ALL ".join(queries), owner.id)
+    rows = await raw.fetch(" UNION ALL ".join(queries), owner.id)
     return {row["deletion_id"] for row in rows}
 
 
@@ -41,21 +42,19 @@ async def cached(db: Database, owner: User) -> list[str]:
     return found
 
 
-async def rows_of(db: Database, owner: User) -> dict[str, int]:
+async def rows_of(raw: asyncpg.Connection, owner: User) -> dict[str, int]:
     """The person's rows in every table that has any of theirs, the audit trail apart."""
-    tables = await db._core.db.fetch(
+    tables = await raw.fetch(
         "SELECT c.table_name AS name FROM information_schema.columns c"
         " JOIN information_schema.tables t USING (table_schema, table_name)"
         " WHERE c.table_schema = 'public' AND c.column_name = 'user_id'"
         " AND t.table_type = 'BASE TABLE' AND c.table_name NOT LIKE 'audit_logs%'"
     )
     assert len(tables) >= 10
-    found = {
-        "users": await db._core.db.fetchval("SELECT count(*) FROM users WHERE id = $1", owner.id)
-    }
+    found = {"users": await raw.fetchval("SELECT count(*) FROM users WHERE id = $1", owner.id)}
     for table in tables:
         count = f"SELECT count(*) FROM {table['name']} WHERE user_id = $1"
-        found[table["name"]] = await db._core.db.fetchval(count, owner.id)
+        found[table["name"]] = await raw.fetchval(count, owner.id)
     return {table: count for table, count in found.items() if count}
 
 
@@ -77,10 +76,10 @@ async def test_the_deleted_are_hidden(users: UserRepository, ada: User) -> None:
 
 
 async def test_a_deletion_takes_everything_along_under_one_id(
-    digitwin_db: Database, owner: User
+    digitwin_db: Database, raw: asyncpg.Connection, owner: User
 ) -> None:
     await digitwin_db.users.delete(owner.id)
-    (deletion,) = await deletion_ids(digitwin_db, owner)
+    (deletion,) = await deletion_ids(raw, owner)
     assert deletion is not None
     assert await belongings(digitwin_db, owner.id) == ([], [], [], [])
 
@@ -142,24 +141,26 @@ async def test_turns_are_seen_again_after_a_restore(digitwin_db: Database, ada: 
     assert [turn.user_text for turn in loaded.turns] == ["Hello"]
 
 
-async def test_others_keep_what_is_theirs(digitwin_db: Database, owner: User, bob: User) -> None:
+async def test_others_keep_what_is_theirs(
+    digitwin_db: Database, raw: asyncpg.Connection, owner: User, bob: User
+) -> None:
     for kind in CHILDREN:
         await create_child(digitwin_db, kind, bob.id)
     before = await belongings(digitwin_db, bob.id)
     await digitwin_db.users.delete(owner.id)
     assert await belongings(digitwin_db, bob.id) == before
-    assert await deletion_ids(digitwin_db, bob) == {None}
+    assert await deletion_ids(raw, bob) == {None}
 
 
 async def test_a_deletion_drops_what_was_cached_of_that_person(
-    digitwin_db: Database, ada: User, bob: User
+    digitwin_db: Database, raw: asyncpg.Connection, ada: User, bob: User
 ) -> None:
     for person in (ada, bob):
         await fill_cache(digitwin_db, person)
     await digitwin_db.users.delete(ada.id)
     assert await cached(digitwin_db, ada) == []
     assert await cached(digitwin_db, bob) == list(STORES)
-    assert await rows_of(digitwin_db, ada) == {"users": 1, "deletions": 1}
+    assert await rows_of(raw, ada) == {"users": 1, "deletions": 1}
 
 
 async def test_a_restore_brings_no_cached_entry_back(digitwin_db: Database, ada: User) -> None:
@@ -171,17 +172,17 @@ async def test_a_restore_brings_no_cached_entry_back(digitwin_db: Database, ada:
 
 @pytest.mark.parametrize("method", ["delete", "hard_delete"])
 async def test_a_deletion_that_is_rolled_back_drops_nothing(
-    digitwin_db: Database, owner: User, method: str
+    digitwin_db: Database, raw: asyncpg.Connection, owner: User, method: str
 ) -> None:
     await fill_cache(digitwin_db, owner)
-    before = await rows_of(digitwin_db, owner)
+    before = await rows_of(raw, owner)
     with pytest.raises(ZeroDivisionError):
         async with digitwin_db.transaction():
             await getattr(digitwin_db.users, method)(owner.id)
             raise ZeroDivisionError
     assert await cached(digitwin_db, owner) == list(STORES)
-    assert await rows_of(digitwin_db, owner) == before
-    assert await deletion_ids(digitwin_db, owner) == {None}
+    assert await rows_of(raw, owner) == before
+    assert await deletion_ids(raw, owner) == {None}
     assert (await digitwin_db.users.get_by_email(owner.email)).id == owner.id
 
 
@@ -195,7 +196,9 @@ async def test_nobody_reads_from_the_cache_once_a_deletion_is_committed(
     assert await cached(digitwin_db, ada) == []
 
 
-async def test_a_restore_brings_back_the_same_rows(digitwin_db: Database, owner: User) -> None:
+async def test_a_restore_brings_back_the_same_rows(
+    digitwin_db: Database, raw: asyncpg.Connection, owner: User
+) -> None:
     before = await belongings(digitwin_db, owner.id)
     await digitwin_db.users.delete(owner.id)
     restored = await digitwin_db.users.restore(owner.id)
@@ -203,7 +206,7 @@ async def test_a_restore_brings_back_the_same_rows(digitwin_db: Database, owner:
     assert (restored.deleted_at, restored.deletion_id) == (None, None)
     assert restored.version == owner.version + 2
     assert await belongings(digitwin_db, owner.id) == before
-    assert await deletion_ids(digitwin_db, owner) == {None}
+    assert await deletion_ids(raw, owner) == {None}
     assert vars(await digitwin_db.users.get(owner.id)) == vars(restored)
 
 
@@ -237,18 +240,18 @@ async def test_a_person_can_go_and_come_back_again(digitwin_db: Database, owner:
 
 
 async def test_a_restore_with_a_taken_e_mail_says_who_has_it_and_changes_nothing(
-    digitwin_db: Database, owner: User
+    digitwin_db: Database, raw: asyncpg.Connection, owner: User
 ) -> None:
     users = digitwin_db.users
     await users.delete(owner.id)
     other = await users.create(email="ADA@example.com", name="Other")
-    before = await deletion_ids(digitwin_db, owner)
+    before = await deletion_ids(raw, owner)
     with pytest.raises(AlreadyExistsError) as error:
         await users.restore(owner.id)
     assert error.value.details["field"] == "email"
     assert error.value.details["user_id"] == str(other.id)
     assert await users.find(owner.id) is None
-    assert await deletion_ids(digitwin_db, owner) == before
+    assert await deletion_ids(raw, owner) == before
     assert await belongings(digitwin_db, owner.id) == ([], [], [], [])
     assert (await users.get_by_email(owner.email)).id == other.id
 
@@ -293,16 +296,16 @@ async def test_who_never_was_cannot_be_deleted(users: UserRepository) -> None:
 
 @pytest.mark.parametrize("deleted", [False, True])
 async def test_a_hard_deletion_removes_every_row_of_that_person(
-    digitwin_db: Database, owner: User, bob: User, deleted: bool
+    digitwin_db: Database, raw: asyncpg.Connection, owner: User, bob: User, deleted: bool
 ) -> None:
     session = (await digitwin_db.sessions.list(user_id=owner.id)).items[0]
     await digitwin_db.sessions.add_turn(session.id, user_text="Hello")
     await fill_cache(digitwin_db, owner)
-    assert len(await rows_of(digitwin_db, owner)) >= 10
+    assert len(await rows_of(raw, owner)) >= 10
     if deleted:
         await digitwin_db.users.delete(owner.id)
     await digitwin_db.users.hard_delete(owner.id)
-    assert await rows_of(digitwin_db, owner) == {}
+    assert await rows_of(raw, owner) == {}
     assert await cached(digitwin_db, owner) == []
     assert [user.id async for user in digitwin_db.users.stream(include_deleted=True)] == [bob.id]
 

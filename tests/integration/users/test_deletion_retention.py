@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from digitwin.database import Database
@@ -60,7 +61,11 @@ async def test_a_deletion_within_its_time_is_left_alone(
 
 
 async def test_a_user_goes_with_everything(
-    digitwin_db: Database, ada: User, bob: User, retention: DeletionRetention
+    digitwin_db: Database,
+    raw: asyncpg.Connection,
+    ada: User,
+    bob: User,
+    retention: DeletionRetention,
 ) -> None:
     for kind in CHILDREN:
         await create_child(digitwin_db, kind, ada.id)
@@ -68,7 +73,7 @@ async def test_a_user_goes_with_everything(
     await digitwin_db.sessions.add_turn(session.id, user_text="Hi")
     await digitwin_db.users.delete(ada.id)
     assert await retention.make_final(0) == 1
-    assert await rows_of(digitwin_db, ada) == {}
+    assert await rows_of(raw, ada) == {}
     assert await ConversationTurn.all_objects.all().count() == 0
     with pytest.raises(NotFoundError):
         await digitwin_db.users.restore(ada.id)

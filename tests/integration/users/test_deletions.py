@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from digitwin.database import Database
@@ -76,7 +77,7 @@ async def test_a_querysets_deletion_is_an_event_for_each_row(
 
 
 async def test_no_deletion_without_its_event_and_no_event_without_its_deletion(
-    digitwin_db: Database, ada: User
+    digitwin_db: Database, raw: asyncpg.Connection, ada: User
 ) -> None:
     voice = await create_child(digitwin_db, "voices", ada.id)
     with pytest.raises(ZeroDivisionError):
@@ -84,7 +85,7 @@ async def test_no_deletion_without_its_event_and_no_event_without_its_deletion(
             await digitwin_db.voices.delete(voice.id)
             raise ZeroDivisionError
     assert await events(digitwin_db) == []
-    await digitwin_db._core.db.execute("ALTER TABLE deletions ADD CONSTRAINT ck_no CHECK (false)")
+    await raw.execute("ALTER TABLE deletions ADD CONSTRAINT ck_no CHECK (false)")
     for call in (digitwin_db.voices.delete, voice.delete, VoiceModel.all().delete):
         with pytest.raises(InvalidInputError):
             await (call(voice.id) if call == digitwin_db.voices.delete else call())

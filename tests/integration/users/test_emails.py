@@ -13,8 +13,8 @@ from digitwin.errors import AlreadyExistsError, NotFoundError
 from digitwin.models import User
 from digitwin.testing import DatabaseFactory
 from digitwin.users.repository import UserRepository
-from tests.faults.waiting import until_waiting
 from tests.integration.users.conftest import ROUNDS
+from tests.support.waiting import UntilWaiting
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,9 @@ async def test_of_a_creation_and_a_restore_at_once_one_is_refused(users: UserRep
         assert [holder.id] == [result.id for result in results if isinstance(result, User)]
 
 
-async def test_crowds_that_overlap_never_wait_in_a_circle(digitwin_db: Database) -> None:
+async def test_crowds_that_overlap_never_wait_in_a_circle(
+    digitwin_db: Database, until_waiting: UntilWaiting
+) -> None:
     """Both wait for the address in the middle, with what each has taken before it."""
     emails = [f"{n}@example.com" for n in range(10, 31)]
 
@@ -132,7 +134,7 @@ async def test_crowds_that_overlap_never_wait_in_a_circle(digitwin_db: Database)
                 asyncio.create_task(create(order), context=Context())
                 for order in (emails, emails[::-1])
             ]
-            await until_waiting(digitwin_db, 2)
+            await until_waiting(2)
             raise ZeroDivisionError
     results = await asyncio.gather(*crowds, return_exceptions=True)
     assert [type(result) for result in results if isinstance(result, Exception)] == [

@@ -6,6 +6,7 @@ import gc
 import tracemalloc
 from contextlib import aclosing
 
+import asyncpg
 import pytest
 
 from digitwin.database import Database
@@ -15,8 +16,8 @@ from digitwin.users.repository import UserRepository
 MANY = 20_000
 
 
-async def many(db: Database) -> None:
-    await db._core.db.execute(
+async def many(raw: asyncpg.Connection) -> None:
+    await raw.execute(
         "INSERT INTO users (id, email, name) SELECT gen_random_uuid(), n || '@example.com', 'N'"
         f" FROM generate_series(1, {MANY}) AS n"
     )
@@ -38,8 +39,10 @@ async def peak(users: UserRepository, *, stop_at: int) -> int:
     return most
 
 
-async def test_a_stream_takes_no_more_memory_however_long_it_is(digitwin_db: Database) -> None:
-    await many(digitwin_db)
+async def test_a_stream_takes_no_more_memory_however_long_it_is(
+    digitwin_db: Database, raw: asyncpg.Connection
+) -> None:
+    await many(raw)
     users = digitwin_db.users
     await peak(users, stop_at=1)
     assert await peak(users, stop_at=MANY) < 2 * await peak(users, stop_at=1_000)

@@ -144,8 +144,10 @@ def test_the_options_reach_the_coroutine() -> None:
 
 def test_control_c_ends_with_130_and_no_traceback() -> None:
     script = (
-        "import asyncio, typer\n"
+        "import asyncio, signal, typer\n"
         "from digitwin.cli import app as cli, output\n"
+        # A shell starts its background jobs with SIGINT ignored, and children inherit that.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "async def forever():\n"
         "    print('waiting', flush=True)\n"
         "    await asyncio.sleep(60)\n"

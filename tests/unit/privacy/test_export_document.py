@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from digitwin.kernel.execution.opening import wire_models
 from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.privacy.data_map import files_about_participant, files_about_person
 from digitwin.privacy.export import FORMAT, VERSION
+from tests.support import checkout
 
-TEXT = (Path(__file__).parents[3] / "docs/export.md").read_text("utf-8")
+TEXT = checkout.read("docs/export.md")
 wire_models()
 FILES = {
     file.name: file.view.columns

@@ -13,7 +13,8 @@ from digitwin.database import Database
 from digitwin.errors import InvalidInputError
 from digitwin.limits.decision import Ask
 from digitwin.limits.repository import RateLimitRepository
-from tests.integration.limits.conftest import MONTH, Elapse, Waiting, gathered
+from tests.integration.limits.conftest import MONTH, Elapse, gathered
+from tests.support.waiting import UntilWaiting
 
 DAY = 86_400
 PER_DAY, PER_MONTH = Ask("ada", "/chat", 5, DAY), Ask("ada", "/chat", 8, MONTH)
@@ -173,13 +174,13 @@ async def test_beside_single_calls_nothing_is_taken_twice(
 
 
 async def test_it_waits_for_a_decision_under_way_and_sees_what_it_took(
-    limits: RateLimitRepository, raw: asyncpg.Connection, waiting: Waiting
+    limits: RateLimitRepository, raw: asyncpg.Connection, until_waiting: UntilWaiting
 ) -> None:
     await limits.consume_all([PER_DAY])
     async with raw.transaction():
         await raw.execute("UPDATE rate_limits SET tokens = 1")
         joints = [asyncio.ensure_future(limits.consume_all([PER_DAY])) for _ in range(3)]
-        await waiting(3)
+        await until_waiting(3)
     assert sum([bool(await joint) for joint in joints]) == 1
 
 
@@ -191,7 +192,7 @@ LOCK = "SELECT FROM rate_limits WHERE subject = $1 FOR UPDATE NOWAIT"
 
 
 async def test_a_bucket_that_another_makes_meanwhile_is_the_one_that_counts(
-    limits: RateLimitRepository, raw: asyncpg.Connection, waiting: Waiting
+    limits: RateLimitRepository, raw: asyncpg.Connection, until_waiting: UntilWaiting
 ) -> None:
     """Nothing is taken of the others either, nor twice when it is asked for again."""
     for tokens, there in ((0, False), (5, True)):
@@ -199,7 +200,7 @@ async def test_a_bucket_that_another_makes_meanwhile_is_the_one_that_counts(
             await raw.execute(INSERT, "ada")
             await raw.execute("UPDATE rate_limits SET tokens = $1", tokens)
             joint = asyncio.ensure_future(limits.consume_all([PER_MONTH, PER_DAY]))
-            await waiting(1)
+            await until_waiting()
         assert bool(await joint) is there
         assert await left(limits, PER_DAY) == (4 if there else 0)
         assert await left(limits, PER_MONTH) == (7 if there else 8)
@@ -208,7 +209,7 @@ async def test_a_bucket_that_another_makes_meanwhile_is_the_one_that_counts(
 
 @pytest.mark.parametrize("warm", [True, False])
 async def test_who_waits_for_one_bucket_holds_none_that_comes_after_it(
-    limits: RateLimitRepository, raw: asyncpg.Connection, waiting: Waiting, warm: bool
+    limits: RateLimitRepository, raw: asyncpg.Connection, until_waiting: UntilWaiting, warm: bool
 ) -> None:
     """Rows that are there and rows that are made are taken in the order of their key."""
     asks = [Ask(subject, "/chat", 5, DAY) for subject in ("b", "a", "c")]
@@ -217,7 +218,7 @@ async def test_who_waits_for_one_bucket_holds_none_that_comes_after_it(
     async with raw.transaction():
         await raw.execute(LOCK if warm else INSERT, "a")
         joint = asyncio.ensure_future(limits.consume_all(asks))
-        await waiting(1)
+        await until_waiting()
         for subject in ("b", "c"):
             await raw.execute(LOCK if warm else INSERT, subject)
     assert bool(await joint) is warm

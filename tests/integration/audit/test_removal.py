@@ -29,10 +29,10 @@ async def db(digitwin_db_factory: DatabaseFactory, digitwin_url: str) -> Databas
 
 
 @pytest.fixture
-async def month(connection: asyncpg.Connection, now: datetime) -> str:
+async def month(raw: asyncpg.Connection, now: datetime) -> str:
     """A partition whose month ended more than ninety days ago."""
     month = Partition.of_month(now - timedelta(days=150))
-    await connection.execute(
+    await raw.execute(
         f"CREATE TABLE {month.name} PARTITION OF audit_logs"
         f" FOR VALUES FROM ('{month.lower}') TO ('{month.upper}')"
     )
@@ -45,14 +45,14 @@ async def faults(db: Database) -> list[tuple[str, UUID | None]]:
     return [(fault.kind, fault.record_id) for fault in found if fault.kind != "unplaced"]
 
 
-async def count(connection: asyncpg.Connection, table: str) -> int:
-    found: int = await connection.fetchval(f"SELECT count(*) FROM {table}")
+async def count(raw: asyncpg.Connection, table: str) -> int:
+    found: int = await raw.fetchval(f"SELECT count(*) FROM {table}")
     return found
 
 
 async def test_after_a_month_was_dropped_the_rest_still_verifies(
     db: Database,
-    connection: asyncpg.Connection,
+    raw: asyncpg.Connection,
     past: Past,
     month: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -63,16 +63,16 @@ async def test_after_a_month_was_dropped_the_rest_still_verifies(
     await db.audit.record("new", "test")
     await db.audit.seal()
     assert await db.audit.purge() == 20
-    assert await connection.fetchval("SELECT to_regclass($1)", month) is None
+    assert await raw.fetchval("SELECT to_regclass($1)", month) is None
     assert await faults(db) == []
-    assert await connection.fetchval("SELECT array_agg(number) FROM audit_seals") == [2]
-    assert await count(connection, "audit_leaves") == 6
+    assert await raw.fetchval("SELECT array_agg(number) FROM audit_seals") == [2]
+    assert await count(raw, "audit_leaves") == 6
     seen = await db.audit.verify()
     assert (seen.records, seen.sealed, seen.signatures) == (6, 6, "checked")
 
 
 async def test_a_month_of_a_trail_that_was_sealed_as_it_came(
-    db: Database, connection: asyncpg.Connection, past: Past, month: str
+    db: Database, raw: asyncpg.Connection, past: Past, month: str
 ) -> None:
     await past(150, 20)
     await past(20, 5)
@@ -80,78 +80,78 @@ async def test_a_month_of_a_trail_that_was_sealed_as_it_came(
     assert await db.audit.purge() == 20
     assert await faults(db) == []
     assert await db.audit.purge() == 0
-    assert await count(connection, "audit_checkpoints") == 1
+    assert await count(raw, "audit_checkpoints") == 1
     await db.audit.record("new", "test")
     await db.audit.seal()
     assert await faults(db) == []
 
 
 async def test_seals_are_folded_up_to_the_first_that_is_still_needed(
-    db: Database, connection: asyncpg.Connection, past: Past, monkeypatch: pytest.MonkeyPatch
+    db: Database, raw: asyncpg.Connection, past: Past, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("digitwin.audit.sealing.BATCH", 4)
     monkeypatch.setattr(purging, "SEAL_BATCH", 2)
     await past(120, 18)
     await past(10, 3)
     assert await db.audit.purge() == 18
-    last = await connection.fetchrow("SELECT * FROM audit_checkpoints ORDER BY number DESC LIMIT 1")
+    last = await raw.fetchrow("SELECT * FROM audit_checkpoints ORDER BY number DESC LIMIT 1")
     assert last is not None
     assert (last["seal"], last["records"]) == (4, 16)
-    assert await connection.fetchval("SELECT min(number) FROM audit_seals") == 5
-    assert await connection.fetchval("SELECT min(seal) FROM audit_leaves") == 5
+    assert await raw.fetchval("SELECT min(number) FROM audit_seals") == 5
+    assert await raw.fetchval("SELECT min(seal) FROM audit_leaves") == 5
     assert await faults(db) == []
 
 
 async def test_a_dropped_partition_without_its_checkpoint_is_found(
-    db: Database, connection: asyncpg.Connection, past: Past, month: str
+    db: Database, raw: asyncpg.Connection, past: Past, month: str
 ) -> None:
     ids = await past(150, 20)
     await db.audit.record("new", "test")
     await db.audit.seal()
-    await connection.execute(f"DROP TABLE {month}")
+    await raw.execute(f"DROP TABLE {month}")
     assert sorted(await faults(db)) == [("removed", id) for id in sorted(ids)]
 
 
 async def test_a_dropped_partition_is_found_after_a_checkpoint_that_is_not_about_it(
-    db: Database, connection: asyncpg.Connection, past: Past, month: str
+    db: Database, raw: asyncpg.Connection, past: Past, month: str
 ) -> None:
     await past(300, 2)
     await past(150, 3)
     await db.audit.record("new", "test")
     await db.audit.purge(timedelta(days=200))
     assert await faults(db) == []
-    await connection.execute(f"DROP TABLE {month}")
+    await raw.execute(f"DROP TABLE {month}")
     assert [kind for kind, _ in await faults(db)] == ["removed"] * 3
 
 
 async def test_a_checkpoint_that_is_gone_is_missed(
-    db: Database, connection: asyncpg.Connection, past: Past
+    db: Database, raw: asyncpg.Connection, past: Past
 ) -> None:
     await past(150, 3)
     await db.audit.seal()
     await db.audit.record("new", "test")
     await db.audit.purge()
-    await connection.execute("SET session_replication_role = replica")
-    await connection.execute("DELETE FROM audit_checkpoints")
+    await raw.execute("SET session_replication_role = replica")
+    await raw.execute("DELETE FROM audit_checkpoints")
     assert ("chain", None) in await faults(db)
 
 
 @pytest.mark.parametrize("signed", [True, False])
 async def test_a_checkpoint_that_somebody_else_made_is_found_and_not_gone_on_from(
-    db: Database, connection: asyncpg.Connection, now: datetime, signed: bool
+    db: Database, raw: asyncpg.Connection, now: datetime, signed: bool
 ) -> None:
     gone = await db.audit.record("new", "test")
     await db.audit.seal()
     made = Checkpoint(1, now, now + timedelta(days=1), 0, bytes(32), 0)
     if signed:
         made = Checkpoint(1, now, made.removed_before, 0, bytes(32), 0, b"", "k", "a", b"s")
-    await connection.execute(
+    await raw.execute(
         "INSERT INTO audit_checkpoints VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         *(1, now, made.removed_before, 0, bytes(32), 0, made.digest()),
         *(made.key_id, made.algorithm, made.signature),
     )
-    await connection.execute("SET session_replication_role = replica")
-    await connection.execute("DELETE FROM audit_logs WHERE id = $1", gone)
+    await raw.execute("SET session_replication_role = replica")
+    await raw.execute("DELETE FROM audit_logs WHERE id = $1", gone)
     assert await faults(db) == [("signature", None)]
     with pytest.raises(InvalidStateError, match="nothing is removed"):
         await db.audit.purge()
@@ -159,31 +159,31 @@ async def test_a_checkpoint_that_somebody_else_made_is_found_and_not_gone_on_fro
 
 
 async def test_what_is_not_sealed_is_not_removed(
-    db: Database, connection: asyncpg.Connection, past: Past, month: str
+    db: Database, raw: asyncpg.Connection, past: Past, month: str
 ) -> None:
     """As while an erasure holds the seals up."""
     await past(150, 3)
     await db.audit.record("new", "test")
-    async with connection.transaction():
-        await connection.execute(
+    async with raw.transaction():
+        await raw.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended('digitwin.audit_seals', 0))"
         )
         assert await db.audit.purge() == 0
-    assert await count(connection, month) == 3
+    assert await count(raw, month) == 3
     assert await db.audit.purge() == 3
 
 
 async def test_a_record_removed_by_hand_is_not_folded_away(
-    db: Database, connection: asyncpg.Connection, past: Past
+    db: Database, raw: asyncpg.Connection, past: Past
 ) -> None:
     await past(150, 2)
     await db.audit.seal()
     young = await db.audit.record("young", "test")
     await db.audit.seal()
     await db.audit.record("new", "test")
-    await connection.execute("SET session_replication_role = replica")
-    await connection.execute("DELETE FROM audit_logs WHERE id = $1", young)
-    await connection.execute("SET session_replication_role = origin")
+    await raw.execute("SET session_replication_role = replica")
+    await raw.execute("DELETE FROM audit_logs WHERE id = $1", young)
+    await raw.execute("SET session_replication_role = origin")
     await db.audit.purge()
     assert ("removed", young) in await faults(db)
 
@@ -275,7 +275,7 @@ async def test_an_archive_that_was_edited_is_found(
 async def test_nothing_is_removed_that_could_not_be_archived(
     digitwin_db_factory: DatabaseFactory,
     digitwin_url: str,
-    connection: asyncpg.Connection,
+    raw: asyncpg.Connection,
     past: Past,
     tmp_path: Path,
 ) -> None:
@@ -285,11 +285,11 @@ async def test_nothing_is_removed_that_could_not_be_archived(
     await db.audit.record("new", "test")
     with pytest.raises(ConfigurationError, match="archive"):
         await db.audit.purge()
-    assert await count(connection, "audit_logs") == 6
+    assert await count(raw, "audit_logs") == 6
 
 
 async def test_what_came_after_the_archive_is_left_to_the_next_time(
-    db: Database, connection: asyncpg.Connection, now: datetime, past: Past
+    db: Database, raw: asyncpg.Connection, now: datetime, past: Past
 ) -> None:
     await past(150, 3)
     await db.audit.seal()
@@ -297,20 +297,20 @@ async def test_what_came_after_the_archive_is_left_to_the_next_time(
     assert await purging._purge_batch(db._core, now, 1) == 3
     await sealing.seal(db._core, db.audit._sealing, until=now)
     assert await purging._purge_batch(db._core, now, 1) == 0
-    assert await count(connection, "audit_logs") == 2
+    assert await count(raw, "audit_logs") == 2
     assert await db.audit.purge() == 2
 
 
 @pytest.mark.parametrize("change", ["records = 99", "previous = head", "signature = head"])
 async def test_a_seal_that_does_not_verify_is_kept_as_evidence(
-    db: Database, connection: asyncpg.Connection, past: Past, change: str
+    db: Database, raw: asyncpg.Connection, past: Past, change: str
 ) -> None:
     await past(150, 3)
     await db.audit.seal()
     await db.audit.record("new", "test")
     await db.audit.seal()
-    await connection.execute("SET session_replication_role = replica")
-    await connection.execute(f"UPDATE audit_seals SET {change} WHERE number = 1")
+    await raw.execute("SET session_replication_role = replica")
+    await raw.execute(f"UPDATE audit_seals SET {change} WHERE number = 1")
     assert await db.audit.purge() == 3
-    assert await count(connection, "audit_seals") == 2
+    assert await count(raw, "audit_seals") == 2
     assert await faults(db) != []

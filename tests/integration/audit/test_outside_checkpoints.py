@@ -21,9 +21,9 @@ async def db(digitwin_db_factory: DatabaseFactory, digitwin_url: str, tmp_path: 
 
 
 @pytest.fixture
-async def admin(connection: asyncpg.Connection) -> asyncpg.Connection:
-    await connection.execute("SET session_replication_role = replica")
-    return connection
+async def admin(raw: asyncpg.Connection) -> asyncpg.Connection:
+    await raw.execute("SET session_replication_role = replica")
+    return raw
 
 
 async def sealed(db: Database) -> None:
@@ -90,11 +90,11 @@ async def test_a_file_that_is_gone_is_missed(db: Database, tmp_path: Path) -> No
 
 
 async def test_after_a_lawful_removal_it_still_agrees(
-    db: Database, connection: asyncpg.Connection
+    db: Database, raw: asyncpg.Connection
 ) -> None:
     for _ in range(3):
         await sealed(db)
     assert await db.audit.purge(0) == 3
     await sealed(db)
     assert await kinds(db) == set()
-    assert await connection.fetchval("SELECT min(number) FROM audit_seals") == 3
+    assert await raw.fetchval("SELECT min(number) FROM audit_seals") == 3

@@ -3,16 +3,14 @@ and in the generic plan of a statement that is used often."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
-from digitwin.connecting import connect
 from digitwin.conversations import turns
 from digitwin.conversations.queries import QUERIES, for_session
 from digitwin.conversations.turn_log import MAX_INTEGER
@@ -24,6 +22,7 @@ from digitwin.kernel.sql.queries import Query
 from digitwin.models import ConversationSession
 from digitwin.testing.databases import Databases
 from tests.integration.conversations.conftest import statements as sent_statements
+from tests.support.plans import Node, explain, explain_generic, filled, indexes, scans_of
 
 PEOPLE, SESSIONS, TURNS = 200, 20_000, 200_000
 
@@ -71,63 +70,35 @@ NEW_TURN = turns.new_turn({"user_text": "u", "twin_text": "t"})
 
 
 @pytest.fixture(scope="module")
-def busy_url(_digitwin_databases: Databases) -> Iterator[str]:
-    """A database that is filled once and then only read."""
-    database = _digitwin_databases.create()
-    asyncio.run(_fill(database.url))
-    yield database.url
-    _digitwin_databases.drop(database)
-
-
-async def _fill(url: str) -> None:
-    async with connect(url, migrate="skip") as db:
-        await db._core.db.execute(FILL)
+def digitwin_url(_digitwin_databases: Databases) -> Iterator[str]:
+    with filled(_digitwin_databases, FILL) as url:
+        yield url
 
 
 @pytest.fixture
-async def db(busy_url: str) -> AsyncIterator[Database]:
-    async with connect(busy_url, migrate="skip") as db:
-        yield db
-
-
-@pytest.fixture
-async def one(db: Database) -> ConversationSession:
+async def one(digitwin_db: Database) -> ConversationSession:
     """One session among many."""
     return await ConversationSession.all().offset(SESSIONS // 2).first()  # type: ignore[return-value]
 
 
 @pytest.fixture(params=["values known", "values unknown"])
-def mode(request: pytest.FixtureRequest) -> str:
+def is_generic(request: pytest.FixtureRequest) -> bool:
     """Custom or generic plans."""
-    known: bool = request.param == "values known"
-    return "force_custom_plan" if known else "force_generic_plan"
+    return bool(request.param == "values unknown")
 
 
 async def scans(
-    db: Database, mode: str, query: Query | str, *args: Any, **values: Any
-) -> list[dict[str, Any]]:
+    raw: asyncpg.Connection, is_generic: bool, query: Query | str, *args: Any, **values: Any
+) -> list[Node]:
     """The plan's nodes that read sessions or turns, with the first column of their index."""
-    if isinstance(query, Query):
-        query, args = query.sql, tuple(query.bind(values))
-    literals = ", ".join("NULL" if arg is None else f"'{arg}'" for arg in args)
-    async with db.transaction():
-        await db._core.db.execute(f"SET LOCAL plan_cache_mode = {mode}")
-        await db._core.db.execute(f"PREPARE asked AS {query}")
-        execute = f"EXECUTE asked ({literals})" if args else "EXECUTE asked"
-        [row] = await db._core.db.fetch(f"EXPLAIN (FORMAT JSON) {execute}")
-        await db._core.db.execute("DEALLOCATE asked")
-        first = dict(await db._core.db.fetch(FIRST_COLUMNS))
-    found = list(_scans(json.loads(row[0])[0]["Plan"]))
+    if is_generic:
+        nodes = await explain_generic(raw, query)
+    else:
+        nodes = await explain(raw, query, *args, **values)
+    found = scans_of(nodes, "conversation_")
     assert found
+    first = dict(await raw.fetch(FIRST_COLUMNS))
     return [{**node, "First Column": first.get(node.get("Index Name"))} for node in found]
-
-
-def _scans(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    name = node.get("Relation Name") or node.get("Index Name", "")
-    if "conversation_" in name and node["Node Type"].endswith("Scan"):
-        yield node
-    for child in node.get("Plans", ()):
-        yield from _scans(child)
 
 
 def assert_ranges(found: list[dict[str, Any]]) -> None:
@@ -141,39 +112,43 @@ def assert_ranges(found: list[dict[str, Any]]) -> None:
         assert node["Plan Rows"] <= 2 * SESSIONS / PEOPLE, node
 
 
-def indexes(found: list[dict[str, Any]]) -> set[str]:
-    return {node["Index Name"] for node in found if "Index Name" in node}
-
-
-async def test_the_fill_is_what_it_says(db: Database) -> None:
-    assert await db.sessions.count() == SESSIONS
-    assert (await db.sessions.statistics()).turns == TURNS
+async def test_the_fill_is_what_it_says(digitwin_db: Database) -> None:
+    assert await digitwin_db.sessions.count() == SESSIONS
+    assert (await digitwin_db.sessions.statistics()).turns == TURNS
 
 
 @pytest.mark.parametrize("key", [None, "key-2", "key-new"])
 @pytest.mark.parametrize("owner_known", [True, False])
 async def test_add_turn_reads_its_session_alone(
-    db: Database, one: ConversationSession, mode: str, owner_known: bool, key: str | None
+    raw: asyncpg.Connection,
+    one: ConversationSession,
+    is_generic: bool,
+    owner_known: bool,
+    key: str | None,
 ) -> None:
     turn = {**NEW_TURN, "idempotency_key": key}
-    assert_ranges(await session_scans(db, mode, "add_turn", one, owner_known, **turn))
+    assert_ranges(await session_scans(raw, is_generic, "add_turn", one, owner_known, **turn))
 
 
 @pytest.mark.parametrize("owner_known", [True, False])
 async def test_add_turns_reads_its_session_alone(
-    db: Database, one: ConversationSession, mode: str, owner_known: bool
+    raw: asyncpg.Connection, one: ConversationSession, is_generic: bool, owner_known: bool
 ) -> None:
-    columns = dict.fromkeys(NEW_TURN, "{}")
-    assert_ranges(await session_scans(db, mode, "add_turns", one, owner_known, **columns))
+    columns = {column: [] for column in NEW_TURN}
+    assert_ranges(await session_scans(raw, is_generic, "add_turns", one, owner_known, **columns))
 
 
 @pytest.mark.parametrize("limit", [None, 10])
 @pytest.mark.parametrize("owner_known", [True, False])
 async def test_the_turns_of_a_session_are_one_range_of_the_key(
-    db: Database, one: ConversationSession, mode: str, owner_known: bool, limit: int | None
+    raw: asyncpg.Connection,
+    one: ConversationSession,
+    is_generic: bool,
+    owner_known: bool,
+    limit: int | None,
 ) -> None:
     found = await session_scans(
-        db, mode, "with_turns", one, owner_known, before=MAX_INTEGER, limit=limit
+        raw, is_generic, "with_turns", one, owner_known, before=MAX_INTEGER, limit=limit
     )
     assert_ranges(found)
     assert "conversation_turns_pkey" in indexes(found)
@@ -182,63 +157,79 @@ async def test_the_turns_of_a_session_are_one_range_of_the_key(
 
 @pytest.mark.parametrize("owner_known", [True, False])
 async def test_amend_turn_reads_its_turn_alone(
-    db: Database, one: ConversationSession, mode: str, owner_known: bool
+    digitwin_db: Database,
+    raw: asyncpg.Connection,
+    one: ConversationSession,
+    is_generic: bool,
+    owner_known: bool,
 ) -> None:
-    [turn] = (await db.sessions.with_turns(one.id, limit=1)).turns
+    [turn] = (await digitwin_db.sessions.with_turns(one.id, limit=1)).turns
     values = {"turn_id": turn.id, "expected_version": None, **turns.amendment({"user_text": "u"})}
-    assert_ranges(await session_scans(db, mode, "amend_turn", one, owner_known, **values))
+    assert_ranges(await session_scans(raw, is_generic, "amend_turn", one, owner_known, **values))
 
 
 @pytest.mark.parametrize("name", ["status", "end", "turn_version"])
 @pytest.mark.parametrize("owner_known", [True, False])
 async def test_a_look_at_a_session_reads_it_alone(
-    db: Database, one: ConversationSession, mode: str, owner_known: bool, name: str
+    raw: asyncpg.Connection,
+    one: ConversationSession,
+    is_generic: bool,
+    owner_known: bool,
+    name: str,
 ) -> None:
     values = {"reason": "completed", "turn_id": one.id}
-    assert_ranges(await session_scans(db, mode, name, one, owner_known, **values))
+    assert_ranges(await session_scans(raw, is_generic, name, one, owner_known, **values))
 
 
 async def session_scans(
-    db: Database, mode: str, name: str, one: ConversationSession, owner_known: bool, **values: Any
+    raw: asyncpg.Connection,
+    is_generic: bool,
+    name: str,
+    one: ConversationSession,
+    owner_known: bool,
+    **values: Any,
 ) -> list[dict[str, Any]]:
     query = for_session(name, one.user_id if owner_known else None)
-    return await scans(db, mode, query, user_id=one.user_id, session_id=one.id, **values)
+    return await scans(raw, is_generic, query, user_id=one.user_id, session_id=one.id, **values)
 
 
 async def test_a_session_by_its_id_alone_is_found_by_its_id(
-    db: Database, one: ConversationSession, mode: str
+    raw: asyncpg.Connection, one: ConversationSession, is_generic: bool
 ) -> None:
-    found = await scans(db, mode, crud.select(ConversationSession, ("id",)), id=one.id)
+    found = await scans(raw, is_generic, crud.select(ConversationSession, ("id",)), id=one.id)
     assert_ranges(found)
     assert indexes(found) == {"ix_conversation_sessions__id"}
 
 
 @pytest.mark.parametrize("way", ["relation", "prefetch", "fetch"])
 async def test_a_model_reads_its_turns_as_one_range_of_the_key(
-    db: Database, one: ConversationSession, mode: str, way: str
+    digitwin_db: Database,
+    raw: asyncpg.Connection,
+    one: ConversationSession,
+    is_generic: bool,
+    way: str,
 ) -> None:
     ways: Any = {
         "relation": lambda: one.turns.all(),
         "prefetch": lambda: ConversationSession.filter(id=one.id).prefetch_related("turns"),
         "fetch": lambda: one.fetch_related("turns"),
     }
-    async with sent_statements(db) as sent:
+    async with sent_statements(digitwin_db) as sent:
         await ways[way]()
-    found = await scans(db, mode, *sent[-1])
+    found = await scans(raw, is_generic, *sent[-1])
     assert_ranges(found)
     session = {"ix_conversation_sessions__id", "conversation_sessions_pkey"}  # the turns' parent
     assert indexes(found) - session == {"conversation_turns_pkey"}
 
 
 async def test_a_start_finds_the_participant_by_its_index(
-    db: Database, one: ConversationSession
+    raw: asyncpg.Connection, one: ConversationSession
 ) -> None:
     given = {"user_id": one.user_id, "id": uuid7(), "metadata": "{}"}
     given |= {"participant_id": uuid7(), "kind": "guest", "ref": "web-1", "traits": "[]"}
     values = {**dict.fromkeys(QUERIES["start"].parameters), **given, **parameters()}
-    sql, args = QUERIES["start"].sql, QUERIES["start"].bind(values)
-    [plan] = await db._core.db.fetch(f"EXPLAIN (FORMAT JSON) {sql}", *args)
-    assert '"Conflict Arbiter Indexes": ["uq_participants__ref"]' in plan[0]
+    nodes = await explain(raw, QUERIES["start"], **values)
+    assert ["uq_participants__ref"] in [node.get("Conflict Arbiter Indexes") for node in nodes]
 
 
 PAGE = " ORDER BY id LIMIT 51"
@@ -258,33 +249,37 @@ PAGE = " ORDER BY id LIMIT 51"
     ],
 )
 async def test_a_page_of_sessions_reads_a_range(
-    db: Database, one: ConversationSession, mode: str, fields: tuple[str, ...], tail: str
+    raw: asyncpg.Connection,
+    one: ConversationSession,
+    is_generic: bool,
+    fields: tuple[str, ...],
+    tail: str,
 ) -> None:
     query = crud.select(ConversationSession, fields, tail=tail)
-    found = await scans(db, mode, query, **{field: getattr(one, field) for field in fields})
+    found = await scans(raw, is_generic, query, **{field: getattr(one, field) for field in fields})
     assert_ranges(found)
 
 
 async def test_a_page_of_everybodys_sessions_reads_no_more_than_itself(
-    db: Database, mode: str
+    raw: asyncpg.Connection, is_generic: bool
 ) -> None:
     for fields in ((), ("status",)):
         query = crud.select(ConversationSession, fields, tail=PAGE)
-        [scan] = await scans(db, mode, query, status="ended")
+        [scan] = await scans(raw, is_generic, query, status="ended")
         assert scan["Node Type"] == "Index Scan"  # in the page's order: LIMIT ends it
 
 
 async def test_one_persons_statistics_read_their_sessions_alone(
-    db: Database, one: ConversationSession
+    raw: asyncpg.Connection, one: ConversationSession
 ) -> None:
     """PostgreSQL keeps to custom plans for this one: the generic plan would read all rows."""
     values = {"user_id": one.user_id, "since": None, "until": None}
-    found = await scans(db, "force_custom_plan", QUERIES["statistics"], **values)
+    found = await scans(raw, False, QUERIES["statistics"], **values)
     assert {node["Node Type"] for node in found}.isdisjoint({"Seq Scan"})
 
 
-async def test_the_sessions_of_a_period_are_found_by_their_start(db: Database) -> None:
+async def test_the_sessions_of_a_period_are_found_by_their_start(raw: asyncpg.Connection) -> None:
     until = datetime.now(UTC) - timedelta(hours=1)
     values = {"user_id": None, "since": until - timedelta(hours=1), "until": until}
-    found = await scans(db, "force_custom_plan", QUERIES["statistics"], **values)
+    found = await scans(raw, False, QUERIES["statistics"], **values)
     assert "ix_conversation_sessions__started_at" in indexes(found)

@@ -23,18 +23,18 @@ async def ids(db: Database) -> set[UUID]:
 
 
 @pytest.fixture
-async def old_month(connection: asyncpg.Connection, now: datetime) -> str:
+async def old_month(raw: asyncpg.Connection, now: datetime) -> str:
     """A partition whose month ended more than ninety days ago."""
     month = Partition.of_month(now - timedelta(days=150))
-    await connection.execute(
+    await raw.execute(
         f"CREATE TABLE {month.name} PARTITION OF audit_logs"
         f" FOR VALUES FROM ('{month.lower}') TO ('{month.upper}')"
     )
     return month.name
 
 
-async def exists(connection: asyncpg.Connection, table: str) -> bool:
-    return await connection.fetchval("SELECT to_regclass($1)", table) is not None
+async def exists(raw: asyncpg.Connection, table: str) -> bool:
+    return await raw.fetchval("SELECT to_regclass($1)", table) is not None
 
 
 async def test_ninety_days_are_kept(digitwin_db: Database, past: Past) -> None:
@@ -70,26 +70,26 @@ async def test_instances_at_once_share_the_work(digitwin_db: Database, past: Pas
 
 
 async def test_a_held_record_is_passed_by_not_waited_for(
-    digitwin_db: Database, connection: asyncpg.Connection, past: Past
+    digitwin_db: Database, raw: asyncpg.Connection, past: Past
 ) -> None:
     [held, *_] = await past(100, 10)
-    async with connection.transaction():
-        await connection.execute("SELECT * FROM audit_logs WHERE id = $1 FOR UPDATE", held)
+    async with raw.transaction():
+        await raw.execute("SELECT * FROM audit_logs WHERE id = $1 FOR UPDATE", held)
         async with asyncio.timeout(3):
             assert await digitwin_db.audit.purge() == 9
     assert await ids(digitwin_db) == {held}
 
 
 async def test_a_month_that_is_over_is_dropped_whole(
-    digitwin_db: Database, connection: asyncpg.Connection, past: Past, old_month: str
+    digitwin_db: Database, raw: asyncpg.Connection, past: Past, old_month: str
 ) -> None:
     await past(150, 40)
     assert await digitwin_db.audit.purge() == 40
-    assert not await exists(connection, old_month)
+    assert not await exists(raw, old_month)
 
 
 async def test_a_month_is_dropped_once_however_many_ask(
-    digitwin_db: Database, connection: asyncpg.Connection, past: Past, old_month: str
+    digitwin_db: Database, raw: asyncpg.Connection, past: Past, old_month: str
 ) -> None:
     await past(150, 40)
     removed = await asyncio.gather(*(digitwin_db.audit.purge() for _ in range(6)))
@@ -99,30 +99,30 @@ async def test_a_month_is_dropped_once_however_many_ask(
 
 async def test_a_young_record_keeps_its_old_month(
     digitwin_db: Database,
-    connection: asyncpg.Connection,
+    raw: asyncpg.Connection,
     past: Past,
     old_month: str,
 ) -> None:
     [_, young] = await past(150, 2)
-    await connection.execute("SET session_replication_role = replica")
-    await connection.execute("UPDATE audit_logs SET created_at = now() WHERE id = $1", young)
+    await raw.execute("SET session_replication_role = replica")
+    await raw.execute("UPDATE audit_logs SET created_at = now() WHERE id = $1", young)
     assert await digitwin_db.audit.purge() == 1
-    assert await exists(connection, old_month)
+    assert await exists(raw, old_month)
     assert await ids(digitwin_db) == {young}
 
 
 async def test_a_long_reader_keeps_the_month_but_not_its_records(
-    digitwin_db: Database, connection: asyncpg.Connection, past: Past, old_month: str
+    digitwin_db: Database, raw: asyncpg.Connection, past: Past, old_month: str
 ) -> None:
     await past(150, 40)
-    async with connection.transaction():
-        await connection.fetch("SELECT * FROM audit_logs")
+    async with raw.transaction():
+        await raw.fetch("SELECT * FROM audit_logs")
         async with asyncio.timeout(3):
             assert await digitwin_db.audit.purge() == 40
             await digitwin_db.audit.record("login", "user")
-    assert await exists(connection, old_month)
+    assert await exists(raw, old_month)
     assert await digitwin_db.audit.purge() == 0
-    assert not await exists(connection, old_month)
+    assert not await exists(raw, old_month)
 
 
 async def test_a_purge_stands_whatever_becomes_of_the_transaction(

@@ -30,15 +30,15 @@ FULL: dict[str, Any] = {
 
 @pytest.fixture
 async def db(digitwin_db_factory: DatabaseFactory, digitwin_url: str) -> Database:
-    """A handle with a key, on the database of ``connection``."""
+    """A handle with a key, on the database of ``raw``."""
     return await digitwin_db_factory(digitwin_url, audit_key=KEY)
 
 
 @pytest.fixture
-async def admin(connection: asyncpg.Connection) -> asyncpg.Connection:
+async def admin(raw: asyncpg.Connection) -> asyncpg.Connection:
     """A superuser whom no trigger stops."""
-    await connection.execute("SET session_replication_role = replica")
-    return connection
+    await raw.execute("SET session_replication_role = replica")
+    return raw
 
 
 async def recorded(db: Database, count: int = 3) -> list[UUID]:
@@ -299,11 +299,11 @@ async def test_a_short_value_cannot_be_guessed(db: Database, admin: asyncpg.Conn
     ],
 )
 async def test_sql_cannot_change_the_seals(
-    db: Database, connection: asyncpg.Connection, change: str
+    db: Database, raw: asyncpg.Connection, change: str
 ) -> None:
     await sealed(db)
     with pytest.raises(asyncpg.RaiseError, match="refused"):
-        await connection.execute(change)
+        await raw.execute(change)
 
 
 @pytest.mark.parametrize(
@@ -315,10 +315,10 @@ async def test_sql_cannot_change_the_seals(
     ],
 )
 async def test_of_a_seal_nothing_changes_but_salts_that_go(
-    db: Database, connection: asyncpg.Connection, change: str
+    db: Database, raw: asyncpg.Connection, change: str
 ) -> None:
     await sealed(db)
     with pytest.raises(asyncpg.RaiseError, match="refused"):
-        async with connection.transaction():
-            await connection.execute("SET LOCAL digitwin.allow_hard_delete = 'on'")
-            await connection.execute(change)
+        async with raw.transaction():
+            await raw.execute("SET LOCAL digitwin.allow_hard_delete = 'on'")
+            await raw.execute(change)

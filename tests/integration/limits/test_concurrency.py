@@ -11,8 +11,9 @@ import pytest
 from digitwin.database import Database
 from digitwin.limits.repository import RateLimitRepository
 from digitwin.testing import DatabaseFactory
-from tests.integration.limits.conftest import MONTH, Waiting, gathered
+from tests.integration.limits.conftest import MONTH, gathered
 from tests.integration.limits.processes import allowed, go, workers
+from tests.support.waiting import UntilWaiting
 
 CHAT: dict[str, Any] = {"limit": 100, "window": MONTH}
 
@@ -110,11 +111,11 @@ async def test_resets_and_decisions_do_not_block_each_other_for_good(
 
 
 async def test_a_decision_waits_for_the_one_before_it_and_sees_what_it_took(
-    limits: RateLimitRepository, raw: asyncpg.Connection, waiting: Waiting
+    limits: RateLimitRepository, raw: asyncpg.Connection, until_waiting: UntilWaiting
 ) -> None:
     await limits.consume("ada", "/chat", **CHAT)
     async with raw.transaction():
         await raw.execute("UPDATE rate_limits SET tokens = 0")
         decision = asyncio.ensure_future(limits.consume("ada", "/chat", **CHAT))
-        await waiting(1)
+        await until_waiting()
     assert not await decision

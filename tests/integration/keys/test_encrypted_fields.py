@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import asyncpg
@@ -27,32 +27,14 @@ URI, SUM = "s3://voices/plain-ada.bin", "sha256:plain"
 SECRET: Any = {"artifact_uri": URI, "checksum": SUM}
 
 
-@pytest.fixture
-async def raw(digitwin_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection that owns the tables."""
-    connection = await asyncpg.connect(digitwin_url)
-    yield connection
-    await connection.close()
-
-
 @pytest.fixture(params=["voices", "faces"])
 def models(request: pytest.FixtureRequest, digitwin_db: Database) -> Any:
     return getattr(digitwin_db, request.param)
 
 
-@pytest.fixture
-async def ada(digitwin_db: Database) -> User:
-    return await digitwin_db.users.create(email="ada@example.com", name="Ada")
-
-
-@pytest.fixture
-async def bob(digitwin_db: Database) -> User:
-    return await digitwin_db.users.create(email="bob@example.com", name="Bob")
-
-
-async def stored(db: Database, models: Any) -> list[Any]:
+async def stored(raw: asyncpg.Connection, models: Any) -> list[Any]:
     """Every row of the table as text, as it stands there."""
-    rows = await db._core.db.fetch(f"SELECT t::text AS row FROM {models.model._meta.db_table} t")
+    rows = await raw.fetch(f"SELECT t::text AS row FROM {models.model._meta.db_table} t")
     return [row["row"] for row in rows]
 
 
@@ -61,13 +43,13 @@ def shows(model: Any) -> bool:
 
 
 async def test_no_way_of_writing_leaves_plain_text(
-    digitwin_db: Database, models: Any, ada: User
+    raw: asyncpg.Connection, models: Any, ada: User
 ) -> None:
     await models.create(user_id=ada.id, name="A", **SECRET)
     await models.create_many([{"user_id": ada.id, "name": "B", **SECRET}] * 2)
     model = await models.create(user_id=ada.id, name="C")
     await models.update(model.id, **SECRET)
-    rows = await stored(digitwin_db, models)
+    rows = await stored(raw, models)
     assert len(rows) == 4
     for row in rows:
         assert row.count(encryption.PREFIX) == 2
@@ -122,14 +104,14 @@ async def test_models_used_directly_show_what_is_stored(digitwin_db: Database, a
 
 
 async def test_a_save_of_what_a_repository_read_leaves_the_seal(
-    digitwin_db: Database, models: Any, ada: User
+    raw: asyncpg.Connection, models: Any, ada: User
 ) -> None:
     model = await models.create(user_id=ada.id, name="A", **SECRET)
-    before = await stored(digitwin_db, models)
+    before = await stored(raw, models)
     model.name = "B"
     await model.save()
     await model.save(update_fields=["name"])
-    [after] = await stored(digitwin_db, models)
+    [after] = await stored(raw, models)
     assert "plain" not in after
     assert after.count(encryption.PREFIX) == before[0].count(encryption.PREFIX) == 2
     again = await models.get(model.id)
@@ -156,7 +138,12 @@ async def test_a_save_of_what_was_read_directly_leaves_the_seal(
 @pytest.mark.parametrize("field", ["artifact_uri", "checksum"])
 @pytest.mark.parametrize("named", [True, False])
 async def test_a_sensitive_field_is_not_changed_on_the_model(
-    digitwin_db: Database, ada: User, directly: bool, field: str, named: bool
+    digitwin_db: Database,
+    raw: asyncpg.Connection,
+    ada: User,
+    directly: bool,
+    field: str,
+    named: bool,
 ) -> None:
     voices = digitwin_db.voices
     id = (await voices.create(user_id=ada.id, name="A", **SECRET)).id
@@ -166,7 +153,7 @@ async def test_a_sensitive_field_is_not_changed_on_the_model(
         await model.save(update_fields=[field] if named else None)
     with pytest.raises(InvalidStateError, match=r"db.voices.update"):
         await VoiceModel.filter(id=id).update(**{field: "s3://plain/elsewhere"})
-    assert "plain" not in (await stored(digitwin_db, voices))[0]
+    assert "plain" not in (await stored(raw, voices))[0]
     assert shows(await voices.get(id))
 
 
@@ -197,11 +184,16 @@ SWAPS = {
 @pytest.mark.parametrize("swap", SWAPS)
 @pytest.mark.parametrize("same_person", [True, False])
 async def test_what_was_changed_or_moved_in_the_database_is_refused(
-    digitwin_db: Database, models: Any, ada: User, bob: User, swap: str, same_person: bool
+    raw: asyncpg.Connection,
+    models: Any,
+    ada: User,
+    bob: User,
+    swap: str,
+    same_person: bool,
 ) -> None:
     first = await models.create(user_id=ada.id, name="A", **SECRET)
     await models.create(user_id=ada.id if same_person else bob.id, name="B", **SECRET)
-    await digitwin_db._core.db.execute(SWAPS[swap].format(t=models.model._meta.db_table))
+    await raw.execute(SWAPS[swap].format(t=models.model._meta.db_table))
     for read in (models.get, models.find, lambda _: models.list()):
         with pytest.raises(InvalidStateError) as error:
             await read(first.id)
@@ -209,13 +201,11 @@ async def test_what_was_changed_or_moved_in_the_database_is_refused(
 
 
 async def test_a_row_given_to_another_person_does_not_open(
-    digitwin_db: Database, ada: User, bob: User
+    digitwin_db: Database, raw: asyncpg.Connection, ada: User, bob: User
 ) -> None:
     mine = await digitwin_db.voices.create(user_id=ada.id, name="A", **SECRET)
     await digitwin_db.voices.create(user_id=bob.id, name="B", **SECRET)
-    await digitwin_db._core.db.execute(
-        "UPDATE voice_models SET user_id = $1 WHERE id = $2", bob.id, mine.id
-    )
+    await raw.execute("UPDATE voice_models SET user_id = $1 WHERE id = $2", bob.id, mine.id)
     with pytest.raises(InvalidStateError):
         await digitwin_db.voices.get(mine.id)
 
@@ -235,16 +225,14 @@ async def test_without_sensitive_values_no_key_is_needed_or_made(digitwin_url: s
 
 
 async def test_a_key_is_made_once_for_a_person_and_none_for_who_is_not_there(
-    digitwin_db: Database, ada: User
+    digitwin_db: Database, raw: asyncpg.Connection, ada: User
 ) -> None:
     for _ in range(3):
         await digitwin_db.voices.create(user_id=ada.id, name="A", **SECRET)
     await digitwin_db.users.delete(ada.id)
     with pytest.raises(NotFoundError):
         await digitwin_db.voices.create(user_id=digitwin.uuid7(), name="A", **SECRET)
-    assert await digitwin_db._core.db.fetchval("SELECT array_agg(user_id) FROM user_keys") == [
-        ada.id
-    ]
+    assert await raw.fetchval("SELECT array_agg(user_id) FROM user_keys") == [ada.id]
 
 
 async def test_the_first_models_of_a_person_made_at_once_share_a_key(
@@ -267,7 +255,7 @@ async def test_in_a_transaction_that_also_makes_the_person(digitwin_db: Database
 
 
 async def test_a_destroyed_key_stops_reads_and_not_the_removal(
-    digitwin_db: Database, models: Any, ada: User
+    digitwin_db: Database, raw: asyncpg.Connection, models: Any, ada: User
 ) -> None:
     model = await models.create(user_id=ada.id, name="A", **SECRET)
     other = await models.create(user_id=ada.id, name="B")
@@ -277,7 +265,7 @@ async def test_a_destroyed_key_stops_reads_and_not_the_removal(
             await call
         assert error.value.details["user_id"] == str(ada.id)
     assert (await models.get(other.id)).name == "B"
-    rows = " ".join(await stored(digitwin_db, models))
+    rows = " ".join(await stored(raw, models))
     assert ",A," in rows  # the update that could not answer has changed nothing
     assert ",C," not in rows
     await models.delete(model.id)
@@ -286,7 +274,7 @@ async def test_a_destroyed_key_stops_reads_and_not_the_removal(
 
 
 async def test_plain_text_written_into_the_database_is_refused_on_read(
-    digitwin_db: Database, models: Any, ada: User, raw: asyncpg.Connection
+    models: Any, ada: User, raw: asyncpg.Connection
 ) -> None:
     """The CHECK keeps it out; where that is gone, the read does not show it as genuine."""
     made = await models.create(user_id=ada.id, name="A", **SECRET)
@@ -334,10 +322,12 @@ def sealed_key() -> str:
     return master_keys.generate()
 
 
-async def test_a_dump_without_the_keys_opens_nothing(digitwin_db: Database, ada: User) -> None:
+async def test_a_dump_without_the_keys_opens_nothing(
+    digitwin_db: Database, raw: asyncpg.Connection, ada: User
+) -> None:
     """As a restored backup that left them out: the master key alone does not help."""
     made = await digitwin_db.voices.create(user_id=ada.id, name="A", **SECRET)
-    await digitwin_db._core.db.execute("TRUNCATE user_keys")
+    await raw.execute("TRUNCATE user_keys")
     digitwin_db.keys._cache.clear()
     with pytest.raises(KeyUnavailableError):
         await digitwin_db.voices.get(made.id)

@@ -166,11 +166,11 @@ async def trail() -> list[AuditLog]:
     return await AuditLog.all().order_by("id")
 
 
-async def state(connection: asyncpg.Connection) -> list[Any]:
+async def state(raw: asyncpg.Connection) -> list[Any]:
     """Every row that a method could change."""
     tables = ("users", "user_emails", "voice_models", "face_models", "conversation_sessions")
     return [
-        sorted(map(str, await connection.fetch(f"SELECT * FROM {table}")))
+        sorted(map(str, await raw.fetch(f"SELECT * FROM {table}")))
         for table in (*tables, "knowledge_documents", "consents", "audit_logs")
     ]
 
@@ -222,48 +222,46 @@ async def test_it_leaves_one_record_of_who_did_it_from_where_in_which_request(
 
 
 @pytest.fixture
-async def no_records(connection: asyncpg.Connection) -> AsyncIterator[Callable[[], Any]]:
+async def no_records(raw: asyncpg.Connection) -> AsyncIterator[Callable[[], Any]]:
     """From when it is called, the trail takes nothing in."""
 
     async def refuse() -> None:
-        await connection.execute(
+        await raw.execute(
             "ALTER TABLE audit_logs ADD CONSTRAINT ck_audit_logs__closed CHECK (false) NOT VALID"
         )
 
     yield refuse
-    await connection.execute(
-        "ALTER TABLE audit_logs DROP CONSTRAINT IF EXISTS ck_audit_logs__closed"
-    )
+    await raw.execute("ALTER TABLE audit_logs DROP CONSTRAINT IF EXISTS ck_audit_logs__closed")
 
 
 @pytest.mark.parametrize(("entity", "method"), sorted(CALLS))
 async def test_without_its_record_nothing_changes(
     world: World,
-    connection: asyncpg.Connection,
+    raw: asyncpg.Connection,
     no_records: Callable[[], Any],
     entity: str,
     method: str,
 ) -> None:
     await prepare(world, entity, method)
     await no_records()
-    before = await state(connection)
+    before = await state(raw)
     with pytest.raises(DigiTwinError) as error:
         await CALLS[entity, method](world)
     assert error.value.details["constraint"] == "ck_audit_logs__closed"
-    assert await state(connection) == before
+    assert await state(raw) == before
 
 
 @pytest.mark.parametrize(("entity", "method"), sorted(CALLS))
 async def test_what_is_rolled_back_leaves_neither(
-    world: World, connection: asyncpg.Connection, entity: str, method: str
+    world: World, raw: asyncpg.Connection, entity: str, method: str
 ) -> None:
     await prepare(world, entity, method)
-    before = await state(connection)
+    before = await state(raw)
     with pytest.raises(LookupError):
         async with world.db.transaction():
             await CALLS[entity, method](world)
             raise LookupError
-    assert await state(connection) == before
+    assert await state(raw) == before
 
 
 async def test_a_change_that_fails_leaves_no_record(world: World) -> None:
@@ -352,7 +350,7 @@ SECRET = "s3cr3t"
 
 
 async def test_what_is_secret_biometric_or_bulky_is_told_by_name_alone(
-    world: World, connection: asyncpg.Connection
+    world: World, raw: asyncpg.Connection
 ) -> None:
     db = world.db
     await db.users.update(
@@ -375,7 +373,7 @@ async def test_what_is_secret_biometric_or_bulky_is_told_by_name_alone(
     user = await User.get(id=world.ada.id)
     user.settings = {"b": SECRET}
     await user.save()
-    rows = await connection.fetch("SELECT audit_logs::text AS row FROM audit_logs")
+    rows = await raw.fetch("SELECT audit_logs::text AS row FROM audit_logs")
     assert not [row["row"] for row in rows if SECRET in row["row"]]
 
 
@@ -434,9 +432,9 @@ async def test_each_of_two_updates_at_once_tells_what_it_found(world: World) -> 
 
 @pytest.mark.parametrize("noun", ["user", "voice_model", "document"])
 async def test_time_that_makes_a_deletion_final_is_on_record(
-    world: World, connection: asyncpg.Connection, noun: str
+    world: World, raw: asyncpg.Connection, noun: str
 ) -> None:
-    tag = await connection.execute(
+    tag = await raw.execute(
         "UPDATE deletions SET deleted_at = deleted_at - interval '90 days' WHERE resource = $1",
         noun,
     )
@@ -451,11 +449,11 @@ async def test_time_that_makes_a_deletion_final_is_on_record(
 
 
 async def test_no_deletion_is_final_without_its_record(
-    world: World, connection: asyncpg.Connection, no_records: Callable[[], Any]
+    world: World, raw: asyncpg.Connection, no_records: Callable[[], Any]
 ) -> None:
-    await connection.execute("UPDATE deletions SET deleted_at = deleted_at - interval '90 days'")
+    await raw.execute("UPDATE deletions SET deleted_at = deleted_at - interval '90 days'")
     await no_records()
-    before = await state(connection)
+    before = await state(raw)
     with pytest.raises(DigiTwinError):
         await world.db.maintain()
-    assert await state(connection) == before
+    assert await state(raw) == before

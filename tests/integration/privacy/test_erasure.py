@@ -58,10 +58,10 @@ async def test_a_look_through_the_whole_database_finds_nothing(
 
 
 async def test_what_is_left_is_told(
-    digitwin_db: Database, ada: Person, sql: asyncpg.Connection
+    digitwin_db: Database, ada: Person, raw: asyncpg.Connection
 ) -> None:
-    await sql.execute("CREATE TABLE diaries (said text)")
-    await sql.execute("INSERT INTO diaries VALUES ('I met ADA Augusta Lovelace today')")
+    await raw.execute("CREATE TABLE diaries (said text)")
+    await raw.execute("INSERT INTO diaries VALUES ('I met ADA Augusta Lovelace today')")
     receipt = await digitwin_db.privacy.erase(ada.id, reason="x", verify=True)
     assert receipt.scan is not None
     assert not receipt.scan

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -14,6 +13,7 @@ from digitwin.kernel.migrations import files, upgrade
 from digitwin.settings import Settings
 from tests.migrations import catalog
 from tests.migrations.conftest import Done
+from tests.support import checkout
 
 Run = Callable[..., Done]
 
@@ -133,5 +133,5 @@ async def test_whoever_owns_a_schema_alone_may_migrate_it(
 
 
 def test_migrations_name_no_schema() -> None:
-    for path in Path(__file__).parents[2].glob("aerich_migrations/digitwin/*.py"):
+    for path in checkout.root().glob("aerich_migrations/digitwin/*.py"):
         assert "public." not in path.read_text()

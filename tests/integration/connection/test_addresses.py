@@ -18,7 +18,7 @@ from digitwin.kernel.connection import dsn
 from digitwin.settings import Settings
 
 if TYPE_CHECKING:
-    from tests.integration.dsn.conftest import DebianServer
+    from tests.integration.connection.conftest import DebianServer
 
 
 @pytest.fixture(autouse=True)

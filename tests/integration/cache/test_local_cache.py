@@ -15,10 +15,9 @@ from digitwin.kernel.connection import dsn
 from digitwin.testing import DatabaseFactory
 from tests.faults.proxy import Proxy
 from tests.integration.cache.conftest import ADA, BOB, Elsewhere, Factory, remembered
+from tests.support.waiting import UntilWaiting
 
 Act = Callable[[CacheRepository], Awaitable[Any]]
-Waiting = Callable[[int], Awaitable[None]]
-
 FACTORY = Factory("made")
 FACTORY.go_on.set()
 
@@ -156,14 +155,14 @@ async def test_what_is_made_anew_elsewhere_is_heard_of(
 
 
 async def test_what_is_read_before_a_slow_sweep_gets_there_is_forgotten_too(
-    hot: CacheRepository, elsewhere: Elsewhere, raw: asyncpg.Connection, waiting: Waiting
+    hot: CacheRepository, elsewhere: Elsewhere, raw: asyncpg.Connection, until_waiting: UntilWaiting
 ) -> None:
     async with raw.transaction():
         await raw.execute("SELECT FROM llm_response_cache FOR UPDATE")
         sweeping = asyncio.create_task(
             elsewhere.do(lambda cache: cache.responses.invalidate(tag="prices"))
         )
-        await waiting(1)
+        await until_waiting()
         await remembered(hot, "key", user_id=ADA)
     assert await sweeping == 1
     async with asyncio.timeout(5):

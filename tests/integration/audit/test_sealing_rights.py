@@ -14,7 +14,7 @@ from tests.integration.scopes.test_row_security import a_login
 
 
 async def test_a_services_login_seals_and_verifies(
-    digitwin_db: Database, digitwin_url: str, connection: asyncpg.Connection
+    digitwin_db: Database, digitwin_url: str, raw: asyncpg.Connection
 ) -> None:
     """It sees who is open, others' transactions too, and waits for them."""
     await digitwin_db.audit.record("before", "test")
@@ -22,12 +22,12 @@ async def test_a_services_login_seals_and_verifies(
         a_login(digitwin_url, scopes.APPLICATION, scopes.SERVICE) as url,
         digitwin.connect(url, migrate="check") as service,
     ):
-        transaction = connection.transaction()
+        transaction = raw.transaction()
         await transaction.start()
         await service.audit.record("during", "test")
         assert await service.audit.seal() == 2
-        assert await connection.fetchval("SELECT horizon FROM audit_seals") is None
-        await connection.execute(
+        assert await raw.fetchval("SELECT horizon FROM audit_seals") is None
+        await raw.execute(
             "INSERT INTO audit_logs (id, action, resource) VALUES ($1, 'late', 'test')", uuid7()
         )
         await transaction.commit()
