@@ -23,7 +23,7 @@ Before that, braces are replaced:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -48,6 +48,10 @@ _WRITES = re.compile(
     r"\b(INSERT\s+INTO|DELETE\s+FROM|MERGE\s+INTO|UPDATE\s+\S+\s+(AS\s+)?(\S+\s+)?SET)\b",
     re.IGNORECASE,
 )
+
+_MASK = str.maketrans("{}", "\0\1")
+_UNMASK = str.maketrans("\0\1", "{}")
+"""PostgreSQL's text holds neither character, so they can stand for braces meanwhile."""
 
 MAX_COMPILED = 4096
 """Statements kept compiled; a page's LIMIT is part of its statement, so there may be many."""
@@ -131,27 +135,19 @@ class Queries(dict[str, Query]):
         key = name, tuple(fills.items())
         query = self._variants.get(key)
         if query is None:
-            text = filled(self._texts[name], {**self._texts, **self._fills}, later=fills)
-            text = _BRACES.sub(lambda match: fills.get(match[1], match[0]), text)
-            query = self._variants[key] = compiled(text)
+            given = {word: text.translate(_MASK) for word, text in fills.items()}
+            text = filled(self._texts[name], {**self._texts, **self._fills, **given})
+            query = self._variants[key] = compiled(text.translate(_UNMASK))
         return query
 
 
-def filled(text: str, fills: Mapping[str, str], later: Container[str] = ()) -> str:
+def filled(text: str, fills: Mapping[str, str]) -> str:
     """Replace the braces of a statement, innermost first.
-
-    Args:
-        fills: texts by the names in braces.
-        later: names that stay as they are.
 
     Raises:
         ValueError: a name in braces is unknown.
     """
-
-    def fill(match: re.Match[str]) -> str:
-        return match[0] if match[1] in later else _fill(match[1], fills)
-
-    while (replaced := _BRACES.sub(fill, text)) != text:
+    while (replaced := _BRACES.sub(lambda match: _fill(match[1], fills), text)) != text:
         text = replaced
     return text
 

@@ -54,7 +54,7 @@ async def test_null_is_a_value_and_not_made_twice(cache: CacheRepository, quick:
         ({"a": [math.inf]}, "NaN or infinity"),
         ("a\0b", "NUL"),
         ({"\ud800": 1}, "lone surrogate"),
-        ({1: 2}, "strings for keys"),
+        ({1: 2}, "string keys"),
         ({1, 2}, "type set"),
         (b"bytes", "type bytes"),
         (2**63, "64 bits"),

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from digitwin.database import Database
-from digitwin.kernel.sql.queries import Queries
+from digitwin.kernel.sql.queries import Queries, load
 from digitwin.limits.repository import RateLimitRepository
 from tests.integration.limits.conftest import MONTH
 from tests.support.plans import described, explain, kinds, scans_of
@@ -85,7 +85,9 @@ async def crowd(raw: asyncpg.Connection) -> asyncpg.Connection:
 async def test_no_statement_scans_the_table(
     crowd: asyncpg.Connection, name: str, values: dict[str, Any]
 ) -> None:
-    nodes = await explain(crowd, QUERIES.variant(name, who="{every_ask}"), **values)
+    nodes = await explain(
+        crowd, QUERIES.variant(name, who=load("digitwin.limits")["every_ask"]), **values
+    )
     assert "Seq Scan" not in kinds(scans_of(nodes, "rate_limits"))
     assert scans_of(nodes, "rate_limits")
 
@@ -96,7 +98,7 @@ async def test_a_person_is_found_by_their_id(crowd: asyncpg.Connection) -> None:
         " FROM generate_series(1, 5000) AS n"
     )
     await crowd.execute("ANALYZE users")
-    query = QUERIES.variant("consume_all", who="{of_tier}")
+    query = QUERIES.variant("consume_all", who=load("digitwin.limits")["of_tier"])
     nodes = await explain(crowd, query, **ASKED, named=["pro"], user_id=UUID(int=7))
     assert not {"Seq Scan on users", "Seq Scan on rate_limits"} & {*described(nodes)}
     assert scans_of(nodes, "users")
