@@ -148,7 +148,7 @@ async def test_the_services_user_cannot_change_the_schema(place: Place) -> None:
 FORGED = "UPDATE digitwin_schema SET version = 2"
 
 
-async def test_the_owner_does_the_upkeep(place: Place) -> None:
+async def test_the_owner_does_the_maintenance(place: Place) -> None:
     async with digitwin.connect(place.user("twins").url) as db:
         assert await db.audit.prepare(months=5) == 2
         await db.maintain()

@@ -121,7 +121,7 @@ def _with_version(draft: str, version: int) -> str:
     """Add what every migration does: set a lock timeout, and update the schema version."""
     head, up, between, down, tail = draft.split('"""')
     wait = "\n        SET LOCAL lock_timeout = '5s';"
-    oldest = f"-- and oldest_reader = {version}, if the release before cannot work with this"
+    oldest = f"-- and oldest_reader = {version}, if the previous release cannot work with this"
     count = "\n        UPDATE digitwin_schema SET version = {};"
     up = f"{wait}{up.rstrip()}{count.format(version)}  {oldest}\n"
     down = f"{wait}{down.rstrip()}{count.format(version - 1)}\n"

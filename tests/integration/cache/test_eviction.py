@@ -175,7 +175,7 @@ async def test_who_remembers_an_entry_hears_that_it_went(
     assert trusted(cache)  # it was told, not cut off
 
 
-async def test_upkeep_sees_to_it(bounded: Open, raw: asyncpg.Connection) -> None:
+async def test_maintenance_sees_to_it(bounded: Open, raw: asyncpg.Connection) -> None:
     db = await bounded(rows=1)
     await fill(raw, [1] * 3)
     report = await db.maintain()

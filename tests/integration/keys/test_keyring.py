@@ -208,7 +208,7 @@ async def test_what_a_key_service_raises_becomes_an_error_of_ours(
     assert "secret words" not in error.value.message
 
 
-async def test_the_keys_of_people_removed_for_good_go_with_the_next_upkeep(
+async def test_the_keys_of_people_removed_for_good_go_with_the_next_maintenance(
     digitwin_db: Database,
 ) -> None:
     ada, bob, cleo = [

@@ -38,7 +38,7 @@ USES: dict[str, Use] = {
     "transaction": transaction,
     "stream": stream,
     "limiter": lambda db: db.limits.consume("ada", "/chat", limit=1, window=1),
-    "upkeep": lambda db: db.maintain(),
+    "maintenance": lambda db: db.maintain(),
 }
 
 

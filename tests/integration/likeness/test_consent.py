@@ -152,7 +152,7 @@ async def test_a_new_consent_shows_what_the_old_one_allowed(
     assert (await digitwin_db.maintain()).expired_consents == 0
 
 
-async def test_a_renewal_beside_the_upkeep_keeps_the_model_active(
+async def test_a_renewal_beside_the_maintenance_keeps_the_model_active(
     digitwin_db: Database,
     raw: asyncpg.Connection,
     models: Any,
@@ -161,17 +161,17 @@ async def test_a_renewal_beside_the_upkeep_keeps_the_model_active(
     purpose: Any,
     until_waiting: UntilWaiting,
 ) -> None:
-    """The upkeep found the old consent, waited for its turn, and then found the new one."""
+    """The maintenance found the old consent, waited for its turn, and then found the new one."""
     model = await make(is_active=True)
     await end_time_of_consents(raw)
     async with asyncio.TaskGroup() as tasks:
         begun = asyncio.Event()
 
-        async def upkeep() -> None:
+        async def maintenance() -> None:
             await begun.wait()
             assert (await digitwin_db.maintain()).expired_consents == 0
 
-        tasks.create_task(upkeep())
+        tasks.create_task(maintenance())
         async with digitwin_db.transaction():
             await digitwin_db.consents.grant(ada.id, purpose=purpose, evidence="anew")
             begun.set()

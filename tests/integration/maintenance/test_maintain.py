@@ -1,4 +1,4 @@
-"""One run of upkeep: everything past its time goes, the rest stays, and it says so."""
+"""One run of maintenance: everything past its time goes, the rest stays, and it says so."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ async def test_the_handle_takes_care_of_itself(aged: Database, digitwin_url: str
     assert [record.action for record in (await aged.audit.list()).items] == ["young"]
 
 
-async def test_a_handle_closes_in_the_middle_of_upkeep(digitwin_url: str) -> None:
+async def test_a_handle_closes_in_the_middle_of_maintenance(digitwin_url: str) -> None:
     for _ in range(5):
         db = await digitwin.connect(digitwin_url, maintenance_interval=0.01)
         await db.health()

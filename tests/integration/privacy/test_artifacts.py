@@ -94,7 +94,7 @@ async def test_pauses_double_and_the_error_names_no_address(
     assert len(bucket.asked) == 6
 
 
-async def test_upkeep_asks_too(digitwin_db: Database, ada: Person) -> None:
+async def test_maintenance_asks_too(digitwin_db: Database, ada: Person) -> None:
     await digitwin_db.privacy.erase(ada.id, reason="x")
     digitwin_db.privacy.artifacts.deleter = bucket = Bucket()
     assert (await digitwin_db.maintain()).artifacts_deleted == 2

@@ -311,7 +311,7 @@ async def test_what_another_instance_has_counted_is_not_written_any_more(
         assert await tables_with(digitwin_db, ada.id) == []
 
 
-async def test_a_decision_after_the_erasure_leaves_a_row_until_upkeep(
+async def test_a_decision_after_the_erasure_leaves_a_row_until_maintenance(
     digitwin_db: Database, ada: Person
 ) -> None:
     await digitwin_db.privacy.erase(ada.id, reason="x")

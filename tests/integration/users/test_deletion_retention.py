@@ -31,7 +31,7 @@ async def test_thirty_days_are_the_default() -> None:
 
 
 @pytest.mark.parametrize("kind", DELETABLE)
-async def test_the_upkeep_makes_a_deletion_final(
+async def test_the_maintenance_makes_a_deletion_final(
     digitwin_url: str, digitwin_db_factory: DatabaseFactory, kind: str
 ) -> None:
     db = await digitwin_db_factory(digitwin_url, deletion_retention=0.001)

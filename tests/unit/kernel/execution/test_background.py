@@ -199,16 +199,16 @@ async def test_maintenance_logs_what_a_run_did(
         done.set()
         return report
 
-    maintenance = in_background(run, OFTEN, name="upkeep")
+    maintenance = in_background(run, OFTEN, name="maintenance")
     with caplog.at_level(logging.DEBUG, "digitwin.maintenance"):
         maintenance.start()
         await asyncio.wait_for(done.wait(), 5)
         await maintenance.stop()
-    assert f"upkeep done: {report}" in caplog.text
+    assert f"maintenance done: {report}" in caplog.text
     assert caplog.records[0].levelname == level
 
 
 async def test_maintenance_without_an_interval_never_runs() -> None:
-    maintenance = in_background(Work(), None, name="upkeep")
+    maintenance = in_background(Work(), None, name="maintenance")
     maintenance.start()
     assert not maintenance.active
