@@ -49,9 +49,9 @@ _WRITES = re.compile(
     re.IGNORECASE,
 )
 
-_MASK = str.maketrans("{}", "\0\1")
-_UNMASK = str.maketrans("\0\1", "{}")
-"""PostgreSQL's text holds neither character, so they can stand for braces meanwhile."""
+_MASK = str.maketrans("{}", "\ud800\ud801")
+_UNMASK = str.maketrans("\ud800\ud801", "{}")
+"""Lone surrogates stand for braces meanwhile: no text of PostgreSQL's can hold one."""
 
 MAX_COMPILED = 4096
 """Statements kept compiled; a page's LIMIT is part of its statement, so there may be many."""
@@ -135,6 +135,8 @@ class Queries(dict[str, Query]):
         key = name, tuple(fills.items())
         query = self._variants.get(key)
         if query is None:
+            if len(self._variants) >= MAX_COMPILED:
+                self._variants.clear()
             given = {word: text.translate(_MASK) for word, text in fills.items()}
             text = filled(self._texts[name], {**self._texts, **self._fills, **given})
             query = self._variants[key] = compiled(text.translate(_UNMASK))

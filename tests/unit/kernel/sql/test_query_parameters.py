@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 import digitwin
 from digitwin.kernel.execution.opening import wire_models
 from digitwin.kernel.sql.columns import columns, of_table
-from digitwin.kernel.sql.queries import Queries, compiled, filled, parse
+from digitwin.kernel.sql.queries import MAX_COMPILED, Queries, compiled, filled, parse
 
 PACKAGE = Path(digitwin.__file__).parent
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
@@ -117,6 +117,16 @@ def test_no_statement_counts_its_parameters_by_hand(file: Path) -> None:
 def test_a_text_given_for_a_variant_is_not_filled_in_again() -> None:
     """A column's name comes from the database, whatever braces are in it."""
     queries = Queries("digitwin.privacy")
-    query = queries.variant("scan", table="odd", cells="('x', held.\"note {columns} :x\"::text)")
-    assert 'held."note {columns} :x"::text' in query.sql
+    query = queries.variant(
+        "scan", table="odd", cells="('x', held.\"note {columns} :x \x01\"::text)"
+    )
+    assert 'held."note {columns} :x \x01"::text' in query.sql
     assert query.parameters == ("whats", "values", "patterns")
+
+
+def test_variants_do_not_gather_without_bound() -> None:
+    """A page of the audit trail has its LIMIT in its text."""
+    queries = Queries("digitwin.audit", table="audit_logs")
+    for n in range(MAX_COMPILED + 10):
+        queries.variant("page", where="", limit=str(n))
+    assert len(queries._variants) <= MAX_COMPILED
