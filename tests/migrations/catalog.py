@@ -48,7 +48,9 @@ SELECT pg_get_triggerdef(oid, true) AS definition FROM pg_trigger
 WHERE tgrelid = $1 AND NOT tgisinternal ORDER BY tgname
 """
 _FUNCTIONS = """
-SELECT pg_get_function_identity_arguments(oid) AS arguments, proname, prosrc FROM pg_proc
+SELECT pg_get_function_identity_arguments(oid) AS arguments, proname, prosrc,
+       replace(array_to_string(proconfig, ' '), current_schema(), 'SCHEMA') AS settings
+FROM pg_proc
 WHERE pronamespace = current_schema()::regnamespace ORDER BY proname
 """
 _SEQUENCES = """
@@ -61,7 +63,7 @@ async def read(connection: asyncpg.Connection) -> str:
     """Everything the connection's schema holds."""
     parts = [await _table(connection, row) for row in await connection.fetch(_TABLES)]
     parts += [
-        f"function {row['proname']}({row['arguments']})\n{row['prosrc'].strip()}"
+        f"function {row['proname']}({row['arguments']}) {row['settings']}\n{row['prosrc'].strip()}"
         for row in await connection.fetch(_FUNCTIONS)
     ]
     parts += [

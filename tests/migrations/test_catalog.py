@@ -29,6 +29,14 @@ FROM pg_index JOIN pg_class AS table_ ON table_.oid = indrelid
 JOIN pg_class AS index_ ON index_.oid = indexrelid
 WHERE indisunique AND table_.relnamespace = current_schema()::regnamespace
 """
+_COLUMN_SETS = """
+SELECT table_name::text, array_agg(column_name::text) AS columns FROM information_schema.columns
+WHERE table_schema = current_schema() AND table_name !~ '^audit_logs_' GROUP BY 1
+"""
+_SEARCH_PATHS = """
+SELECT proname AS name, proconfig AS settings, current_schema() AS schema FROM pg_proc
+WHERE pronamespace = current_schema()::regnamespace
+"""
 _FOREIGN = """
 SELECT conname, conrelid::regclass::text AS table_name, confrelid::regclass::text AS parent,
        confdeltype::text AS on_delete,
@@ -76,12 +84,31 @@ async def test_models_and_tables_have_the_same_columns(migrated: asyncpg.Connect
 async def test_unique_indexes_of_personal_tables_contain_the_owner(
     migrated: asyncpg.Connection,
 ) -> None:
-    """Else Citus could not distribute them by it."""
+    """Else Citus could not distribute them by it. It goes without the one on the id alone."""
     rows = await migrated.fetch(_UNIQUE)
     assert {row["table_name"] for row in rows} >= LED_BY_OWNER
     for row in rows:
-        if row["table_name"] in LED_BY_OWNER:
+        if row["table_name"] in LED_BY_OWNER and row["columns"] != ["id"]:
             assert "user_id" in row["columns"], row["index_name"]
+
+
+async def test_one_id_is_one_row(migrated: asyncpg.Connection) -> None:
+    """But for the audit trail, whose ids only the library makes."""
+    rows = await migrated.fetch(_COLUMN_SETS)
+    with_id = {row["table_name"] for row in rows if "id" in row["columns"]}
+    unique = {
+        row["table_name"] for row in await migrated.fetch(_UNIQUE) if row["columns"] == ["id"]
+    }
+    assert with_id - unique == {"audit_logs"}
+
+
+async def test_a_function_finds_our_tables_before_temporary_ones(
+    migrated: asyncpg.Connection,
+) -> None:
+    paths = await migrated.fetch(_SEARCH_PATHS)
+    assert paths
+    for row in paths:
+        assert row["settings"] == [f"search_path={row['schema']}, pg_temp"], row["name"]
 
 
 async def test_foreign_keys_contain_the_owner_and_say_what_a_deletion_does(

@@ -111,6 +111,14 @@ async def test_an_address_goes_with_its_owner(db: asyncpg.Connection, ada: UUID)
 
 
 @pytest.mark.usefixtures("ada")
+async def test_a_temporary_table_does_not_stand_in_for_ours(db: asyncpg.Connection) -> None:
+    """Here the owner would be gone, and the address free to go."""
+    await db.execute("CREATE TEMP TABLE users (id uuid, deleted_at timestamptz)")
+    with pytest.raises(asyncpg.RaiseError, match="refused"):
+        await db.execute("DELETE FROM user_emails")
+
+
+@pytest.mark.usefixtures("ada")
 async def test_the_audit_trail_is_never_changed(db: asyncpg.Connection) -> None:
     async with db.transaction():
         await db.execute(ALLOW)
@@ -173,6 +181,38 @@ async def test_no_session_with_another_persons_voice(db: asyncpg.Connection, ada
 async def test_values_outside_their_domain(db: asyncpg.Connection, change: str, field: str) -> None:
     with pytest.raises(asyncpg.CheckViolationError, match=f"__{field}"):
         await db.execute(change)
+
+
+@pytest.mark.parametrize(
+    ("insertion", "field"),
+    [
+        (
+            "INSERT INTO audit_seals"
+            " (number, created_at, running, records, root, previous, head, algorithm)"
+            " VALUES (9223372036854775807, now(), '', 0,"
+            " sha256(''), sha256(''), sha256(''), 'none')",
+            "number",
+        ),
+        (
+            "INSERT INTO audit_leaves"
+            " (seal, place, record_id, created_at, content, leaf, commitments, salts)"
+            " VALUES (1000000000000001, 1, gen_random_uuid(), now(), sha256(''), sha256(''),"
+            " decode(repeat('00', 192), 'hex'), decode(repeat('00', 96), 'hex'))",
+            "seal",
+        ),
+        (
+            "INSERT INTO audit_checkpoints (number, created_at, removed_before, seal, seal_head,"
+            " records, head, algorithm)"
+            " VALUES (9223372036854775807, now(), now(), 1, sha256(''), 0, sha256(''), 'none')",
+            "number",
+        ),
+    ],
+)
+async def test_numbers_of_seals_cannot_be_exhausted(
+    db: asyncpg.Connection, insertion: str, field: str
+) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match=f"__{field}"):
+        await db.execute(insertion)
 
 
 @pytest.mark.usefixtures("ada")

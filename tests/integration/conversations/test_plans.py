@@ -152,7 +152,7 @@ async def test_the_turns_of_a_session_are_one_range_of_the_key(
     )
     assert_ranges(found)
     assert "conversation_turns_pkey" in indexes(found)
-    assert owner_known or "ix_conversation_sessions__id" in indexes(found)
+    assert owner_known or "uq_conversation_sessions__id" in indexes(found)
 
 
 @pytest.mark.parametrize("owner_known", [True, False])
@@ -198,7 +198,7 @@ async def test_a_session_by_its_id_alone_is_found_by_its_id(
 ) -> None:
     found = await scans(raw, is_generic, crud.select(ConversationSession, ("id",)), id=one.id)
     assert_ranges(found)
-    assert indexes(found) == {"ix_conversation_sessions__id"}
+    assert indexes(found) == {"uq_conversation_sessions__id"}
 
 
 @pytest.mark.parametrize("way", ["relation", "prefetch", "fetch"])
@@ -218,7 +218,7 @@ async def test_a_model_reads_its_turns_as_one_range_of_the_key(
         await ways[way]()
     found = await scans(raw, is_generic, *sent[-1])
     assert_ranges(found)
-    session = {"ix_conversation_sessions__id", "conversation_sessions_pkey"}  # the turns' parent
+    session = {"uq_conversation_sessions__id", "conversation_sessions_pkey"}  # the turns' parent
     assert indexes(found) - session == {"conversation_turns_pkey"}
 
 
