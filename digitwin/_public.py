@@ -35,7 +35,9 @@ from digitwin.errors import (
     PoolTimeoutError as PoolTimeoutError,
     QueryTimeoutError as QueryTimeoutError,
     RateLimitedError as RateLimitedError,
+    ReadOnlyServerError as ReadOnlyServerError,
     ScopeRequiredError as ScopeRequiredError,
+    ServerExhaustedError as ServerExhaustedError,
     StaleVersionError as StaleVersionError,
     UnsupportedServerError as UnsupportedServerError,
 )

@@ -22,8 +22,7 @@ from digitwin.cache.repository import CacheRepository
 from digitwin.consents import maintenance as consents_maintenance
 from digitwin.consents.repository import ConsentRepository
 from digitwin.conversations.repository import ConversationSessionRepository
-from digitwin.errors import DigiTwinError
-from digitwin.handle.health import Health, check_health
+from digitwin.handle.health import Health, check_health, is_ready
 from digitwin.handle.integrations import Integrations, embedded_home, key_store_for, sealing_for
 from digitwin.handle.scopes import PERMITS, PersonalRepositories, ServiceScope, UserScope
 from digitwin.kernel.connection import dsn
@@ -239,13 +238,11 @@ class Database:
         return await check_health(self._core, self._target)
 
     async def ready(self) -> bool:
-        """Return whether the database answers; one cheap query, for readiness probes."""
-        if self._core.closing:
-            return False
-        try:
-            return await self._core.aside.fetchval("SELECT true") is True
-        except DigiTwinError:
-            return False
+        """Return whether the database answers and accepts writes; one cheap query, for probes.
+
+        Never raises. False too on another event loop and in a process forked from this one.
+        """
+        return await is_ready(self._core)
 
     async def close(self) -> None:
         """Refuse new calls, wait for running ones, flush buffered counters, and close.

@@ -19,6 +19,8 @@
     └── ConnectionFailedError     the server cannot be reached, or the connection broke
         ├── PoolTimeoutError      no connection became free in time
         ├── QueryTimeoutError     a statement exceeded its timeout
+        ├── ReadOnlyServerError   the server accepts no writes, such as a standby
+        ├── ServerExhaustedError  the server ran out of disk space, memory or other resources
         └── OutcomeUnknownError   a write was sent and its reply was lost
 
 ``code`` is stable and can be returned by an API. ``details`` holds the values that the message
@@ -153,6 +155,18 @@ class QueryTimeoutError(ConnectionFailedError):
     """A statement exceeded its timeout and was cancelled; it changed nothing."""
 
     code = "query_timeout"
+
+
+class ReadOnlyServerError(ConnectionFailedError):
+    """The server accepts no writes, such as a standby; nothing was changed."""
+
+    code = "read_only_server"
+
+
+class ServerExhaustedError(ConnectionFailedError):
+    """The server ran out of disk space, memory or other resources; nothing was changed."""
+
+    code = "server_exhausted"
 
 
 class OutcomeUnknownError(ConnectionFailedError):

@@ -221,8 +221,8 @@ class Settings(BaseSettings):
     policies: Annotated[tuple[Policy, ...], BeforeValidator(parse_policies)] = ()
     """Rate limits for ``db.limits.check``; in the environment a JSON list."""
     decision_timeout: Timeout | None = None
-    """How long a limiter call waits for the database. On timeout or connection failure it falls
-    back to ``limiter_on_timeout``; None: it raises."""
+    """How long a limiter call waits for the database. On timeout or connection failure, and on a
+    server that is read-only or full, it falls back to ``limiter_on_timeout``; None: it raises."""
     limiter_on_timeout: Literal["deny", "allow"] = "deny"
     """The limiter's decision if the database cannot be reached in time."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 
@@ -40,6 +41,9 @@ class Health:
     audit_unsealed_seconds: float | None = None
     """Age in seconds of the oldest audit record without a seal; 0 if all are sealed, None if
     this login may not read the trail."""
+    read_only: bool | None = None
+    """Whether the server accepts no writes, such as a standby. ``ok`` is then false, unless
+    ``target_session_attrs`` asks for such a server."""
 
 
 async def check_health(core: Core, target: Target) -> Health:
@@ -47,8 +51,9 @@ async def check_health(core: Core, target: Target) -> Health:
     started = time.perf_counter()
     pool = PoolHealth(core.pool.size, core.pool.idle, core.pool.in_use, core.pool.waiting)
     try:
-        connection = await opening.connect_once(core.settings, target)
+        connection = await opening.connect_once(core.settings, target, any_role=True)
         try:
+            read_only = await connection.fetchval("SHOW transaction_read_only") == "on"
             state = await upgrade.state(connection)
             version = opening.server_version(connection)
             unsealed = await _unsealed(connection)
@@ -56,16 +61,44 @@ async def check_health(core: Core, target: Target) -> Health:
             await opening.close_once(connection)
     except Exception as error:  # noqa: BLE001 - a probe reports every failure
         return Health(False, None, None, None, None, pool, str(error))
+    refusal = _refusal(core, read_only)
     return Health(
-        ok=not core.closing,
+        ok=refusal is None,
         latency_ms=(time.perf_counter() - started) * 1000,
         server_version=version,
         schema_version=state.version,
         pending_migrations=len(state.pending),
         pool=pool,
-        error="The handle is closing" if core.closing else None,
+        error=refusal,
         audit_unsealed_seconds=unsealed,
+        read_only=read_only,
     )
+
+
+async def is_ready(core: Core) -> bool:
+    """Return whether calls of this handle can succeed here and now; never raises.
+
+    A pool whose server turns out to be read-only is renewed, as after a refused write.
+    """
+    if core.closing or asyncio.get_running_loop() is not core.loop:
+        return False
+    try:
+        read_only = await core.aside.fetchval("SHOW transaction_read_only") == "on"
+    except Exception:  # noqa: BLE001 - a probe takes every failure for a no
+        return False
+    if read_only and not core.reads_only:
+        core.pool.renew(pause=0)
+        return False
+    return True
+
+
+def _refusal(core: Core, read_only: bool) -> str | None:
+    """Return why the handle is not healthy although its server answers, or None."""
+    if core.closing:
+        return "The handle is closing"
+    if read_only and not core.reads_only:
+        return "The server is read-only, such as a standby: it accepts no writes"
+    return None
 
 
 async def _unsealed(connection: sealing.FetchesValue) -> float | None:

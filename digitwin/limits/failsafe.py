@@ -7,7 +7,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
-from digitwin.errors import ConnectionFailedError
+from digitwin.errors import ConnectionFailedError, DigiTwinError
 from digitwin.settings import Settings
 
 RETRY_AFTER: Final = 1.0
@@ -45,7 +45,7 @@ class Failsafe:
         return cls(settings.decision_timeout, allow=settings.limiter_on_timeout == "allow")
 
     async def run(self, statement: Coroutine[Any, Any, T]) -> T | None:
-        """Return the result, or None on timeout or connection failure."""
+        """Return the result, or None on timeout or if the database cannot decide."""
         task = asyncio.create_task(statement)
         self._running.add(task)
         task.add_done_callback(self._ended)
@@ -53,7 +53,9 @@ class Failsafe:
             await asyncio.wait([task], timeout=self._seconds)
             if task.done():
                 return task.result()
-        except ConnectionFailedError as error:
+        except DigiTwinError as error:
+            if not _is_of_the_server(error):
+                raise
             self._log(error)
             return None
         finally:
@@ -83,3 +85,8 @@ class Failsafe:
             reason,
         )
         self._logged_at, self._unanswered = now, 0
+
+
+def _is_of_the_server(error: DigiTwinError) -> bool:
+    """Return whether the server failed, rather than the call: the base class is for the rest."""
+    return isinstance(error, ConnectionFailedError) or type(error) is DigiTwinError

@@ -34,7 +34,8 @@ class RateLimitRepository(Repository):
     decides. Decisions commit asynchronously: a server crash may lose the last few.
 
     With ``decision_timeout`` set, a decision never raises because of the database: on timeout
-    or connection failure ``limiter_on_timeout`` decides, and the decision is ``degraded``. The
+    or connection failure, and on a server that is read-only or full, ``limiter_on_timeout``
+    decides, and the decision is ``degraded``. The
     tokens may have been taken all the same.
     """
 

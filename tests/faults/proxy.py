@@ -83,6 +83,10 @@ class Proxy:
         for link in list(self._links):
             link.abort()
 
+    def move(self, target: Target) -> None:
+        """New connections lead to another server, as after a failover; open ones stay."""
+        self._target = target
+
     def hold(self, text: str, *, before: bool = False) -> Hold:
         """Block the answer to the next statement with this text in it.
 

@@ -43,10 +43,18 @@ class Server(ABC):
     def url(self) -> str:
         """Where it answers, for its superuser."""
 
+    @abstractmethod
+    def copy(self, primary: Server) -> None:
+        """Make it a standby of ``primary``, which streams from it once it is started."""
+
     def restart(self) -> None:
         """Stop it under whoever is connected, and start it again."""
         self.stop()
         self.start()
+
+    def _base_backup(self, primary: Server) -> tuple[str, ...]:
+        """The arguments of ``pg_basebackup``."""
+        return ("-d", primary.url, "-R", "-c", "fast", "--no-sync")
 
 
 class Embedded18(Server):
@@ -61,6 +69,13 @@ class Embedded18(Server):
 
     def stop(self) -> None:
         cluster.stop(self.data)
+
+    def copy(self, primary: Server) -> None:
+        self.data.mkdir(mode=0o700)
+        cluster._hand_over(self.data)
+        cluster._run(self.data, "pg_basebackup", "-D", str(self.data), *self._base_backup(primary))
+        for lock in self.data.glob(".s.PGSQL.*"):  # the primary's socket is in its data folder
+            lock.unlink()
 
     @property
     def url(self) -> str:
@@ -77,8 +92,7 @@ class Debian15(Server):
 
     def start(self) -> None:
         if not self.data.exists():
-            if os.geteuid() == 0:
-                shutil.chown(self.folder, "postgres", "postgres")
+            self._own_the_folder()
             self._run("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C")
         options = f"-c listen_addresses='' -c fsync=off -c max_connections=200 -k {self.folder}"
         self._run("pg_ctl", "-w", "-l", str(self.folder / "log"), "-o", options, "start")
@@ -86,9 +100,17 @@ class Debian15(Server):
     def stop(self) -> None:
         self._run("pg_ctl", "-w", "-m", "fast", "stop")
 
+    def copy(self, primary: Server) -> None:
+        self._own_the_folder()
+        self._run("pg_basebackup", *self._base_backup(primary))
+
     @property
     def url(self) -> str:
         return f"postgresql://postgres@/postgres?host={self.folder}"
+
+    def _own_the_folder(self) -> None:
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "postgres", "postgres")
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
@@ -108,6 +130,21 @@ def throw_away(kind: type[Server]) -> Iterator[Server]:
         prefix="digitwin-server-", dir=fast_folder(), ignore_cleanup_errors=True
     ) as path:
         server = kind(Path(path))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def standby_of(primary: Server) -> Iterator[Server]:
+    """A hot standby that streams from ``primary``, which is gone after the block."""
+    with TemporaryDirectory(
+        prefix="digitwin-standby-", dir=fast_folder(), ignore_cleanup_errors=True
+    ) as path:
+        server = type(primary)(Path(path))
+        server.copy(primary)
         server.start()
         try:
             yield server

@@ -29,13 +29,13 @@ KEYWORDS = {
     "application_name",
     "options",
     "service",
+    "target_session_attrs",
     *tls.KEYWORDS,
 }
 _SPELLINGS = {"database": "dbname", "ssl": "sslmode"}
 _HARMLESS = {
     "channel_binding": {"disable", "prefer"},
     "gssencmode": {"disable", "prefer"},
-    "target_session_attrs": {"any"},
     "client_encoding": {"utf8", "utf-8", "auto"},
 }
 """Keywords that are ignored, with the values for which that is safe."""
@@ -50,6 +50,7 @@ _VARIABLES = {
     "PGAPPNAME": "application_name",
     "PGCONNECT_TIMEOUT": "connect_timeout",
     "PGOPTIONS": "options",
+    "PGTARGETSESSIONATTRS": "target_session_attrs",
     "PGSSLMODE": "sslmode",
     "PGSSLROOTCERT": "sslrootcert",
     "PGSSLCERT": "sslcert",

@@ -31,11 +31,23 @@ _DISCONNECTED = {
     "08003",
     "08006",
 }
+_EXHAUSTED = {
+    "53100": "The server's disk is full; nothing was changed",
+    "53200": "The server is out of memory; nothing was changed",
+}
+_INTERNAL = ("58", "F0", "XX")
+"""Classes of errors inside the server, whose texts name its files."""
 _UNDEFINED = {"42P01", "42703", "42883", "3F000"}
 
 OUT_OF_STEP = asyncpg.InternalClientError
 """Raised on an unexpected message, such as the server's shutdown notice. The connection is
 unusable although it looks open."""
+
+_HARMLESS = (
+    asyncpg.exceptions._base.DataError,
+    asyncpg.exceptions._base.UnsupportedClientFeatureError,
+)
+"""Interface errors about an argument: the connection is as good as before."""
 
 DRIVER = (
     asyncpg.PostgresError,
@@ -46,6 +58,22 @@ DRIVER = (
     EOFError,
 )
 """Everything asyncpg raises for a statement; other exceptions are bugs and propagate."""
+
+
+def is_read_only(fault: BaseException) -> bool:
+    """Return whether the server refused a write because it accepts none."""
+    return isinstance(fault, asyncpg.ReadOnlySQLTransactionError)
+
+
+def distrusts(fault: BaseException) -> bool:
+    """Return whether the connection that raised it should be replaced.
+
+    That is after an error of the protocol or of the driver's own state, which the connection may
+    still be in, and after a refused write: another connection may reach another server.
+    """
+    if isinstance(fault, asyncpg.InterfaceError):
+        return not isinstance(fault, _HARMLESS)
+    return isinstance(fault, OUT_OF_STEP | asyncpg.ProtocolViolationError) or is_read_only(fault)
 
 
 def translate(
@@ -60,9 +88,7 @@ def translate(
     """
     if isinstance(fault, asyncpg.PostgresError):
         return _server_error(fault, write=write and sent)
-    if isinstance(
-        fault, asyncpg.DataError | asyncpg.exceptions._base.UnsupportedClientFeatureError
-    ):
+    if isinstance(fault, _HARMLESS):
         return errors.InvalidInputError(str(fault), field="value")
     if isinstance(fault, TimeoutError):
         return _connection_lost(fault, write=write and sent, timed_out=True)
@@ -75,6 +101,13 @@ def translate(
 
 def _server_error(fault: asyncpg.PostgresError, *, write: bool) -> errors.DigiTwinError:
     code = fault.sqlstate or ""
+    if code == "25006":
+        return errors.ReadOnlyServerError(sqlstate=code)
+    if code.startswith("53") and code not in _DISCONNECTED:
+        return errors.ServerExhaustedError(_scrubbed(fault, _EXHAUSTED.get(code)), sqlstate=code)
+    if code.startswith(_INTERNAL):
+        text = "The server reported an internal error: its log says more"
+        return errors.DigiTwinError(_scrubbed(fault, text), sqlstate=code)
     if code in _TIMEOUTS:
         return errors.QueryTimeoutError(_TIMEOUTS[code], sqlstate=code)
     if isinstance(fault, asyncpg.PostgresConnectionError) or code in _DISCONNECTED:
@@ -94,7 +127,7 @@ def _server_error(fault: asyncpg.PostgresError, *, write: bool) -> errors.DigiTw
         return errors.InvalidStateError(
             f"The database refused the statement: {fault}", sqlstate=code
         )
-    if code == "P0001" or code == "25006":
+    if code == "P0001":
         return errors.InvalidStateError(str(fault), sqlstate=code)
     return errors.DigiTwinError(f"Database error: {fault}", sqlstate=code)
 
@@ -123,6 +156,14 @@ def of_role(fault: BaseException, role: str) -> errors.DigiTwinError | None:
         role=role,
         sqlstate=code,
     )
+
+
+def _scrubbed(fault: asyncpg.PostgresError, text: str | None) -> str | None:
+    """Remove the server's own words, which name its files, from an error that may be chained."""
+    fault.args = (text or "The server has too few resources",)
+    for name in ("message", "detail", "hint", "context", "internal_query"):
+        setattr(fault, name, None)
+    return text
 
 
 def _constraint_error(fault: asyncpg.PostgresError, code: str) -> errors.DigiTwinError:

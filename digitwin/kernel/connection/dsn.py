@@ -14,7 +14,7 @@ from urllib.parse import quote
 from pydantic import SecretStr
 
 from digitwin.errors import ConfigurationError
-from digitwin.kernel.connection import conninfo, tls
+from digitwin.kernel.connection import conninfo, server_role, tls
 from digitwin.settings import Settings
 
 PORT = 5432
@@ -39,6 +39,8 @@ class Target:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Values of the address for fields of :class:`~digitwin.Settings`."""
     server_settings: Mapping[str, str] = field(default_factory=dict)
+    target_session_attrs: str = server_role.DEFAULT
+    """Which servers are accepted, as in libpq."""
     embedded: bool = False
 
     def connect_args(self) -> dict[str, Any]:
@@ -49,6 +51,7 @@ class Target:
             "user": self.user,
             "database": self.database,
             "passfile": self.passfile,
+            "target_session_attrs": "any",  # not the environment's: `server_role` checks ours
             "server_settings": dict(self.server_settings),
         }
         if self.password is not None:
@@ -99,6 +102,8 @@ class Target:
         host = self.host or ""
         if self._is_socket:
             words, host = {"host": host}, ""
+        if self.target_session_attrs != server_role.DEFAULT:
+            words["target_session_attrs"] = self.target_session_attrs
         elif ":" in host:
             host = f"[{host}]"
         port = f":{self.port}" if host or self.port != PORT else ""
@@ -157,6 +162,7 @@ def parse(
             if found.get(name, "0") != "0"
         },
         server_settings={"options": found["options"]} if found.get("options") else {},
+        target_session_attrs=server_role.parse_attrs(found.get("target_session_attrs")),
         embedded=embedded,
     )
 

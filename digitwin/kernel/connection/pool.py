@@ -15,7 +15,9 @@ import asyncio
 import math
 import random
 from collections import deque
+from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 import asyncpg
 
@@ -28,6 +30,13 @@ RELEASE_TIMEOUT = 1.0
 """Seconds a release waits for a cancelled statement to end, before the connection is closed."""
 
 
+RENEW_PAUSE = 1.0
+"""Seconds between two renewals of the pool: on a server that stays read-only each refused write
+would otherwise cost the readers all their connections."""
+
+_NOW = -math.inf
+
+
 class Connection(asyncpg.Connection):  # type: ignore[misc]
     """A connection without session state to reset on release."""
 
@@ -36,6 +45,8 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
     place: Any = None
     """Asyncpg's proxy for it, by which it is released to asyncpg's pool."""
     deadline: DeadlineTimer
+    renew: Callable[[], None]
+    """Its pool's :meth:`Pool.renew`."""
 
     def get_reset_query(self) -> str:
         return ""
@@ -53,9 +64,22 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
         except BaseException as fault:
             if not deadline.end(self) and isinstance(fault, driver_errors.DRIVER):
                 raise TimeoutError from fault
+            self.judge(fault)
             raise
         deadline.end(self)
         return answer
+
+    def judge(self, fault: BaseException) -> None:
+        """Have it replaced on release if ``fault`` says that it, or its server, is not usable.
+
+        It is not closed at once: a transaction around the fault may go on after a savepoint.
+        """
+        if isinstance(fault, driver_errors.OUT_OF_STEP):
+            cut(self)
+        elif driver_errors.distrusts(fault):
+            self.ends = _NOW
+            if driver_errors.is_read_only(fault):
+                self.renew()
 
 
 def cut(connection: Any) -> None:
@@ -106,6 +130,11 @@ class IdleConnections:
         if self._max_lifetime:
             lives = self._max_lifetime * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load
             connection.ends = self._loop.time() + lives
+
+    def clear(self) -> None:
+        """Close all of them."""
+        for connection in self.empty():
+            cut(connection)
 
     def empty(self) -> list[Any]:
         """Remove and return all of them."""
@@ -160,6 +189,8 @@ class Pool:
         self._free = FairSemaphore(size)
         self._long = FairSemaphore(size - 1)
         self._idle_connections = IdleConnections(idle_timeout, max_lifetime)
+        self._open: WeakSet[Any] = WeakSet()
+        self._renewed = _NOW
         self.deadline = DeadlineTimer(answer_timeout)
         self.in_use = 0
 
@@ -212,7 +243,7 @@ class Pool:
         """
         try:
             if not connection.is_closed():
-                if connection.is_in_transaction():
+                if connection.is_in_transaction() or (not well and connection.ends == _NOW):
                     cut(connection)
                 elif well:
                     self._idle_connections.put(connection)
@@ -230,6 +261,23 @@ class Pool:
             await self.release(connection, well=well)
         finally:
             self._long.release()
+
+    def renew(self, pause: float = RENEW_PAUSE) -> None:
+        """Replace every connection: the idle ones now, those in use when they are released.
+
+        For a server that says that it is read-only: after a failover the address leads to
+        another one, and connections as old as this one lead to the same standby.
+
+        Args:
+            pause: does nothing if the last renewal is not as many seconds ago.
+        """
+        now = asyncio.get_running_loop().time()
+        if now - self._renewed < pause:
+            return
+        self._renewed = now
+        for connection in self._open:
+            connection.ends = _NOW
+        self._idle_connections.clear()
 
     async def close(self, timeout: float) -> None:
         """Close every connection; those still busy after ``timeout`` seconds are terminated."""
@@ -261,15 +309,24 @@ class Pool:
     async def _connect(self) -> Any:
         """Return asyncpg's next one, without its proxy, which costs a microsecond for each call."""
         try:
-            place = await self._pool.acquire()
+            connection = await self._next()
         except driver_errors.DRIVER as fault:
             self._free.release()
             raise driver_errors.of_connecting(fault, self._where) or fault from fault
         except BaseException:
             self._free.release()
             raise
-        connection = place._con
-        connection.place, connection.deadline = place, self.deadline
         if connection.ends == math.inf:
             self._idle_connections.date(connection)
         return connection
+
+    async def _next(self) -> Any:
+        while True:
+            place = await self._pool.acquire()
+            connection = place._con
+            connection.place, connection.deadline = place, self.deadline
+            connection.renew = self.renew
+            if connection.ends > _NOW:
+                self._open.add(connection)
+                return connection
+            cut(connection)  # released before the pool was renewed

@@ -57,9 +57,11 @@ class Core:
 
     scope: Scope = UNSCOPED
 
-    def __init__(self, settings: Settings, pool: Pool) -> None:
+    def __init__(self, settings: Settings, pool: Pool, *, reads_only: bool = False) -> None:
         self.settings = settings
         self.pool = pool
+        self.reads_only = reads_only
+        """Whether the handle was opened for a server that accepts no writes."""
         self.loop = asyncio.get_running_loop()
         self.client = HandleClient(pool)
         self.db = Executor(pool)

@@ -24,7 +24,7 @@ from asyncpg import Record
 
 from digitwin.errors import ScopeRequiredError
 from digitwin.kernel.connection import driver_errors
-from digitwin.kernel.connection.pool import Pool, cut
+from digitwin.kernel.connection.pool import Pool
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.connection.transactions import Transaction, begin, end
 from digitwin.kernel.sql.queries import Query, writes_rows
@@ -135,8 +135,6 @@ class Executor(Statements):
         try:
             answer = await connection.ask(method, sql, *args)
         except driver_errors.DRIVER as fault:
-            if isinstance(fault, driver_errors.OUT_OF_STEP):
-                cut(connection)
             await self._pool.release(connection)
             error = driver_errors.unscoped(fault) or driver_errors.translate(fault, write=writes)
             raise error or fault from fault
@@ -230,12 +228,13 @@ async def _cursor(
     acquire: Callable[[], Awaitable[Any]], sql: str, args: Sequence[Any], batch: int
 ) -> AsyncGenerator[Record, None]:
     """Yield rows of a cursor; row security applies to each fetch, so set the scope again."""
+    connection = await acquire()
     try:
-        connection = await acquire()
         async for row in connection.cursor(
             sql, *args, prefetch=batch, timeout=connection.deadline.limit
         ):
             yield row
             await acquire()
     except driver_errors.DRIVER as fault:
+        connection.judge(fault)
         raise driver_errors.translate(fault) or fault from fault

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import asyncpg
 
 from digitwin.errors import ConnectionFailedError, UnsupportedServerError
-from digitwin.kernel.connection import driver_errors
+from digitwin.kernel.connection import driver_errors, server_role
 from digitwin.kernel.connection.dsn import Target
 from digitwin.kernel.connection.pool import Connection, Pool
 from digitwin.kernel.execution.core import Core
@@ -39,6 +39,7 @@ async def open_core(settings: Settings, target: Target, *, prepare: Prepare | No
 
     Raises:
         ConnectionFailedError: no connection within ``connect_timeout``.
+        ReadOnlyServerError: the server is a standby, and the address does not accept one.
         UnsupportedServerError: the server is older than PostgreSQL 15.
         MigrationRequiredError: the schema does not match, and ``migrate`` is not "auto".
     """
@@ -61,7 +62,9 @@ async def open_core(settings: Settings, target: Target, *, prepare: Prepare | No
         idle_timeout=settings.idle_timeout,
         max_lifetime=settings.max_lifetime,
     )
-    return Core(settings, wrapped)
+    return Core(
+        settings, wrapped, reads_only=target.target_session_attrs in server_role.FOR_READING
+    )
 
 
 async def _prepare(settings: Settings, target: Target, prepare: Prepare) -> None:
@@ -78,20 +81,37 @@ def wire_models() -> None:
     initialise("digitwin.models")
 
 
-async def connect_once(settings: Settings, target: Target) -> asyncpg.Connection:
+async def connect_once(
+    settings: Settings, target: Target, *, any_role: bool = False
+) -> asyncpg.Connection:
     """Open a connection outside the pool, within ``connect_timeout``.
+
+    Args:
+        any_role: accept a server that ``target_session_attrs`` does not, to look at it.
 
     Raises:
         ConnectionFailedError: the attempt failed.
+        ReadOnlyServerError: the server is a standby, and the address does not accept one.
     """
     try:
         async with asyncio.timeout(settings.connect_timeout):
-            return await asyncpg.connect(
+            connection = await asyncpg.connect(
                 **connect_arguments(settings, target),
                 command_timeout=settings.statement_timeout + ANSWER_MARGIN,
             )
+            if not any_role:
+                await _require_role(connection, target)
     except driver_errors.DRIVER as fault:
         raise driver_errors.of_connecting(fault, target.display) or fault from fault
+    return connection
+
+
+async def _require_role(connection: asyncpg.Connection, target: Target) -> None:
+    try:
+        await server_role.require(connection, target.target_session_attrs, target.display)
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 def connect_arguments(settings: Settings, target: Target) -> dict[str, Any]:
@@ -121,7 +141,7 @@ def _milliseconds(seconds: float) -> str:
 
 
 async def _check_server(settings: Settings, target: Target) -> None:
-    connection = await connect_once(settings, target)
+    connection = await connect_once(settings, target, any_role=True)
     try:
         if connection.get_server_version().major * 10_000 < OLDEST_SERVER:
             version = server_version(connection)
@@ -129,6 +149,9 @@ async def _check_server(settings: Settings, target: Target) -> None:
                 f"{target.display} runs PostgreSQL {version}: digitwin requires 15 or newer",
                 server_version=version,
             )
+        await _require_role(connection, target)
+    except driver_errors.DRIVER as fault:
+        raise driver_errors.of_connecting(fault, target.display) or fault from fault
     finally:
         await close_once(connection)
 
@@ -154,6 +177,7 @@ async def _open_pool(settings: Settings, target: Target) -> asyncpg.Pool:
         max_size=settings.pool_max,
         max_inactive_connection_lifetime=settings.idle_timeout,
         connection_class=Connection,
+        init=partial(_require_role, target=target),
     )
     try:
         async with asyncio.timeout(settings.connect_timeout):

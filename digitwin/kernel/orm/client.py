@@ -15,7 +15,7 @@ from uuid import UUID
 from tortoise.models import Model
 
 from digitwin.kernel.connection import driver_errors
-from digitwin.kernel.connection.pool import Pool, cut
+from digitwin.kernel.connection.pool import Pool
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.connection.transactions import Transaction
 from digitwin.kernel.orm import active_handle
@@ -73,6 +73,7 @@ class HandleClient(active_handle.Client):
             try:
                 await connection.executemany(query, values)
             except driver_errors.DRIVER as fault:
+                connection.judge(fault)
                 raise driver_errors.translate(fault) or fault from fault
 
     async def _translate_exceptions(self, func: Any, *args: Any, **kwargs: Any) -> Any:
@@ -106,9 +107,6 @@ async def _lend(pool: Pool, scope: Scope) -> Any:
         async with _with_deadline(connection):
             yield connection
         well = True
-    except driver_errors.OUT_OF_STEP:
-        cut(connection)
-        raise
     finally:
         await pool.release(connection, well=well)
 
@@ -122,6 +120,7 @@ async def _with_deadline(connection: Any) -> Any:
         # False means that the deadline closed the connection: that is the cause, not `fault`.
         if not connection.deadline.end(connection):
             raise TimeoutError from fault
+        connection.judge(fault)
         raise
     finally:
         connection.deadline.end(connection)
