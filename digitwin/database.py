@@ -247,8 +247,11 @@ class Database:
     async def close(self) -> None:
         """Refuse new calls, wait for running ones, flush buffered counters, and close.
 
-        Calls still running after ``drain_timeout`` are cut off. Idempotent.
+        Calls still running after ``drain_timeout`` are cut off. Idempotent. In a process forked
+        from the one that opened the handle it does nothing.
         """
+        if self._core.inherited:
+            return
         if self._closed is None:
             self._closed = asyncio.create_task(self._close())
         await asyncio.shield(self._closed)

@@ -12,6 +12,8 @@ from digitwin.kernel.execution import opening
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.migrations import upgrade
 
+_INHERITED = "The handle was opened in the process that this one was forked from"
+
 
 @dataclass(frozen=True, slots=True)
 class PoolHealth:
@@ -49,6 +51,8 @@ class Health:
 async def check_health(core: Core, target: Target) -> Health:
     """Check server, schema and pool over a separate connection; never raises."""
     started = time.perf_counter()
+    if core.inherited:
+        return Health(False, None, None, None, None, PoolHealth(0, 0, 0, 0), _INHERITED)
     pool = PoolHealth(core.pool.size, core.pool.idle, core.pool.in_use, core.pool.waiting)
     try:
         connection = await opening.connect_once(core.settings, target, any_role=True)

@@ -62,8 +62,10 @@ def test_a_handle_of_another_loop_is_refused(digitwin_url: str) -> None:
         with pytest.raises(InvalidStateError, match="another event loop"):
             async with db.transaction():
                 pass
+        assert not await db.ready()
 
     asyncio.run(use())
+    assert loop.run_until_complete(db.ready())
     assert loop.run_until_complete(db.users.count()) == 0
     loop.run_until_complete(db.close())
     loop.close()

@@ -22,7 +22,7 @@ from weakref import WeakSet
 import asyncpg
 
 from digitwin.errors import PoolTimeoutError
-from digitwin.kernel.connection import driver_errors
+from digitwin.kernel.connection import driver_errors, forking
 from digitwin.kernel.connection.deadline import DeadlineTimer
 from digitwin.kernel.connection.semaphore import FairSemaphore
 
@@ -47,6 +47,10 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
     deadline: DeadlineTimer
     renew: Callable[[], None]
     """Its pool's :meth:`Pool.renew`."""
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        forking.watch(self)
 
     def get_reset_query(self) -> str:
         return ""
@@ -287,7 +291,7 @@ class Pool:
                 for connection in self._idle_connections.empty():
                     await self._pool.release(connection.place, timeout=RELEASE_TIMEOUT)
                 await self._pool.close()
-        except TimeoutError:
+        except driver_errors.DRIVER:  # in time, or a connection that broke as it was closed
             self._pool.terminate()
 
     def terminate(self) -> None:

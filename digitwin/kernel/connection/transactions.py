@@ -35,6 +35,11 @@ def outside() -> Iterator[None]:
         _current.reset(token)
 
 
+def disinherit() -> None:
+    """Forget the open transaction, which is another process's."""
+    _current.set(None)
+
+
 class Transaction:
     """An open transaction of one handle, found by other calls through a context variable.
 

@@ -23,6 +23,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from digitwin.errors import ClosedError, DigiTwinError, InvalidStateError
+from digitwin.kernel.connection import forking, transactions
 from digitwin.kernel.connection.pool import Pool
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.connection.transactions import CommitHook, Transaction
@@ -67,9 +68,12 @@ class Core:
         self.db = Executor(pool)
         self.aside = Executor(pool, joins=False)
         self.closing = False
+        self.inherited = False
+        """Whether this process was forked from the one that opened the handle."""
         self._running = 0
         self._idle = asyncio.Event()
         active_handle.register(self.client)
+        forking.in_child(self._disinherit)
 
     def scoped(self, scope: Scope, *, before: Before | None = None) -> ScopedCore:
         """Return a core whose statements run in ``scope``; ``aside`` stays unscoped.
@@ -90,7 +94,7 @@ class Core:
 
         Raises:
             ClosedError: the handle is closed or closing.
-            InvalidStateError: it was opened on another event loop.
+            InvalidStateError: it was opened on another event loop, or in another process.
         """
         if self.within():
             yield
@@ -176,9 +180,24 @@ class Core:
             return False
         return True
 
+    def _refusal(self) -> DigiTwinError:
+        if self.inherited:
+            return InvalidStateError(
+                "This handle was opened in the process that this one was forked from:"
+                " open one after the fork"
+            )
+        return ClosedError()
+
+    def _disinherit(self) -> None:
+        """In a forked child: refuse everything, also inside what the parent had begun."""
+        self.closing = self.inherited = True
+        _work.set(None)
+        active_handle.disinherit()
+        transactions.disinherit()
+
     def _admit(self) -> None:
         if self.closing:
-            raise ClosedError
+            raise self._refusal()
         if asyncio.get_running_loop() is not self.loop:
             raise InvalidStateError(
                 "This handle was opened on another event loop: open one on the current loop"

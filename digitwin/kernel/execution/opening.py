@@ -98,6 +98,7 @@ async def connect_once(
             connection = await asyncpg.connect(
                 **connect_arguments(settings, target),
                 command_timeout=settings.statement_timeout + ANSWER_MARGIN,
+                connection_class=Connection,
             )
             if not any_role:
                 await _require_role(connection, target)

@@ -101,6 +101,12 @@ def unregister(client: Client) -> None:
     _live.pop(client.origin, None)
 
 
+def disinherit() -> None:
+    """Forget every handle: this process was forked from the one that opened them."""
+    _live.clear()
+    _active.set(None)
+
+
 def activate(client: Client) -> Token[Client | None]:
     """Make models use this handle in the current task, until :func:`deactivate`."""
     return _active.set(client)

@@ -186,3 +186,20 @@ def _statements(path: Path) -> list[str]:
         return list(queries.parse(path.read_text("utf-8")).values())
     lines = path.read_text("utf-8").splitlines()
     return [line for line in lines if not line.lstrip().startswith("#")]
+
+
+@pytest.mark.parametrize("well", [True, False])
+async def test_after_an_error_of_the_drivers_own_state_a_connection_is_replaced(
+    db: Database, well: bool
+) -> None:
+    """Two statements at once: whatever the driver thinks is under way there, nobody inherits it."""
+    connection = await db._core.pool.acquire()
+    pid = connection.get_server_pid()
+    first = asyncio.create_task(connection.ask("fetchval", "SELECT pg_sleep(0.05)"))
+    await asyncio.sleep(0)
+    with pytest.raises(asyncpg.InterfaceError):
+        await connection.ask("fetchval", "SELECT 1")
+    await first
+    await db._core.pool.release(connection, well=well)
+    for _ in range(2 * db.settings.pool_max):
+        assert await db._core.db.fetchval("SELECT pg_backend_pid()") != pid
