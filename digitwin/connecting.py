@@ -55,7 +55,10 @@ def connect(
     Raises (when awaited or entered):
         ConfigurationError: a setting or the URL is invalid.
         ConnectionFailedError: no connection within ``connect_timeout``.
-        UnsupportedServerError: the server is older than PostgreSQL 15.
+        ReadOnlyServerError: the server is a standby, and ``target_session_attrs`` does not ask
+            for one.
+        UnsupportedServerError: the server is older than PostgreSQL 15, or behind a pooler that
+            loses prepared statements.
         MigrationRequiredError: the schema does not match this package; the message says what
             to run.
     """

@@ -5,7 +5,7 @@
     DigiTwinError
     ├── ConfigurationError        a setting or a URL is invalid
     ├── MigrationRequiredError    the schema does not match this version of digitwin
-    ├── UnsupportedServerError    PostgreSQL is older than version 15
+    ├── UnsupportedServerError    PostgreSQL is older than version 15, or a pooler is too old
     ├── InvalidInputError         an argument is invalid; nothing was sent
     ├── NotFoundError             the row does not exist, is deleted, or is another person's
     ├── AlreadyExistsError        a unique value is taken
@@ -64,7 +64,7 @@ class MigrationRequiredError(DigiTwinError):
 
 
 class UnsupportedServerError(DigiTwinError):
-    """The server is older than PostgreSQL 15."""
+    """The server is older than PostgreSQL 15, or a pooler loses prepared statements."""
 
     code = "unsupported_server"
 

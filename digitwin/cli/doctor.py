@@ -96,12 +96,13 @@ def _of_this_machine() -> Iterator[Finding]:
 
 
 async def _of_the_server(settings: Settings, target: Target) -> AsyncIterator[Finding]:
+    from digitwin.cli import pooling
     from digitwin.kernel.connection import driver_errors
     from digitwin.kernel.execution import opening
 
     begun = time.perf_counter()
     try:
-        connection = await opening.connect_once(settings, target)
+        connection = await opening.connect_once(settings, target, any_role=True, names=False)
     except DigiTwinError as error:
         yield Finding(
             "connection",
@@ -115,6 +116,9 @@ async def _of_the_server(settings: Settings, target: Target) -> AsyncIterator[Fi
         yield Finding("connection", True, f"established in {elapsed:.0f} ms")
         for check in (_version, _clock, _capacity, _vector):
             yield await check(settings, connection)
+        yield await _role(target, connection)
+        kept = kept_by_a_process(settings)
+        yield Finding("pooler", *await pooling.judge(connection, settings, target, kept))
         yield await _schema(settings, target, connection)
     except driver_errors.DRIVER as fault:
         yield Finding(
@@ -150,10 +154,28 @@ async def _capacity(settings: Settings, connection: Any) -> Finding:
         "SELECT current_setting('max_connections')::int"
         " - current_setting('superuser_reserved_connections')::int"
     )
-    fits = settings.pool_max <= free
+    kept = kept_by_a_process(settings)
+    fits = kept <= free
     cure = None if fits else "lower DIGITWIN_POOL_MAX or raise the server's max_connections"
-    detail = f"{settings.pool_max} of {free} connections, enough for {free // settings.pool_max}"
-    return Finding("pool", fits, f"{detail} processes", cure)
+    detail = f"{kept} of {free} connections, enough for {free // kept} processes"
+    return Finding("pool", fits, detail, cure)
+
+
+def kept_by_a_process(settings: Settings) -> int:
+    """Return how many connections a process opens at most."""
+    from digitwin.kernel.execution.opening import BESIDE_THE_POOL
+
+    return settings.pool_max + BESIDE_THE_POOL
+
+
+async def _role(target: Target, connection: Any) -> Finding:
+    from digitwin.kernel.connection.server_role import FOR_READING
+
+    read_only = await connection.fetchval("SHOW transaction_read_only") == "on"
+    fits = not read_only or target.target_session_attrs in FOR_READING
+    cure = None if fits else "connect to the primary, or set target_session_attrs=read-only"
+    detail = "accepts no writes" if read_only else "accepts writes"
+    return Finding("role", fits, detail, cure)
 
 
 async def _vector(settings: Settings, connection: Any) -> Finding:

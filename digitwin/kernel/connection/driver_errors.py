@@ -37,6 +37,12 @@ _EXHAUSTED = {
 }
 _INTERNAL = ("58", "F0", "XX")
 """Classes of errors inside the server, whose texts name its files."""
+_STATEMENTS = {"26000", "42P05"}
+STATEMENTS_LOST = (
+    "a pooler in between is in transaction mode and loses prepared statements: use PgBouncer 1.21"
+    " or newer with max_prepared_statements above 0, or pool_mode = session, or the server's own"
+    " address"
+)
 _UNDEFINED = {"42P01", "42703", "42883", "3F000"}
 
 OUT_OF_STEP = asyncpg.InternalClientError
@@ -117,6 +123,10 @@ def _server_error(fault: asyncpg.PostgresError, *, write: bool) -> errors.DigiTw
     if code.startswith("22") or code in _FIELD_OF_CODE:
         field = _FIELD_OF_CODE.get(code, "value")
         return errors.InvalidInputError(str(fault), field=field, sqlstate=code)
+    if code in _STATEMENTS:
+        return errors.UnsupportedServerError(
+            f"{STATEMENTS_LOST[0].upper()}{STATEMENTS_LOST[1:]}", sqlstate=code
+        )
     if code in _UNDEFINED:
         return errors.MigrationRequiredError(
             f"The schema does not match this version of digitwin ({fault}):"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import secrets
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +51,17 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **given: Any) -> None:
         super().__init__(*args, **given)
+        self._name = secrets.token_hex(6)
         forking.watch(self)
+
+    def _get_unique_id(self, prefix: str) -> str:
+        """Return a name that no other connection uses, in any process.
+
+        Asyncpg's own are the same in each process. Behind a pooler that mixes up connections one
+        client would execute another's statement; so it is told that the statement is missing.
+        """
+        name: str = super()._get_unique_id(prefix)
+        return f"{name}{self._name}"
 
     def get_reset_query(self) -> str:
         return ""

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from digitwin.errors import ConnectionFailedError, UnsupportedServerError
-from digitwin.kernel.connection import driver_errors, server_role
+from digitwin.kernel.connection import driver_errors, pooler, server_role
 from digitwin.kernel.connection.dsn import Target
 from digitwin.kernel.connection.pool import Connection, Pool
 from digitwin.kernel.execution.core import Core
@@ -24,6 +24,10 @@ OLDEST_SERVER = 150_000
 ANSWER_MARGIN = 1.0
 """Seconds beyond ``statement_timeout`` after which the client considers the network frozen."""
 
+
+BESIDE_THE_POOL = 3
+"""Connections of a handle that are not in its pool: one that listens for cache invalidations, one
+for the locks of ``get_or_create``, and one for a moment at start and during each ``health()``."""
 
 Prepare = Callable[[asyncpg.Connection, str], Awaitable[object]]
 
@@ -40,7 +44,8 @@ async def open_core(settings: Settings, target: Target, *, prepare: Prepare | No
     Raises:
         ConnectionFailedError: no connection within ``connect_timeout``.
         ReadOnlyServerError: the server is a standby, and the address does not accept one.
-        UnsupportedServerError: the server is older than PostgreSQL 15.
+        UnsupportedServerError: the server is older than PostgreSQL 15, or behind a pooler that
+            loses prepared statements.
         MigrationRequiredError: the schema does not match, and ``migrate`` is not "auto".
     """
     wire_models()
@@ -82,12 +87,13 @@ def wire_models() -> None:
 
 
 async def connect_once(
-    settings: Settings, target: Target, *, any_role: bool = False
+    settings: Settings, target: Target, *, any_role: bool = False, names: bool = True
 ) -> asyncpg.Connection:
     """Open a connection outside the pool, within ``connect_timeout``.
 
     Args:
         any_role: accept a server that ``target_session_attrs`` does not, to look at it.
+        names: name prepared statements, which not every pooler can stand.
 
     Raises:
         ConnectionFailedError: the attempt failed.
@@ -99,6 +105,7 @@ async def connect_once(
                 **connect_arguments(settings, target),
                 command_timeout=settings.statement_timeout + ANSWER_MARGIN,
                 connection_class=Connection,
+                **({} if names else {"statement_cache_size": 0}),
             )
             if not any_role:
                 await _require_role(connection, target)
@@ -142,7 +149,7 @@ def _milliseconds(seconds: float) -> str:
 
 
 async def _check_server(settings: Settings, target: Target) -> None:
-    connection = await connect_once(settings, target, any_role=True)
+    connection = await connect_once(settings, target, any_role=True, names=False)
     try:
         if connection.get_server_version().major * 10_000 < OLDEST_SERVER:
             version = server_version(connection)
@@ -151,10 +158,18 @@ async def _check_server(settings: Settings, target: Target) -> None:
                 server_version=version,
             )
         await _require_role(connection, target)
+        await _require_prepared(connection, settings, target)
     except driver_errors.DRIVER as fault:
         raise driver_errors.of_connecting(fault, target.display) or fault from fault
     finally:
         await close_once(connection)
+
+
+async def _require_prepared(
+    connection: asyncpg.Connection, settings: Settings, target: Target
+) -> None:
+    found = await pooler.examine(connection, partial(connect_once, settings, target, names=False))
+    pooler.require_prepared(found, target.display)
 
 
 def server_version(connection: asyncpg.Connection) -> str:
