@@ -83,13 +83,16 @@ ALTER TABLE audit_checkpoints
 STEPS = [*UNIQUE_IDS, SEARCH_PATHS, *BOUNDS, "UPDATE digitwin_schema SET version = 2"]
 
 
+LOSES: dict[str, str] = {}
+
+
 async def upgrade(db: BaseDBAsyncClient) -> str:
     return in_one_transaction(STEPS)
 
 
 async def downgrade(db: BaseDBAsyncClient) -> str:
     return """
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '50ms';
 
 ALTER TABLE audit_checkpoints
     DROP CONSTRAINT ck_audit_checkpoints__number,

@@ -116,10 +116,18 @@ async def _with_connection(
 
 def downgrade(
     steps: Annotated[int, typer.Option(min=1, help="How many migrations to revert.")] = 1,
+    lose_data: Annotated[
+        bool, typer.Option("--lose-data", help="Revert even what loses data for good.")
+    ] = False,
     yes: Yes = False,
 ) -> None:
-    """Revert the last migration. Data in the tables and columns it created is lost."""
-    undone = output.run(lambda: _with_database(lambda t, s: _revert(t, s, steps, yes=yes)))
+    """Revert the last migration, in a transaction that locks every table.
+
+    Refused if rows or values that only the newer schema can hold would be lost.
+    """
+    undone = output.run(
+        lambda: _with_database(lambda t, s: _revert(t, s, steps, lose_data=lose_data, yes=yes))
+    )
     output.show({"undone": undone}, _lines("reverted ", undone, "No migration is applied"))
 
 
@@ -128,7 +136,7 @@ def reset(yes: Yes = False) -> None:
     from digitwin.kernel.migrations import upgrade
 
     async def rebuild(target: Target, settings: Settings) -> list[str]:
-        await _revert(target, settings, ALL, yes=yes)
+        await _revert(target, settings, ALL, lose_data=True, yes=yes)
         return await upgrade.upgrade(target, settings)
 
     applied = output.run(lambda: _with_database(rebuild))
@@ -139,7 +147,9 @@ ALL = 100_000
 """Larger than any number of migrations."""
 
 
-async def _revert(target: Target, settings: Settings, steps: int, *, yes: bool) -> list[str]:
+async def _revert(
+    target: Target, settings: Settings, steps: int, *, lose_data: bool, yes: bool
+) -> list[str]:
     from digitwin.kernel.migrations import upgrade
 
     kept = (
@@ -148,7 +158,7 @@ async def _revert(target: Target, settings: Settings, steps: int, *, yes: bool) 
     output.confirm_destructive(
         target, "every row of digitwin's tables" if steps == ALL else kept, yes=yes
     )
-    return await upgrade.downgrade(target, settings, steps=steps)
+    return await upgrade.downgrade(target, settings, steps=steps, lose_data=lose_data)
 
 
 def history() -> None:

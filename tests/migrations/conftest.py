@@ -22,10 +22,12 @@ from digitwin.kernel.connection.dsn import Target
 from digitwin.kernel.migrations import upgrade
 from digitwin.servers import embedded
 from digitwin.settings import Settings
+from tests.migrations import next_migration
 from tests.support import checkout
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
 
+AddNext = Callable[..., None]
 Done = subprocess.CompletedProcess[str]
 
 
@@ -134,3 +136,15 @@ def in_checkout(url: str) -> Callable[..., Done]:
         )
 
     return run
+
+
+@pytest.fixture
+def add_next(tmp_path: Path) -> Iterator[AddNext]:
+    """Add a migration of these steps to those of the package, for this test alone."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def add(*steps: str, down: str = "SELECT 1", loses: dict[str, str] | None = None) -> None:
+            next_migration.add(patch, tmp_path, steps, down, loses)
+
+        yield add
+    next_migration.forget()

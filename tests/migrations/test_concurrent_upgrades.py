@@ -10,13 +10,13 @@ import pytest
 
 from digitwin.errors import QueryTimeoutError
 from digitwin.kernel.connection.dsn import Target
-from digitwin.kernel.migrations import files, upgrade
+from digitwin.kernel.migrations import applying, files, lock, upgrade
 from digitwin.settings import Settings
 from tests.migrations import catalog
 from tests.migrations.conftest import Done
 
 KNOWN = files.all_migrations()
-POLLING = "query LIKE '%pg_try_advisory_lock%'"
+POLLING = "query LIKE '%pg_try_advisory_xact_lock%'"
 WAITING = "wait_event_type = 'Lock'"
 
 
@@ -72,7 +72,7 @@ async def test_waiting_has_an_end(
     connection: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(upgrade, "LOCK_TIMEOUT", 0.2)
+    monkeypatch.setattr(lock, "LOCK_TIMEOUT", 0.2)
     await connection.execute(
         "SELECT pg_advisory_lock(hashtextextended('digitwin.migrations:public', 0))"
     )
@@ -137,14 +137,17 @@ async def test_a_migration_stands_in_the_book_once(
         )
 
 
-async def test_a_busy_table_is_not_waited_for_long(
-    target: Target, auto: Settings, migrated: asyncpg.Connection, another: asyncpg.Connection
+async def test_a_busy_table_is_not_waited_for_for_ever(
+    target: Target,
+    auto: Settings,
+    migrated: asyncpg.Connection,
+    another: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever waits for a table lock makes all others wait behind it."""
+    """The error names who is in the way."""
+    monkeypatch.setattr(applying, "BUSY_TIMEOUT", 0.2)
     async with another.transaction():
-        await another.execute("SELECT count(*) FROM participants")
-        down = asyncio.create_task(upgrade.downgrade(target, auto))
-        await until(migrated, WAITING)
-        with pytest.raises(QueryTimeoutError):
-            await down
+        await another.execute("INSERT INTO cache_usage (store, bucket) VALUES ('x', now())")
+        with pytest.raises(QueryTimeoutError, match=rf"process {another.get_server_pid()} "):
+            await upgrade.downgrade(target, auto)
     assert (await upgrade.history(target, auto))[-1].applied

@@ -91,20 +91,19 @@ def test_a_draft_counts_itself_and_waits_for_no_lock_for_long(digitwin: Run, cha
     digitwin("db", "migrate", "add_language", at=changed)
     (draft,) = changed.glob(f"aerich_migrations/digitwin/{KNOWN}_*_add_language.py")
     text = draft.read_text()
-    assert text.count("SET LOCAL lock_timeout") == 2
-    assert f"UPDATE digitwin_schema SET version = {KNOWN + 1};" in text
+    assert text.count("SET LOCAL lock_timeout") == 1
+    assert 'ADD COLUMN IF NOT EXISTS "language"' in text
+    assert f'"UPDATE digitwin_schema SET version = {KNOWN + 1}",' in text
     assert f"UPDATE digitwin_schema SET version = {KNOWN};" in text
 
 
 @pytest.fixture
 def with_index(digitwin: Run, checkout: Path) -> Path:
-    """The copy, with a migration that runs in no transaction."""
+    """The copy, with a migration that adds an index."""
     digitwin("db", "migrate", "--empty", "index", at=checkout)
     (draft,) = checkout.glob(f"aerich_migrations/digitwin/{KNOWN}_*_index.py")
-    head, _, between, down, tail = draft.read_text().split('"""')
-    head = head.replace("RUN_IN_TRANSACTION = True", "RUN_IN_TRANSACTION = False")
-    up = "CREATE INDEX CONCURRENTLY ix_users__created_at ON users (created_at)"
-    draft.write_text('"""'.join((head, up, between, down, tail)))
+    up = "CREATE INDEX CONCURRENTLY IF NOT EXISTS ix_users__created_at ON users (created_at)"
+    draft.write_text(draft.read_text().replace("STEPS = [\n", f'STEPS = [\n    "{up}",\n'))
     return checkout
 
 

@@ -6,8 +6,6 @@ an earlier one here, and this package the release before.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -20,51 +18,16 @@ from digitwin.kernel.connection.dsn import Target
 from digitwin.kernel.migrations import files, upgrade
 from digitwin.keys import master_keys
 from digitwin.settings import Settings
+from tests.migrations.conftest import AddNext
 from tests.migrations.filling import Columns, columns_of, fill, rows_of
+from tests.migrations.next_migration import NEWEST, NEXT
 
 NAMES = [migration.name for migration in files.all_migrations()]
-NEWEST = len(NAMES)
-STATE = files.all_migrations()[-1].module.MODELS_STATE
-NEXT = f"{NEWEST}_20991231235959_next.py"
-
-AddNext = Callable[..., None]
-
-SOURCE = '''RUN_IN_TRANSACTION = True
-
-async def upgrade(db):
-    return """{up}; UPDATE digitwin_schema SET version = {version} + 1"""
-
-async def downgrade(db):
-    return """{down}; UPDATE digitwin_schema SET version = {version}"""
-
-MODELS_STATE = {state!r}
-'''
 
 
-@pytest.fixture
-def add_next(tmp_path: Path) -> Iterator[AddNext]:
-    """Add a migration to those of the package, for this test alone."""
-
-    def forget() -> None:
-        files.all_migrations.cache_clear()
-        files.tables.cache_clear()
-
-    with pytest.MonkeyPatch.context() as patch:
-
-        def add(up: str, down: str = "SELECT 1") -> None:
-            shutil.copytree(files.location(), tmp_path / "migrations")
-            source = SOURCE.format(up=up, down=down, version=NEWEST, state=STATE)
-            (tmp_path / "migrations" / "digitwin" / NEXT).write_text(source)
-            patch.setattr(files, "location", lambda: tmp_path / "migrations")
-            forget()
-
-        yield add
-    forget()
-
-
-def to_all(columns: Columns, change: str) -> str:
+def to_all(columns: Columns, change: str) -> list[str]:
     """The same change of every table."""
-    return "; ".join(f"ALTER TABLE {table} {change}" for table in columns)
+    return [f"ALTER TABLE {table} {change}" for table in columns]
 
 
 @pytest.fixture(params=range(1, NEWEST + 1))
@@ -91,12 +54,12 @@ async def test_every_row_is_kept_on_the_way_up_and_back(
     columns = await columns_of(connection)
     before = await rows_of(connection, columns)
     add = to_all(columns, "ADD COLUMN later text NOT NULL DEFAULT 'x'")
-    add_next(add, to_all(columns, "DROP COLUMN later"))
+    add_next(*add, down="; ".join(to_all(columns, "DROP COLUMN later")))
     assert await upgrade.upgrade(target, auto) == [*NAMES[filled:], NEXT]
     assert await rows_of(connection, columns) == before
     later = await columns_of(connection)
     assert all("later" in later[table] for table in columns)
-    assert await upgrade.downgrade(target, auto) == [NEXT]
+    assert await upgrade.downgrade(target, auto, lose_data=True) == [NEXT]
     assert await rows_of(connection, columns) == before
 
 
@@ -173,7 +136,7 @@ async def test_the_release_before_works_on(
     add = to_all(await columns_of(connection), "ADD COLUMN later text NOT NULL DEFAULT 'x'")
     async with digitwin.connect(url, **given) as at_work:
         await live(at_work, "ada")
-        await grow(connection, add)
+        await grow(connection, "; ".join(add))
         await live(at_work, "bob")
     async with digitwin.connect(url, **given) as started:
         assert (await started.health()).schema_version == NEWEST + 1

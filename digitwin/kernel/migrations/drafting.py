@@ -8,6 +8,7 @@ configuration here as ``TORTOISE_ORM``.
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -80,7 +81,7 @@ async def make(name: str, *, empty: bool = False) -> Path | None:
     version = len(files.all_migrations()) + 1
     path = await _draft(folder, name, empty=empty)
     if path is not None:
-        path.write_text(_with_version(path.read_text(), version))
+        path.write_text(_in_steps(path.read_text(), version))
     return path
 
 
@@ -117,12 +118,49 @@ async def _drafted(folder: Path, name: str, empty: bool) -> Path | None:
     return folder / APP / file if file else None
 
 
-def _with_version(draft: str, version: int) -> str:
-    """Add what every migration does: set a lock timeout, and update the schema version."""
-    head, up, between, down, tail = draft.split('"""')
-    wait = "\n        SET LOCAL lock_timeout = '5s';"
-    oldest = f"-- and oldest_reader = {version}, if the previous release cannot work with this"
-    count = "\n        UPDATE digitwin_schema SET version = {};"
-    up = f"{wait}{up.rstrip()}{count.format(version)}  {oldest}\n"
-    down = f"{wait}{down.rstrip()}{count.format(version - 1)}\n"
-    return '"""'.join((head, up, between, down, tail))
+_DRAFT = """
+# Each step is a transaction, or one statement with CONCURRENTLY. CONTRIBUTING has the rules
+STEPS = [
+{steps}    # With `, oldest_reader = {version}`, if the previous release cannot work with this
+    "UPDATE digitwin_schema SET version = {version}",
+]
+
+# What the way back loses, besides what is in the tables and columns that it drops: name and query
+LOSES: dict[str, str] = {{}}
+
+
+async def upgrade(db: BaseDBAsyncClient) -> str:
+    return in_one_transaction(STEPS)
+
+
+async def downgrade(db: BaseDBAsyncClient) -> str:
+    return \"""
+        SET LOCAL lock_timeout = '50ms';{down}
+        UPDATE digitwin_schema SET version = {before};
+\""\""""
+
+
+def _in_steps(draft: str, version: int) -> str:
+    """Make a draft of Aerich what every migration is: steps, and the version of the schema."""
+    head, up, _, down, tail = draft.split('"""')
+    head = head[: head.index("async def upgrade")].replace(
+        "import BaseDBAsyncClient\n", f"import BaseDBAsyncClient\n\n{_IMPORT}\n"
+    )
+    steps = [_repeatable(line.strip()) for line in up.split(";\n") if line.strip(" ;\n")]
+    body = _DRAFT.format(
+        steps="".join(f'    """{step}""",\n' for step in steps),
+        version=version,
+        before=version - 1,
+        down=down.rstrip(),
+    )
+    return head.rstrip() + "\n" + body + tail
+
+
+_IMPORT = "from digitwin.kernel.migrations.steps import in_one_transaction"
+
+
+def _repeatable(statement: str) -> str:
+    """Return the statement in the form that can run again, as far as there is one."""
+    statement = statement.rstrip(";")
+    statement = re.sub(r'^(ALTER TABLE "\w+") ADD "', r'\1 ADD COLUMN IF NOT EXISTS "', statement)
+    return re.sub(r"^(CREATE (?:UNIQUE )?INDEX) IF", r"\1 CONCURRENTLY IF", statement)

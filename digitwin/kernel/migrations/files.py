@@ -7,7 +7,7 @@ import importlib.util
 import json
 import re
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,9 +29,14 @@ class Migration:
     module: ModuleType
 
     @property
-    def in_transaction(self) -> bool:
-        """Whether it runs in a transaction; if not, it is a single statement."""
-        return bool(getattr(self.module, "RUN_IN_TRANSACTION", True))
+    def steps(self) -> Sequence[str] | None:
+        """Its steps, see :mod:`digitwin.kernel.migrations.steps`; None: one transaction."""
+        return getattr(self.module, "STEPS", None)
+
+    @property
+    def loses(self) -> Mapping[str, str]:
+        """What its downgrade loses besides dropped tables and columns, each with a query."""
+        return getattr(self.module, "LOSES", {})
 
     @property
     def models_state(self) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """Applies migrations, one process at a time.
 
 Files and bookkeeping are Aerich's, so that ``aerich upgrade`` does the same. Aerich's Python API is
-not used because it needs an active Tortoise context and takes no lock: this module uses a
-separate connection and an advisory lock.
+not used because it needs an active Tortoise context, takes no lock, and applies a migration in one
+transaction: this module uses connections of its own, a lock, and steps beside traffic.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -16,25 +15,19 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from digitwin.errors import MigrationRequiredError, QueryTimeoutError
+from digitwin.errors import MigrationRequiredError
 from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.connection.dsn import Target
-from digitwin.kernel.migrations import files, schema_state
+from digitwin.kernel.migrations import applying, files, lock, losses, schema_state
 from digitwin.kernel.migrations.files import Migration
-from digitwin.kernel.migrations.schema_state import APP, SchemaState
+from digitwin.kernel.migrations.schema_state import SchemaState
 from digitwin.settings import Settings
 
 log = logging.getLogger("digitwin.migrations")
 
-LOCK_TIMEOUT = 60.0
-"""Seconds to wait for another process that migrates."""
-POLL = 0.05
-"""Seconds between attempts to get the lock. Waiting for it inside PostgreSQL would deadlock with
-CREATE INDEX CONCURRENTLY, which waits for every open statement."""
 MIGRATION_TIMEOUT = 600.0
-"""Seconds one migration may run."""
+"""Seconds one statement of a migration may run."""
 
-_TRY_LOCK = "SELECT pg_try_advisory_lock(hashtextextended('digitwin.migrations:' || $1, 0))"
 _HAS_SCHEMA = "SELECT to_regnamespace(quote_ident($1)) IS NOT NULL"
 """Checked first: CREATE SCHEMA IF NOT EXISTS needs a privilege even if the schema exists."""
 
@@ -71,7 +64,7 @@ async def ensure(
         found = await state(connection)
         if found.pending and not found.unknown and auto:
             upgrading()
-            await _upgrade(connection, settings)
+            await _upgrade(connection, target, settings)
             found = await state(connection)
         refusal = found.refusal(len(files.all_migrations()))
         if refusal is not None:
@@ -105,20 +98,32 @@ async def upgrade(target: Target, settings: Settings) -> list[str]:
         QueryTimeoutError: a lock was not granted, or another process took too long.
     """
     async with _connection(target, settings) as connection:
-        return await _upgrade(connection, settings)
+        return await _upgrade(connection, target, settings)
 
 
-async def downgrade(target: Target, settings: Settings, *, steps: int = 1) -> list[str]:
-    """Revert the last migrations, newest first; their data is lost.
+async def downgrade(
+    target: Target, settings: Settings, *, steps: int = 1, lose_data: bool = False
+) -> list[str]:
+    """Revert the last migrations, newest first, each in a transaction that locks every table.
+
+    Args:
+        target: the database.
+        settings: the configuration.
+        steps: how many migrations to revert.
+        lose_data: revert them although rows or values are lost.
 
     Returns:
         The names of the reverted migrations.
 
     Raises:
+        InvalidStateError: data would be lost, and ``lose_data`` is false; nothing is reverted.
         MigrationRequiredError: the last migration belongs to a newer release.
+        QueryTimeoutError: a lock was not granted, or another process took too long.
     """
     reverted: list[str] = []
-    async with _connection(target, settings) as connection, _locked(connection, settings):
+    async with _connection(target, settings) as connection, _locked(target, settings):
+        for name in () if lose_data else (await state(connection)).applied[-steps:]:
+            await losses.refuse(connection, files.named(name))
         for _ in range(steps):
             found = await state(connection)
             if found.unknown:
@@ -128,7 +133,8 @@ async def downgrade(target: Target, settings: Settings, *, steps: int = 1) -> li
                 )
             if not found.applied:
                 break
-            await _revert(connection, files.named(found.applied[-1]))
+            await applying.revert(connection, files.named(found.applied[-1]), lose_data=lose_data)
+            log.info("Reverted migration %s", found.applied[-1])
             reverted.append(found.applied[-1])
     return reverted
 
@@ -157,13 +163,14 @@ async def _connection(target: Target, settings: Settings) -> AsyncIterator[async
     arguments = given | {
         "timeout": settings.connect_timeout,
         "command_timeout": MIGRATION_TIMEOUT + 1,
+        "statement_cache_size": 0,  # nothing is run often, and a pooler may know no names
         "server_settings": given["server_settings"]
         | {
             "search_path": f'"{settings.schema_name}"',
             "application_name": settings.application_name,
             "timezone": "UTC",
             "statement_timeout": limit,
-            "lock_timeout": str(max(1, round(settings.lock_timeout * 1000))),
+            "lock_timeout": "0",  # each transaction sets its own
         },
     }
     try:
@@ -182,24 +189,17 @@ async def _connection(target: Target, settings: Settings) -> AsyncIterator[async
 
 
 @asynccontextmanager
-async def _locked(connection: asyncpg.Connection, settings: Settings) -> AsyncIterator[None]:
-    """Hold the migration lock of this schema; it is released with the connection."""
-    try:
-        async with asyncio.timeout(LOCK_TIMEOUT):
-            while not await connection.fetchval(  # noqa: ASYNC110 - across processes
-                _TRY_LOCK, settings.schema_name
-            ):
-                await asyncio.sleep(POLL)
-    except TimeoutError:
-        raise QueryTimeoutError(
-            f"Another process has been migrating this schema for {LOCK_TIMEOUT:.0f} seconds"
-        ) from None
-    yield
+async def _locked(target: Target, settings: Settings) -> AsyncIterator[None]:
+    async with (
+        _connection(target, settings) as keeper,
+        lock.held(keeper, settings.schema_name),
+    ):
+        yield
 
 
-async def _upgrade(connection: asyncpg.Connection, settings: Settings) -> list[str]:
+async def _upgrade(connection: asyncpg.Connection, target: Target, settings: Settings) -> list[str]:
     applied = []
-    async with _locked(connection, settings):
+    async with _locked(target, settings):
         if not await connection.fetchval(_HAS_SCHEMA, settings.schema_name):
             await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{settings.schema_name}"')
         found = await state(connection)
@@ -208,40 +208,18 @@ async def _upgrade(connection: asyncpg.Connection, settings: Settings) -> list[s
             assert refusal is not None
             raise refusal
         for name in found.pending:
-            if await _try_apply(connection, files.named(name)):
+            if await _try_apply(connection, files.named(name), alone=not found.version):
                 applied.append(name)
     return applied
 
 
-async def _try_apply(connection: asyncpg.Connection, migration: Migration) -> bool:
+async def _try_apply(connection: asyncpg.Connection, migration: Migration, *, alone: bool) -> bool:
     """Apply it; return False if a process without our lock, such as aerich, applied it first."""
     try:
-        await _apply(connection, migration)
+        await applying.apply(connection, migration, alone=alone)
     except asyncpg.PostgresError:
         if migration.name in (await state(connection)).applied:
             return False
         raise
     log.info("Applied migration %s", migration.name)
     return True
-
-
-async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
-    insert = "INSERT INTO aerich (version, app, content) VALUES ($1, $2, $3::jsonb)"
-    row = migration.name, APP, json.dumps(migration.models_state)
-    script = await migration.upgrade()
-    if migration.in_transaction:
-        async with connection.transaction():
-            await connection.execute(script)
-            await connection.execute(insert, *row)
-    else:
-        await connection.execute(script)
-        await connection.execute(insert, *row)
-
-
-async def _revert(connection: asyncpg.Connection, migration: Migration) -> None:
-    async with connection.transaction():
-        await connection.execute(await migration.downgrade())
-        await connection.execute(
-            "DELETE FROM aerich WHERE app = $1 AND version = $2", APP, migration.name
-        )
-    log.info("Reverted migration %s", migration.name)

@@ -52,6 +52,23 @@ async def test_downgrade_of_nothing_is_nothing(cli: Cli) -> None:
     assert (await cli("db", "downgrade", "--yes")).stdout == "No migration is applied\n"
 
 
+async def test_downgrade_keeps_what_only_the_newer_schema_holds(
+    cli: Cli, digitwin_url: str
+) -> None:
+    await query(
+        digitwin_url,
+        "INSERT INTO users (id, email, name) VALUES (gen_random_uuid(), 'a@example.com', 'A')"
+        " RETURNING 1",
+    )
+    every = ("db", "downgrade", "--yes", "--steps", str(len(NAMES)))
+    done = await cli(*every)
+    assert done.exit_code == 1
+    assert "would lose rows of users" in done.stderr
+    assert "--lose-data" in done.stderr
+    assert await query(digitwin_url, "SELECT count(*) FROM aerich") == len(NAMES)
+    assert (await cli(*every, "--lose-data")).exit_code == 0
+
+
 async def test_check_passes_when_all_agree(cli: Cli) -> None:
     done = await cli("db", "check", "--json")
     assert done.exit_code == 0
