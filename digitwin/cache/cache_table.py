@@ -15,7 +15,7 @@ from digitwin.cache.local_cache import LocalCache
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import NOBODY
-from digitwin.kernel.sql.queries import Queries, Query
+from digitwin.kernel.sql.queries import Queries, Query, load
 
 BATCH: Final = 1000
 """Rows removed by one statement: it takes some 10 ms, then releases its locks."""
@@ -242,15 +242,16 @@ class CacheTable:
         await self._evictor.close()
 
     async def purge(self) -> int:
-        """Delete expired rows; return how many."""
-        return await self._in_batches(self._queries["purge_batch"])
+        """Delete expired rows, and those written while the clock was ahead; return how many."""
+        expired = await self._in_batches(self._queries["purge_batch"])
+        return expired + await self._in_batches(self._evict_which("of_the_future"))
 
     async def evict(self, rows: int, size: int) -> int:
         """Delete the oldest entries until the rest keeps to both bounds; return how many."""
         beyond: Any = await self._core.aside.fetchrow(
             self._queries["beyond"], rows=rows, bytes=size
         )
-        query, left = self._queries["evict_batch"], beyond["rows"]
+        query, left = self._evict_which("older"), beyond["rows"]
         while left:
             batch = min(left, BATCH)
             gone = await self._core.aside.fetchval(query, batch=batch, until=beyond["until"])
@@ -258,6 +259,9 @@ class CacheTable:
             if gone < batch:
                 break  # the rest is locked: another instance is evicting it
         return int(beyond["rows"] - left)
+
+    def _evict_which(self, entries: str) -> Query:
+        return self._queries.variant("evict_batch", which=load(__package__)[entries])
 
     async def sizes(self) -> Mapping[str, int]:
         """Return the numbers of ``live`` and ``expired`` rows, and their ``bytes``."""

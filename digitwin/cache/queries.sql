@@ -1,18 +1,23 @@
+-- name: living
+-- Part of the statements that read: an expired row is not returned, whether or not it is purged
+-- yet. Nor is one from the future, written while the clock was ahead: it would outlive its TTL.
+expires_at > now() AND created_at <= now()
+
 -- name: get
--- An expired row is not returned, whether or not it is purged yet.
+-- One index lookup.
 SELECT value FROM {table}
-WHERE user_id = :user_id AND audience = :audience AND key = :key AND expires_at > now()
+WHERE user_id = :user_id AND audience = :audience AND key = :key AND {living}
 
 -- name: read
 -- As `get`, with what the local cache needs: the tags and the seconds left to live.
 SELECT value, tags, extract(epoch FROM expires_at - now())::float8 AS lives FROM {table}
-WHERE user_id = :user_id AND audience = :audience AND key = :key AND expires_at > now()
+WHERE user_id = :user_id AND audience = :audience AND key = :key AND {living}
 
 -- name: get_many
 -- Many keys of one person and audience, in one statement.
 SELECT key, value, tags, extract(epoch FROM expires_at - now())::float8 AS lives FROM {table}
 WHERE user_id = :user_id AND audience = :audience AND key = ANY(:keys::text[])
-      AND expires_at > now()
+      AND {living}
 
 -- name: lookup
 -- A value, and the epochs of its targets, in one snapshot: comparing them later shows whether
@@ -27,7 +32,7 @@ SELECT value, tags, extract(epoch FROM expires_at - now())::float8 AS lives,
              ORDER BY epoch) AS epochs
 FROM (SELECT) AS always
 LEFT JOIN {table} ON user_id = :user_id AND audience = :audience AND key = :key
-                 AND expires_at > now() - make_interval(secs => :stale)
+                 AND expires_at > now() - make_interval(secs => :stale) AND created_at <= now()
 
 -- name: set
 -- The time to live counts from this statement, by the database clock.
@@ -110,7 +115,7 @@ SET epoch = excluded.epoch, created_at = excluded.created_at
 -- True if a living entry existed. It notifies even if not: another instance's local cache may hold
 -- an entry that was deleted here before.
 WITH gone AS (DELETE FROM {table} WHERE user_id = :user_id AND audience = :audience AND key = :key
-              RETURNING expires_at > now() AS lived)
+              RETURNING {living} AS lived)
 SELECT coalesce(bool_or(lived), false), pg_notify({channel}, '{store} key ' || :name::text)
 FROM gone
 
@@ -144,10 +149,19 @@ FROM (SELECT created_at, row_number() OVER newest AS rows, sum(size_bytes) OVER 
       WINDOW newest AS (ORDER BY created_at DESC ROWS UNBOUNDED PRECEDING)) AS kept
 WHERE rows > :rows OR bytes > :bytes
 
+-- name: older
+-- For `evict_batch`: the oldest entries.
+created_at <= :until
+
+-- name: of_the_future
+-- For `evict_batch`: entries written while the clock was ahead, which would come back once it gets
+-- there. Not those of this minute, which another transaction may be writing now.
+created_at > now() + interval '1 minute'
+
 -- name: evict_batch
 -- The oldest first, one batch; skips locked rows. It notifies, because the next `set` of a key
 -- without a row does not.
-WITH old AS (SELECT user_id, audience, key FROM {table} WHERE created_at <= :until
+WITH old AS (SELECT user_id, audience, key FROM {table} WHERE {which}
              ORDER BY created_at LIMIT :batch FOR UPDATE SKIP LOCKED),
      gone AS (DELETE FROM {table} AS entry USING old
               WHERE entry.user_id = old.user_id AND entry.audience = old.audience
@@ -194,7 +208,7 @@ FROM cache_usage GROUP BY store
 
 -- name: sizes
 -- Reads the whole table.
-SELECT count(*) FILTER (WHERE expires_at > now()) AS live,
-       count(*) FILTER (WHERE expires_at <= now()) AS expired,
+SELECT count(*) FILTER (WHERE {living}) AS live,
+       count(*) FILTER (WHERE NOT ({living})) AS expired,
        coalesce(sum(size_bytes), 0)::bigint AS bytes
 FROM {table}

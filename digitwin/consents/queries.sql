@@ -1,6 +1,6 @@
 -- name: replace
 -- A new consent replaces the one before: the partial unique index allows one at a time.
-UPDATE consents SET withdrawn_at = statement_timestamp()
+UPDATE consents SET withdrawn_at = greatest(statement_timestamp(), granted_at)
 WHERE user_id = :user_id AND purpose = :purpose AND withdrawn_at IS NULL;
 
 -- name: grant

@@ -48,11 +48,12 @@ ORDER BY best.score DESC, d.id DESC;
 
 -- name: claim
 -- Locks the oldest claimable document; concurrent workers skip locked rows. Leases follow the
--- database clock.
+-- database clock. One that begins more than its length ahead was made while the clock was ahead.
 WITH next AS (
     SELECT user_id, id FROM knowledge_documents
     WHERE status IN ('pending', 'processing') AND deleted_at IS NULL
-      AND (status = 'pending' OR lease_until <= statement_timestamp()){owner}
+      AND (status = 'pending' OR lease_until <= statement_timestamp()
+           OR updated_at > statement_timestamp() + (lease_until - updated_at)){owner}
     ORDER BY created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), done AS (
     UPDATE knowledge_documents AS d

@@ -3,7 +3,8 @@
 -- along in `excluded`: a clock that went back, or a caller that waited, grants nothing. `quiet`
 -- lets this commit return before it is on disk, for which a decision is not worth waiting. A bucket
 -- called with another limit keeps its fill level as a share of the limit. A bucket in debt has an
--- `updated_at` in the future, and refills from then on.
+-- `updated_at` in the future, and refills from then on. A later one than a debt can have was written
+-- while the clock was ahead, and is set back.
 WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true))
 INSERT INTO rate_limits AS bucket
        (subject, endpoint, window_ms, max_tokens, tokens, allowed, updated_at)
@@ -12,7 +13,9 @@ SELECT :subject, :endpoint, :window_ms::bigint, :limit::float8, :limit::float8 -
 FROM quiet
 ON CONFLICT (subject, endpoint, window_ms) DO UPDATE
 SET tokens = {held} - CASE WHEN {held} >= :cost THEN :cost ELSE 0 END, allowed = {held} >= :cost,
-    max_tokens = excluded.max_tokens, updated_at = greatest(bucket.updated_at, excluded.updated_at)
+    max_tokens = excluded.max_tokens,
+    updated_at = greatest(excluded.updated_at,
+                          least(bucket.updated_at, excluded.updated_at + {longest_debt}))
 RETURNING tokens, allowed,
           greatest(0, date_part('epoch', updated_at - clock_timestamp())) AS behind
 
@@ -24,11 +27,21 @@ least(:limit, CASE WHEN bucket.max_tokens = :limit THEN bucket.tokens
           + :limit / :window_ms * 1000 * greatest(
               0, date_part('epoch', excluded.updated_at - bucket.updated_at)))
 
+-- name: longest_debt
+-- Part of the statements: a debt is at most one window. Not below a second: a caller that waits for
+-- the row's lock has read its clock before, and must not set back what others wrote meanwhile.
+greatest(:window_ms::bigint, 1000) * interval '1 ms'
+
+-- name: longest_debt_of_row
+-- The same for a row of a bucket.
+greatest(window_ms, 1000) * interval '1 ms'
+
 -- name: consume_all
 -- All or none, in one statement. Existing buckets are locked in key order, and missing ones are
 -- inserted in it, so that no two callers deadlock. A bucket that another caller inserts meanwhile
 -- violates the primary key, which undoes everything: the caller tries again. Between `cost` and
--- `most` whole tokens are taken, as many as there are. `who` selects the asks that apply.
+-- `most` whole tokens are taken, as many as there are. `who` selects the asks that apply. A bucket
+-- whose `updated_at` is set back is written though nothing is taken: else it would stay ahead.
 WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true), clock_timestamp() AS now),
      who AS ({who}),
      asked AS (SELECT ask.* FROM who JOIN unnest(
@@ -40,7 +53,10 @@ WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true), clock_times
                 FROM asked JOIN rate_limits USING (subject, endpoint, window_ms)
                 ORDER BY subject, endpoint, window_ms FOR UPDATE OF rate_limits),
      held AS (SELECT asked.*, locked.place IS NULL AS cold, now,
-                     greatest(now, locked.updated_at) AS updated_at,
+                     CASE WHEN locked.updated_at > now + {longest_debt_of_row}
+                          THEN now + {longest_debt_of_row}
+                          ELSE greatest(now, locked.updated_at) END AS updated_at,
+                     locked.updated_at > now + {longest_debt_of_row} AS was_ahead,
                      CASE WHEN locked.place IS NULL THEN full_at ELSE least(
                          full_at, CASE WHEN max_tokens = full_at THEN tokens
                                        ELSE tokens / max_tokens * full_at END
@@ -52,10 +68,10 @@ WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true), clock_times
                                    ELSE 0 END AS take
                FROM held CROSS JOIN passed),
      moved AS (UPDATE rate_limits AS bucket
-               SET tokens = taken.tokens - take, max_tokens = full_at, allowed = true,
+               SET tokens = taken.tokens - take, max_tokens = full_at, allowed = take > 0,
                    updated_at = taken.updated_at
                FROM taken
-               WHERE take > 0 AND NOT cold AND bucket.subject = taken.subject
+               WHERE (take > 0 OR was_ahead) AND NOT cold AND bucket.subject = taken.subject
                      AND bucket.endpoint = taken.endpoint AND bucket.window_ms = taken.window_ms),
      made AS (INSERT INTO rate_limits
                      (subject, endpoint, window_ms, max_tokens, tokens, updated_at)
@@ -80,15 +96,16 @@ FROM users WHERE id = :user_id::uuid AND deleted_at IS NULL
 -- fill a bucket beyond its limit. Missing tokens become a debt: `updated_at` moves ahead by the
 -- time in which they refill, at most by one window. A bucket without a row is full and stays full.
 WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true), clock_timestamp() AS now),
-     locked AS (SELECT given.*, tokens, max_tokens, updated_at
-                FROM unnest(:subjects::text[], :endpoints::text[], :windows_ms::bigint[],
-                            :limits::float8[], :changes::float8[])
+     locked AS (SELECT given.*, now, tokens, max_tokens,
+                       least(updated_at, now + {longest_debt_of_row}) AS updated_at
+                FROM quiet CROSS JOIN unnest(:subjects::text[], :endpoints::text[],
+                            :windows_ms::bigint[], :limits::float8[], :changes::float8[])
                      AS given (subject, endpoint, window_ms, full_at, change)
                      JOIN rate_limits USING (subject, endpoint, window_ms)
                 ORDER BY subject, endpoint, window_ms FOR UPDATE OF rate_limits),
-     timed AS (SELECT locked.*, now, full_at / window_ms * 1000 AS rate,
+     timed AS (SELECT locked.*, full_at / window_ms * 1000 AS rate,
                       date_part('epoch', updated_at - now) AS ahead
-               FROM quiet CROSS JOIN locked),
+               FROM locked),
      held AS (SELECT timed.*,
                      least(full_at, CASE WHEN max_tokens = full_at THEN tokens
                                          ELSE tokens / max_tokens * full_at END
@@ -115,7 +132,8 @@ SELECT least(:limit::float8, CASE WHEN max_tokens = :limit THEN tokens
                                   ELSE tokens / max_tokens * :limit END
                              + :limit / :window_ms::bigint * 1000 * greatest(
                                  0, date_part('epoch', clock_timestamp() - updated_at))) AS tokens,
-       greatest(0, date_part('epoch', updated_at - clock_timestamp())) AS behind
+       greatest(0, date_part('epoch', least(updated_at - clock_timestamp(), {longest_debt})))
+           AS behind
 FROM rate_limits WHERE subject = :subject AND endpoint = :endpoint AND window_ms = :window_ms
 
 -- name: reset

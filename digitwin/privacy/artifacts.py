@@ -143,7 +143,11 @@ class Artifacts:
         if self.deleter is None:
             return gone
         claim = partial(
-            self._core.aside.fetch, QUERIES["claim_artifacts"], batch=BATCH, claim_seconds=CLAIM
+            self._core.aside.fetch,
+            QUERIES["claim_artifacts"],
+            batch=BATCH,
+            claim_seconds=CLAIM,
+            longest=max(CLAIM, LONGEST_PAUSE),
         )
         while rows := await claim():
             gone += sum(await asyncio.gather(*(self._ask(self.deleter, row) for row in rows)))

@@ -73,8 +73,11 @@ VALUES (:id, :erasure_id::uuid, :kind, :address, CASE WHEN :erasure_id::uuid IS 
 ON CONFLICT DO NOTHING
 
 -- name: claim_artifacts
--- Claims expire by the database clock; SKIP LOCKED lets several instances work at once.
-WITH due AS (SELECT id FROM artifact_deletions WHERE due_at <= now()
+-- Claims expire by the database clock; SKIP LOCKED lets several instances work at once. No claim and
+-- no pause is longer than `longest`: a later time was written while the clock was ahead.
+WITH due AS (SELECT id FROM artifact_deletions
+             WHERE due_at <= now()
+                OR (due_at > now() + make_interval(secs => :longest) AND due_at < 'infinity')
              ORDER BY due_at LIMIT :batch FOR UPDATE SKIP LOCKED)
 UPDATE artifact_deletions AS waiting
 SET attempts = attempts + 1, due_at = now() + make_interval(secs => :claim_seconds)

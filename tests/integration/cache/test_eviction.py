@@ -13,6 +13,7 @@ from digitwin.cache import cache_table as tables, fields
 from digitwin.cache.repository import CacheRepository
 from digitwin.connecting import connect
 from digitwin.database import Database
+from digitwin.kernel.sql.queries import load
 from digitwin.testing import DatabaseFactory
 from tests.integration.cache.conftest import Factory, remembered, until
 from tests.integration.cache.test_listener import trusted
@@ -34,7 +35,7 @@ async def fill(raw: asyncpg.Connection, sizes: list[int]) -> None:
     """Entries ``0``, ``1`` and so on, each a minute younger than the one before."""
     await raw.execute(
         "INSERT INTO llm_response_cache (key, value, size_bytes, created_at, expires_at)"
-        " SELECT (n - 1)::text, '1', size, now() + make_interval(mins => n::int),"
+        " SELECT (n - 1)::text, '1', size, now() + make_interval(hours => -2, mins => n::int),"
         "        now() + interval '1 day'"
         " FROM unnest($1::int[]) WITH ORDINALITY AS given (size, n)",
         sizes,
@@ -202,7 +203,7 @@ async def test_it_reads_the_index_by_age_alone(bounded: Open, raw: asyncpg.Conne
     plan = "\n".join(row[0] for row in await raw.fetch(f"EXPLAIN {sql}", 100, 10**9))
     assert "Index Only Scan" in plan
     assert "ix_llm_response_cache__created_at" in plan
-    query = queries["evict_batch"]
+    query = queries.variant("evict_batch", which=load("digitwin.cache")["older"])
     young = await raw.fetchval("SELECT now() + interval '1 day'")
     values = query.bind({"batch": 100, "until": young})
     plan = "\n".join(row[0] for row in await raw.fetch(f"EXPLAIN {query.sql}", *values))

@@ -235,3 +235,16 @@ async def test_the_persons_rows_take_their_consents_along(
         await digitwin_db.consents.grant(user.id, purpose="voice", evidence=EVIDENCE)
     await digitwin_db.users.hard_delete(ada.id)
     assert [consent.user_id for consent in (await digitwin_db.consents.list()).items] == [bob.id]
+
+
+async def test_one_given_while_the_clock_was_ahead_can_be_replaced_and_withdrawn(
+    digitwin_db: Database, ada: User, raw: asyncpg.Connection
+) -> None:
+    consents = digitwin_db.consents
+    ahead = "UPDATE consents SET granted_at = granted_at + interval '1 day'"
+    await consents.grant(ada.id, purpose="voice", evidence=EVIDENCE)
+    await raw.execute(ahead)
+    given = await consents.grant(ada.id, purpose="voice", evidence=EVIDENCE)
+    await raw.execute(f"{ahead} WHERE id = $1", given.id)
+    assert (await consents.withdraw(ada.id, purpose="voice")).id == given.id
+    assert await consents.in_force(ada.id, purpose="voice") is None

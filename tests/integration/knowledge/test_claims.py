@@ -250,3 +250,19 @@ async def test_a_worker_that_finishes_while_its_document_is_taken_is_refused(
             started.set()
             await until_waiting()
     assert (await digitwin_db.documents.get(document.id)).worker == "w2"
+
+
+async def test_a_lease_made_while_the_clock_was_ahead_is_taken_over(
+    digitwin_db: Database, raw: asyncpg.Connection, note: Any
+) -> None:
+    """The server's clock was a day ahead when it was claimed, and is right again."""
+    await note()
+    first = await claim(digitwin_db)
+    await raw.execute(
+        "UPDATE knowledge_documents SET lease_until = lease_until + interval '1 day',"
+        " updated_at = updated_at + interval '1 day'"
+    )
+    second = await claim(digitwin_db, "w2")
+    assert (second.id, second.worker) == (first.id, "w2")
+    with pytest.raises(InvalidStateError):
+        await digitwin_db.documents.complete(first.id, worker="w1")

@@ -168,9 +168,9 @@ async def test_a_clock_that_went_back_grants_nothing(
     limits: RateLimitRepository, elapse: Elapse
 ) -> None:
     reservation = await reserved(limits, 300)
-    await elapse(-10 * MONTH)
+    await elapse(-MONTH / 2)
     assert (await reservation.settle(500)).remaining == 500
-    await elapse(10 * MONTH)
+    await elapse(MONTH / 2)
     assert await left(limits) == 500
 
 

@@ -158,6 +158,16 @@ async def _claimed(raw: asyncpg.Connection) -> bool:
     return await raw.fetchval("SELECT min(attempts) = 1 FROM artifact_deletions") is True
 
 
+async def test_a_claim_made_while_the_clock_was_ahead_is_taken_over(
+    digitwin_db: Database, raw: asyncpg.Connection, ada: Person
+) -> None:
+    await digitwin_db.privacy.erase(ada.id, reason="x")
+    await raw.execute("UPDATE artifact_deletions SET due_at = now() + interval '1 day'")
+    digitwin_db.privacy.artifacts.deleter = (bucket := Bucket())
+    assert await digitwin_db.privacy.deliver() == 2
+    assert bucket.addresses == [FACE, ARTIFACT]
+
+
 async def test_a_hook_that_takes_too_long_is_given_up(
     digitwin_db: Database, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
