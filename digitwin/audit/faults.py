@@ -56,6 +56,9 @@ class AuditVerification:
     """Sealed records with a field that was erased together with a person."""
     signatures: Signatures = "none"
     """``unchecked`` if the seals are signed and no key is known here; ``none`` if unsigned."""
+    notices: tuple[str, ...] = ()
+    """What is no fault by itself and somebody should know: a clock that was ahead, seals much
+    younger than their records, no checkpoints outside the database."""
 
     @property
     def ok(self) -> bool:

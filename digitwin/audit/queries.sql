@@ -32,7 +32,8 @@ GROUP BY GROUPING SETS ((action), (result), (user_id), (day))
 -- name: placed_records
 -- What only the database knows about a record: when it was inserted, whether a monthly partition
 -- and a seal hold it.
-SELECT id, audit_logs.created_at, leaf.record_id IS NOT NULL AS is_sealed,
+SELECT id, least(greatest(audit_logs.created_at, '0001-01-02 UTC'), '9999-12-31 UTC') AS created_at,
+       leaf.record_id IS NOT NULL AS is_sealed,
        audit_logs.tableoid = (SELECT partdefid FROM pg_partitioned_table
                               WHERE partrelid = 'audit_logs'::regclass) AS is_unplaced
 FROM audit_logs LEFT JOIN audit_leaves AS leaf ON leaf.record_id = id
@@ -192,15 +193,35 @@ WHERE locktype = 'virtualxid' AND mode = 'ExclusiveLock' AND datname = current_d
   AND pid <> pg_backend_pid() AND backend_type IS DISTINCT FROM 'autovacuum worker'
 
 -- name: last_seal
--- The end of the chain, to which the next seal is linked.
-SELECT number, created_at, horizon, newest, records, root, previous, head, key_id, algorithm,
-       signature, running
+-- The end of the chain, to which the next seal is linked, and the horizon that is known now.
+SELECT {seal_columns}, running, {known_horizon} AS known, now()
 FROM audit_seals ORDER BY number DESC LIMIT 1
+
+-- name: seal_columns
+-- A time that Python cannot hold becomes one that no seal has: such a seal was changed.
+number, least(greatest(created_at, '0001-01-02 UTC'), '9999-12-31 UTC') AS created_at,
+CASE WHEN horizon IS NOT NULL THEN
+    least(greatest(horizon, '0001-01-02 UTC'), '9999-12-31 UTC') END AS horizon,
+CASE WHEN newest IS NOT NULL THEN
+    least(greatest(newest, '0001-01-02 UTC'), '9999-12-31 UTC') END AS newest,
+records, root, previous, head, key_id, algorithm, signature
+
+-- name: known_horizon
+-- Part of statements: the last horizon, except those of seals made while the clock was ahead.
+(SELECT horizon FROM audit_seals WHERE horizon BETWEEN '0001-01-02 UTC' AND now()
+ ORDER BY number DESC LIMIT 1)
+
+-- name: horizon_before
+-- The horizon that was known when a seal was made, if the clock had been ahead before.
+SELECT horizon FROM audit_seals
+WHERE number > :first AND number < :number AND horizon BETWEEN '0001-01-02 UTC' AND :at
+ORDER BY number DESC LIMIT 1
 
 -- name: last_checkpoint
 -- The start of the chain after removals.
-SELECT number, created_at, removed_before, seal, seal_head, records, head, key_id, algorithm,
-       signature
+SELECT number, least(greatest(created_at, '0001-01-02 UTC'), '9999-12-31 UTC') AS created_at,
+       least(greatest(removed_before, '0001-01-02 UTC'), '9999-12-31 UTC') AS removed_before,
+       seal, seal_head, records, head, key_id, algorithm, signature
 FROM audit_checkpoints ORDER BY number DESC LIMIT 1
 
 -- name: unsealed
@@ -215,14 +236,14 @@ WHERE created_at >= :after_time AND (created_at, id) > (:after_time, :after_id)
 ORDER BY created_at, id LIMIT :limit
 
 -- name: oldest_unsealed
--- For the health probe: the age in seconds of the oldest record without a seal.
-SELECT coalesce(extract(epoch FROM now() - (
-    SELECT created_at FROM audit_logs AS record
-    WHERE created_at >= coalesce((SELECT horizon FROM audit_seals ORDER BY number DESC LIMIT 1),
-                                 '-infinity')
-      AND NOT EXISTS (SELECT FROM audit_leaves WHERE record_id = record.id OFFSET 0)
-    ORDER BY created_at LIMIT 1
-)), 0)::float8
+-- For the health probe: the age in seconds of the oldest record without a seal, and how many there
+-- are, counted up to `most`. Those of a clock that was ahead have no age.
+SELECT coalesce(greatest(extract(epoch FROM now() - min(created_at)), 0), 0)::float8 AS seconds,
+       count(*) AS records
+FROM (SELECT created_at FROM audit_logs AS record
+      WHERE created_at >= coalesce({known_horizon}, '-infinity')
+        AND NOT EXISTS (SELECT FROM audit_leaves WHERE record_id = record.id OFFSET 0)
+      ORDER BY created_at LIMIT :most) AS unsealed
 
 -- name: add_seal
 -- Its leaves follow in the same transaction.
@@ -240,14 +261,18 @@ SELECT :seal, * FROM unnest(:place::int[], :record_id::uuid[], :created_at::time
 
 -- name: seals_after
 -- A page of the chain.
-SELECT number, created_at, horizon, newest, records, root, previous, head, key_id, algorithm,
-       signature
+SELECT {seal_columns}
 FROM audit_seals WHERE number > :after ORDER BY number LIMIT :limit
 
 -- name: leaves_with_records
--- What was sealed next to what is stored now, in the order of the seals, from one snapshot.
-SELECT leaf.seal, leaf.place, leaf.record_id, leaf.created_at AS dated, leaf.content, leaf.leaf,
-       leaf.commitments, leaf.salts, record.id, record.created_at, record.action, record.resource,
+-- What was sealed next to what is stored now, in the order of the seals, from one snapshot. Times
+-- as in `seal_columns`.
+SELECT leaf.seal, leaf.place, leaf.record_id,
+       least(greatest(leaf.created_at, '0001-01-02 UTC'), '9999-12-31 UTC') AS dated,
+       leaf.content, leaf.leaf, leaf.commitments, leaf.salts, record.id,
+       CASE WHEN record.id IS NOT NULL THEN
+           least(greatest(record.created_at, '0001-01-02 UTC'), '9999-12-31 UTC')
+       END AS created_at, record.action, record.resource,
        record.result, record.user_id, record.actor_id, record.resource_id, record.ip_address,
        record.user_agent, record.metadata
 FROM audit_leaves AS leaf LEFT JOIN audit_logs AS record ON record.id = leaf.record_id
@@ -329,3 +354,30 @@ FROM audit_logs AS record
 WHERE created_at >= :since AND created_at < :until
   AND NOT EXISTS (SELECT FROM audit_leaves WHERE record_id = record.id OFFSET 0)
 ORDER BY created_at, id
+
+-- name: schema_version
+-- How many migrations made this schema.
+SELECT version FROM digitwin_schema
+
+-- name: guard_functions
+-- The functions of this package, as they are stored, and whether their search path is fixed.
+SELECT proname::text AS name, prosrc AS body, lanname::text AS language, prosecdef AS is_definer,
+       coalesce(array_to_string(proconfig, ';') LIKE 'search_path=%, pg_temp', false) AS is_fixed
+FROM pg_proc JOIN pg_language ON pg_language.oid = prolang
+WHERE pronamespace = to_regnamespace(quote_ident(current_schema()))
+  AND starts_with(proname, 'digitwin_')
+
+-- name: guard_triggers
+-- All triggers of this schema. A condition or a list of columns makes a trigger fire less often.
+SELECT relname::text AS table, tgname::text AS name, tgtype::int AS type,
+       CASE WHEN pronamespace = relnamespace THEN proname::text END AS function,
+       tgenabled IN ('O', 'A') AS is_enabled,
+       tgqual IS NOT NULL OR tgattr <> '' AS is_conditional
+FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid JOIN pg_proc ON pg_proc.oid = tgfoid
+WHERE relnamespace = to_regnamespace(quote_ident(current_schema())) AND NOT tgisinternal
+
+-- name: checks
+-- All CHECKs of this schema. Partitions may keep those that their table lost.
+SELECT conname::text AS name, convalidated AS is_valid
+FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid
+WHERE contype = 'c' AND NOT relispartition AND connamespace = to_regnamespace(quote_ident(current_schema()))

@@ -173,13 +173,16 @@ class AuditLogRepository(Repository):
         """Check every record, seal and guard; reads the whole trail in constant memory.
 
         Reported are: records that were changed, removed, moved, or inserted into a time that was
-        sealed; changed seals; guards that are missing or disabled; ids that this package did not
-        create; records whose time is not their id's, or without a monthly partition; and a
-        missing partition. Records without a seal are checked only in part. ``SECURITY.md``
-        describes which attacks need a key, or heads kept outside the database, to be found.
+        sealed; changed seals, and unsigned ones after signed ones; guards (triggers, their
+        functions, CHECKs) that are missing, disabled or not as the migrations made them; ids
+        that this package did not create; records whose time is not their id's, or without a
+        monthly partition; and a missing partition. Records without a seal are checked only in
+        part. ``SECURITY.md`` describes which attacks need a key, or heads kept outside the
+        database, to be found.
 
         Returns:
-            What was checked, and up to 1,000 faults.
+            What was checked, up to 1,000 faults, and notices: a clock that was ahead, seals
+            much younger than their records, no checkpoints outside the database.
         """
         return await verification.verify(self._core, self._sealing)
 
@@ -188,10 +191,14 @@ class AuditLogRepository(Repository):
         """Seal all unsealed records, as ``maintain()`` and a background task do.
 
         Commits by itself, even inside a transaction. While another instance seals, or a person
-        is being erased, it does nothing.
+        is being erased, it does nothing; nor, with an error in the log, while a seal that this
+        process has seen is gone, or without a key after a signed seal.
 
         Returns:
             The number of records sealed.
+
+        Raises:
+            InvalidStateError: somebody inserted a seal with the last possible number.
         """
         return await sealing.seal(self._core, self._sealing)
 

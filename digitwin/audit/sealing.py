@@ -14,8 +14,9 @@ A record that appears dated before the horizon was not written by this package:
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -25,6 +26,7 @@ from digitwin.audit import hash_chain
 from digitwin.audit.checkpoints import CHUNK, CheckpointSink
 from digitwin.audit.hash_chain import GENESIS, Checkpoint, Leaf, RootHash, Seal
 from digitwin.audit.signing import Signers
+from digitwin.errors import InvalidStateError
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import NOBODY
@@ -33,11 +35,37 @@ from digitwin.kernel.sql.queries import Queries
 BATCH: Final = 5000
 """Records of one seal at most: a fraction of a second, after which a waiting erasure may run."""
 
+MAX_SEAL: Final = 10**15
+"""The largest number of a seal; a CHECK refuses larger ones."""
+MAX_UNSEALED: Final = 10_000
+"""Up to how many records without a seal are counted."""
+
 MIN_TIME: Final = datetime(1, 1, 2, tzinfo=UTC)
 MAX_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
-_LEAF_COLUMNS: Final = tuple(field.name for field in fields(Leaf))
+_log = logging.getLogger("digitwin.audit")
+_LEAF_COLUMNS: Final = tuple(column.name for column in fields(Leaf))
 QUERIES = Queries(__package__)
+
+
+@dataclass(slots=True)
+class LastSeal:
+    """The last seal that this process has seen: it cannot disappear, except by retention."""
+
+    number: int = 0
+    head: bytes = GENESIS
+
+    async def remains(self, on: Statements, last: Mapping[str, Any] | None) -> bool:
+        """Return whether the chain, which now ends with ``last``, still holds it."""
+        if self.number == 0:
+            return True
+        if last is not None and last["number"] == self.number:
+            return bool(last["head"] == self.head)
+        row = await on.fetchrow(QUERIES["heads"], numbers=[self.number])
+        if row is not None:
+            return bool(row["head"] == self.head)
+        checkpoint = await last_checkpoint(on)
+        return checkpoint is not None and checkpoint.seal >= self.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +75,13 @@ class SealingConfig:
     signers: Signers
     sink: CheckpointSink | None = None
     archive: Path | None = None
+    seen: LastSeal = field(default_factory=LastSeal)
 
 
-class FetchesValue(Protocol):
-    """A connection or executor that returns a single value."""
+class FetchesRow(Protocol):
+    """A connection or executor that returns a single row."""
 
-    async def fetchval(self, query: str) -> Any: ...
+    async def fetchrow(self, query: str, *args: Any) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +94,13 @@ class _OpenTransactions:
 
     def horizon(self, last: Mapping[str, Any] | None) -> datetime | None:
         """Return the latest time before which every transaction is known to have ended."""
-        known: datetime | None = None if last is None else last["horizon"]
+        known: datetime | None = None if last is None else last["known"]
         if self.prepared:
             return known
         if not self.running:
             return max(self.at, known or self.at)
-        if last is not None and not _ids(last["running"]) & _ids(self.running):
+        is_over = last is not None and not _ids(last["running"]) & _ids(self.running)
+        if last is not None and is_over and last["created_at"] <= self.at:
             # all that were open at the last seal have ended
             before: datetime = last["created_at"]
             return max(before, known or before)
@@ -80,15 +110,20 @@ class _OpenTransactions:
 async def seal(core: Core, config: SealingConfig, *, until: datetime | None = None) -> int:
     """Seal all unsealed records, one transaction per batch, whatever transaction is open.
 
-    While another instance seals, or a person is being erased, it does nothing.
+    While another instance seals, or a person is being erased, it does nothing; nor, with an
+    error in the log, while the chain lacks a seal that this process has seen, or ends with a
+    signed seal and there is no key: a seal would make a forged record genuine.
 
     Args:
         until: seal only records dated before it, including those that were committed late.
 
     Returns:
         The number of records sealed.
+
+    Raises:
+        InvalidStateError: the seals' numbers are used up, by seals that somebody else inserted.
     """
-    run = _SealingRun(core, config.signers, until)
+    run = _SealingRun(core, config, until)
     while await run.batch():
         pass
     if config.sink is not None:
@@ -96,18 +131,18 @@ async def seal(core: Core, config: SealingConfig, *, until: datetime | None = No
     return run.records
 
 
-async def oldest_unsealed(connection: FetchesValue) -> float:
-    """Return the age in seconds of the oldest unsealed record; 0 if there is none."""
-    age: float = await connection.fetchval(QUERIES["oldest_unsealed"].sql)
-    return max(age, 0.0)
+async def unsealed(connection: FetchesRow) -> tuple[float, int]:
+    """Return the age in seconds of the oldest unsealed record, and how many are unsealed."""
+    seconds, records = await connection.fetchrow(QUERIES["oldest_unsealed"].sql, MAX_UNSEALED)
+    return seconds, records
 
 
 class _SealingRun:
     """Consecutive batches, all with the transactions that were open at the first."""
 
-    def __init__(self, core: Core, signers: Signers, until: datetime | None) -> None:
+    def __init__(self, core: Core, config: SealingConfig, until: datetime | None) -> None:
         self._core = core
-        self._signers = signers
+        self._config = config
         self._until = until
         self._open: _OpenTransactions | None = None
         self._number: int | None = None
@@ -124,17 +159,48 @@ class _SealingRun:
             last = await tx.fetchrow(QUERIES["last_seal"])
             if self._number is not None and (last is None or last["number"] != self._number):
                 return False  # another instance has added a seal since the last batch
+            if not await self._may_follow(tx, last):
+                return False
             if self._open is None:
                 self._open = await _open_transactions(tx, begun["now"])
             rows = await self._unsealed(tx, last)
             if not rows and not (self._until is None and _moves_horizon(last, self._open)):
                 return False
-            await self._add(tx, last, rows)
+            made = await self._add(tx, last, rows)
+        self._config.seen.number, self._config.seen.head = made.number, made.head
         self.records += len(rows)
         return len(rows) == BATCH
 
+    async def _may_follow(self, tx: Statements, last: Mapping[str, Any] | None) -> bool:
+        """Return whether a seal may be added; log why not."""
+        seen = self._config.seen
+        if not await seen.remains(tx, last):
+            _log.error(
+                "Seal %s of the audit trail is gone or was changed since this process saw it:"
+                " nothing is sealed. `digitwin audit verify` shows more; if the database was"
+                " restored from a backup, restart this process",
+                seen.number,
+            )
+            return False
+        if last is None:
+            return True
+        if last["key_id"] is not None and self._config.signers.current() is None:
+            _log.error(
+                "The audit trail is signed and this process has no key (DIGITWIN_AUDIT_KEY):"
+                " it seals nothing"
+            )
+            return False
+        if last["number"] >= MAX_SEAL:
+            raise InvalidStateError(
+                f"Seal {last['number']} leaves no number for the next one: somebody else inserted"
+                " it. `digitwin audit verify` shows more; an administrator must remove it",
+                seal=last["number"],
+            )
+        seen.number, seen.head = last["number"], last["head"]
+        return True
+
     async def _unsealed(self, tx: Statements, last: Mapping[str, Any] | None) -> Sequence[Any]:
-        horizon = MIN_TIME if last is None else last["horizon"] or MIN_TIME
+        horizon = MIN_TIME if last is None else last["known"] or MIN_TIME
         time, id = self._after or (MIN_TIME if self._until else horizon, NOBODY)
         after = {"after_time": time, "after_id": id}
         until = self._until or MAX_TIME
@@ -145,16 +211,22 @@ class _SealingRun:
 
     async def _add(
         self, tx: Statements, last: Mapping[str, Any] | None, rows: Sequence[Mapping[str, Any]]
-    ) -> None:
+    ) -> Seal:
         assert self._open is not None
         number, previous = (last["number"], last["head"]) if last else (0, GENESIS)
         # an id can be there twice if somebody inserted it; one is sealed, verify reports the other
         records = list({row["id"]: row for row in rows}.values())
         leaves = await asyncio.to_thread(hash_chain.leaves_of, number + 1, records)
-        horizon = None if last is None else last["horizon"]
+        horizon = None if last is None else last["known"]
+        if last is not None and horizon != last["horizon"]:
+            _log.warning(
+                "The database's clock was ahead when seal %s of the audit trail was made: the"
+                " records since then are sealed now",
+                number,
+            )
         if len(rows) < BATCH and self._until is None:
             horizon = self._open.horizon(last)
-        made = await self._signers.sign(
+        made = await self._config.signers.sign(
             Seal(
                 number=number + 1,
                 created_at=self._open.at,
@@ -167,6 +239,7 @@ class _SealingRun:
         )
         await _store(tx, made, leaves, self._open.running)
         self._number = made.number
+        return made
 
 
 async def _open_transactions(tx: Statements, now: datetime) -> _OpenTransactions:
@@ -178,7 +251,7 @@ async def _open_transactions(tx: Statements, now: datetime) -> _OpenTransactions
 
 def _moves_horizon(last: Mapping[str, Any] | None, now: _OpenTransactions) -> bool:
     """Whether an empty seal is needed: only now the time up to the last seal is complete."""
-    if last is None or not last["records"] or (last["horizon"] or MIN_TIME) >= last["created_at"]:
+    if last is None or not last["records"] or (last["known"] or MIN_TIME) >= last["created_at"]:
         return False
     return bool((now.horizon(last) or MIN_TIME) >= last["created_at"])
 

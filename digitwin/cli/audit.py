@@ -156,4 +156,5 @@ def _as_text(found: AuditVerification) -> str:
         signed[found.signatures],
     )
     verdict = "The audit trail is intact" if found.ok else f"{len(found.faults):,} faults"
-    return "\n".join((*faults, *figures, verdict))
+    notices = (f"Notice: {notice}" for notice in found.notices)
+    return "\n".join((*faults, *figures, *notices, verdict))

@@ -73,6 +73,7 @@ async def _findings() -> AsyncIterator[Finding]:
         async with output.resolved_target() as (target, settings):
             kind = " (embedded: for development and tests)" if target.embedded else ""
             yield Finding("address", True, target.display + kind)
+            yield _checkpoints(settings)
             async for finding in _of_the_server(settings, target):
                 yield finding
     except DigiTwinError as error:
@@ -126,6 +127,17 @@ async def _of_the_server(settings: Settings, target: Target) -> AsyncIterator[Fi
         )
     finally:
         await opening.close_once(connection)
+
+
+def _checkpoints(settings: Settings) -> Finding:
+    if settings.audit_checkpoints is not None:
+        return Finding("audit checkpoints", True, str(settings.audit_checkpoints))
+    return Finding(
+        "audit checkpoints",
+        None,
+        "not configured: removed seals, and seals forged with the key, may not be found",
+        "set DIGITWIN_AUDIT_CHECKPOINTS to a file that database administrators cannot write",
+    )
 
 
 async def _version(settings: Settings, connection: Any) -> Finding:

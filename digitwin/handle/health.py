@@ -43,6 +43,8 @@ class Health:
     audit_unsealed_seconds: float | None = None
     """Age in seconds of the oldest audit record without a seal; 0 if all are sealed, None if
     this login may not read the trail."""
+    audit_unsealed: int | None = None
+    """Audit records without a seal, counted up to 10,000; None as above."""
     read_only: bool | None = None
     """Whether the server accepts no writes, such as a standby. ``ok`` is then false, unless
     ``target_session_attrs`` asks for such a server."""
@@ -60,7 +62,7 @@ async def check_health(core: Core, target: Target) -> Health:
             read_only = await connection.fetchval("SHOW transaction_read_only") == "on"
             state = await upgrade.state(connection)
             version = opening.server_version(connection)
-            unsealed = await _unsealed(connection)
+            seconds, records = await _unsealed(connection)
         finally:
             await opening.close_once(connection)
     except Exception as error:  # noqa: BLE001 - a probe reports every failure
@@ -74,7 +76,8 @@ async def check_health(core: Core, target: Target) -> Health:
         pending_migrations=len(state.pending),
         pool=pool,
         error=refusal,
-        audit_unsealed_seconds=unsealed,
+        audit_unsealed_seconds=seconds,
+        audit_unsealed=records,
         read_only=read_only,
     )
 
@@ -105,8 +108,8 @@ def _refusal(core: Core, read_only: bool) -> str | None:
     return None
 
 
-async def _unsealed(connection: sealing.FetchesValue) -> float | None:
+async def _unsealed(connection: sealing.FetchesRow) -> tuple[float | None, int | None]:
     try:
-        return await sealing.oldest_unsealed(connection)
+        return await sealing.unsealed(connection)
     except Exception:  # noqa: BLE001 - this login may not read the trail; report the rest
-        return None
+        return None, None

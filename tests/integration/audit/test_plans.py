@@ -84,5 +84,5 @@ async def test_a_purge_reads_only_what_is_old(raw: asyncpg.Connection) -> None:
 async def test_sealing_and_its_probe_read_what_is_new(raw: asyncpg.Connection) -> None:
     horizon = await raw.fetchval("SELECT max(horizon) FROM audit_seals")
     start = {"after_time": horizon, "after_id": uuid7(), "until": MAX_TIME, "limit": 5000}
-    for query, values in ((QUERIES["unsealed"], start), (QUERIES["oldest_unsealed"], {})):
-        assert read_whole(await explain(raw, query, **values)) == []
+    for name, values in (("unsealed", start), ("oldest_unsealed", {"most": 10_000})):
+        assert read_whole(await explain(raw, QUERIES[name], **values)) == []

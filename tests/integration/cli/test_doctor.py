@@ -60,6 +60,14 @@ async def test_an_empty_schema_wants_an_upgrade(cli: Cli, monkeypatch: pytest.Mo
     assert "run `digitwin db upgrade`" in schema["detail"]
 
 
+async def test_whether_checkpoints_are_kept_is_told(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert checks(await cli("doctor", "--json"))["audit checkpoints"]["ok"] is None
+    monkeypatch.setenv("DIGITWIN_AUDIT_CHECKPOINTS", "/var/audit/heads")
+    assert checks(await cli("doctor", "--json"))["audit checkpoints"]["ok"] is True
+
+
 async def test_what_is_optional_fails_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     from digitwin.cli import doctor
 
