@@ -88,6 +88,15 @@ BEGIN
     END LOOP;
 END
 $functions$"""
+_REVOKE_TEMPORARY = """DO $temporary$
+BEGIN
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC, {roles}', current_database());
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL;  -- its owner can; `pg_temp` is last in every search path as well
+END
+$temporary$"""
+"""A temporary table left on a pooled connection could stand in for one of ours. The database's
+owner and superusers still create them; other programs need a GRANT of their own."""
 
 _STATE = """
 SELECT rolsuper, ARRAY(SELECT tablename || '.' || policyname FROM pg_policies
@@ -112,6 +121,8 @@ def statements(schema: str = "public", logins: Iterable[str] = ()) -> list[str]:
         *(_GRANT_TO_CREATOR.format(role=role) for role in (OWNER, RETENTION, APPLICATION, SERVICE)),
         _GRANT_ROLE.format(role=RETENTION, member=OWNER),
         _GRANT_TO_OWNER.format(role=OWNER),
+        _REVOKE_TEMPORARY.format(roles=", ".join(ROLES)),
+        f'REVOKE CREATE ON SCHEMA "{schema}" FROM PUBLIC',
         f'GRANT USAGE ON SCHEMA "{schema}" TO {", ".join(ROLES)}',
         f'GRANT CREATE ON SCHEMA "{schema}" TO {OWNER}, {RETENTION}',
         *(sql for table in TABLES.values() for sql in _table_statements(table)),

@@ -29,6 +29,7 @@ _OBJECT = re.compile(
     r"|CONSTRAINT (?P<check>ck_\w+)\s+CHECK",
     re.DOTALL,
 )
+_FIXED_PATH = re.compile(r"ALTER FUNCTION \S+ SET search_path = ")
 _EVENTS: Final = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
 """Bits of ``pg_trigger.tgtype``; 1 is FOR EACH ROW, 2 is BEFORE."""
 
@@ -46,7 +47,7 @@ class Guards:
 
     def apply(self, sql: str) -> None:
         """Follow what a migration creates and drops."""
-        self.have_fixed_paths |= "SET search_path" in sql
+        self.have_fixed_paths |= _FIXED_PATH.search(sql) is not None
         for match in _OBJECT.finditer(sql):
             found = match.groupdict()
             if found["function"]:

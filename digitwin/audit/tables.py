@@ -1,6 +1,6 @@
 """The tables of the audit trail, declared."""
 
-from digitwin.kernel.sql.tables import SEALS, TRAIL, PersonalData, Table, declare
+from digitwin.kernel.sql.tables import CHECKPOINTS, SEALS, TRAIL, PersonalData, Table, declare
 
 declare(
     Table(
@@ -35,7 +35,7 @@ declare(
     ),
     Table(
         name="audit_checkpoints",
-        rights=SEALS,
+        rights=CHECKPOINTS,
         holds="what retention has removed from the trail",
     ),
 )

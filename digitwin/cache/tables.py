@@ -1,6 +1,6 @@
 """The tables of the cache, declared."""
 
-from digitwin.kernel.sql.tables import OWNER_ID, SHARED, PersonalData, Table, declare
+from digitwin.kernel.sql.tables import COUNTS, OWNER_ID, SHARED, PersonalData, Table, declare
 
 
 def _store(
@@ -47,5 +47,5 @@ declare(
         holds="what was emptied when; a person appears as a hash, for a day",
         sequences=("cache_epoch_seq",),
     ),
-    Table(name="cache_usage", rights=SHARED, holds="counts by store and hour"),
+    Table(name="cache_usage", rights=COUNTS, holds="counts by store and hour"),
 )

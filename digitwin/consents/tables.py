@@ -1,11 +1,11 @@
 """The table of consents, declared."""
 
-from digitwin.kernel.sql.tables import OWNER_ID, PERSONAL, PersonalData, Table, declare
+from digitwin.kernel.sql.tables import DEPENDENT, OWNER_ID, PersonalData, Table, declare
 
 declare(
     Table(
         name="consents",
-        rights=PERSONAL,
+        rights=DEPENDENT,
         person="user_id",
         personal=PersonalData(
             title="Consents",

@@ -2,6 +2,7 @@
 
 from digitwin.kernel.sql.tables import (
     DELETION,
+    DEPENDENT,
     OWNER_ID,
     PERSONAL,
     TIMES,
@@ -59,7 +60,7 @@ def _some(columns: dict[str, str], *left_out: str) -> dict[str, str]:
 declare(
     Table(
         name="participants",
-        rights=PERSONAL,
+        rights=DEPENDENT,
         person="user_id",
         personal=PersonalData(
             title="Who talked to the twin",
@@ -89,7 +90,7 @@ declare(
     ),
     Table(
         name="conversation_turns",
-        rights=PERSONAL,
+        rights=DEPENDENT,
         person="user_id",
         personal=PersonalData(
             title="What was said",

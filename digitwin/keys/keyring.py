@@ -79,6 +79,7 @@ class KeyRing:
         Raises:
             InvalidInputError: ``user_id`` is not a UUID.
             KeyUnavailableError: the key store failed; the key may still exist.
+            ConfigurationError: this login may not destroy keys; a service's may not.
         """
         owner = parse_id(user_id, "user_id")
         try:
@@ -101,6 +102,7 @@ class KeyRing:
 
         Raises:
             KeyUnavailableError: a key is wrapped with a master key that is not configured.
+            ConfigurationError: this login may not replace keys; a service's may not.
         """
         rewrapped = current = 0
         after: UUID | None = None

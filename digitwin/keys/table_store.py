@@ -7,11 +7,13 @@ sensitive fields in it, not even with the master key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from uuid import UUID
 
-from digitwin.errors import KeyUnavailableError
+from digitwin.errors import ConfigurationError, KeyUnavailableError, ScopeRequiredError
+from digitwin.kernel.connection.scopes import RETENTION
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.kernel.sql.queries import Queries
@@ -50,14 +52,30 @@ class TableKeyStore:
 
     async def replace(self, old: StoredKey, new: StoredKey) -> bool:
         """Compare and set."""
-        tag = await self._db.execute(QUERIES["replace"], **asdict(new), old_wrapped=old.wrapped)
+        with _needing_retention():
+            tag = await self._db.execute(QUERIES["replace"], **asdict(new), old_wrapped=old.wrapped)
         return tag == "UPDATE 1"
 
     async def destroy(self, user_id: UUID) -> bool:
         """Delete the row; its bytes stay in the page until the next vacuum."""
-        return await self._db.execute(QUERIES["destroy"], user_id=user_id) == "DELETE 1"
+        with _needing_retention():
+            return await self._db.execute(QUERIES["destroy"], user_id=user_id) == "DELETE 1"
 
     async def page(self, after: UUID | None, limit: int) -> Sequence[StoredKey]:
         """Return a page in the order of the ids."""
         rows = await self._db.fetch(QUERIES["page"], after=after or NOBODY, limit=limit)
         return [StoredKey(*row) for row in rows]
+
+
+@contextmanager
+def _needing_retention() -> Iterator[None]:
+    """Raise ConfigurationError if this login may neither replace nor destroy keys."""
+    try:
+        yield
+    except ScopeRequiredError as refused:
+        raise ConfigurationError(
+            f"This login may neither replace nor destroy keys: use the owner of the tables, or a"
+            f" member of {RETENTION}",
+            field="role",
+            role=RETENTION,
+        ) from refused

@@ -1,11 +1,11 @@
 """The table of wrapped keys, declared."""
 
-from digitwin.kernel.sql.tables import OWNER_ID, SHARED, TIMES, PersonalData, Table, declare
+from digitwin.kernel.sql.tables import KEYS, OWNER_ID, TIMES, PersonalData, Table, declare
 
 declare(
     Table(
         name="user_keys",
-        rights=SHARED,
+        rights=KEYS,
         personal=PersonalData(
             title="The key of what is encrypted",
             key=("user_id",),

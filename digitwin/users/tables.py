@@ -2,6 +2,7 @@
 
 from digitwin.kernel.sql.tables import (
     DELETION,
+    DEPENDENT,
     OWNER_ID,
     PERSONAL,
     TIMES,
@@ -45,7 +46,7 @@ declare(
     ),
     Table(
         name="deletions",
-        rights=PERSONAL,
+        rights=DEPENDENT,
         person="user_id",
         personal=PersonalData(
             title="What was deleted",

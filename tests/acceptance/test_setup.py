@@ -162,7 +162,7 @@ async def test_a_user_behind_a_pooler_has_the_settings(place: Place) -> None:
         " current_setting('idle_in_transaction_session_timeout'), current_setting('search_path')"
     )
     await connection.close()
-    assert tuple(told) == ("30s", "5s", "1min", "public")
+    assert tuple(told) == ("30s", "5s", "1min", "public, pg_temp")
 
 
 async def test_what_monitoring_asks_is_answered(digitwin_db: digitwin.Database) -> None:

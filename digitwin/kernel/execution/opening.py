@@ -135,7 +135,8 @@ def connect_arguments(settings: Settings, target: Target) -> dict[str, Any]:
 def session_settings(settings: Settings) -> dict[str, str]:
     """Return the session settings, set at connection start and never changed afterwards."""
     return {
-        "search_path": f'"{settings.schema_name}"',
+        # Named last: else a temporary table is found before a table of ours with its name
+        "search_path": f'"{settings.schema_name}", pg_temp',
         "application_name": settings.application_name,
         "timezone": "UTC",
         "statement_timeout": _milliseconds(settings.statement_timeout),

@@ -25,7 +25,7 @@ FROM digitwin_schema
 """
 _TAKEN = """
 SELECT relname FROM pg_class
-WHERE relnamespace = to_regnamespace(quote_ident(current_schema())) AND relname = ANY($1::text[])
+WHERE pg_table_is_visible(oid) AND relname = ANY($1::text[])
 ORDER BY 1
 """
 

@@ -27,6 +27,7 @@ from digitwin.kernel.connection.scopes import (
 from digitwin.kernel.sql.columns import of_table
 
 ALL_ROWS: Final = "SELECT, INSERT, UPDATE, DELETE"
+KEPT: Final = "SELECT, INSERT, UPDATE"
 _SWEEP: Final = "SELECT, UPDATE, DELETE"
 
 
@@ -51,11 +52,29 @@ PERSONAL: Final = Rights(
 )
 """Personal data."""
 
+DEPENDENT: Final = Rights(
+    OWNER,
+    {APPLICATION: KEPT, SERVICE: KEPT, READ_ONLY: "SELECT", RETENTION: _SWEEP},
+    row_security=True,
+)
+"""Personal data whose rows go with their parent's alone, by foreign key, or by an erasure."""
+
 SHARED: Final = Rights(OWNER, {APPLICATION: ALL_ROWS, SERVICE: ALL_ROWS, RETENTION: _SWEEP})
-"""Cache, rate limits and wrapped keys: used before a scope is known, or across instances."""
+"""Cache and rate limits: used before a scope is known, or across instances."""
+
+COUNTS: Final = Rights(OWNER, {APPLICATION: KEPT, SERVICE: KEPT})
+"""Counts that name nobody and are never removed."""
+
+KEYS: Final = Rights(
+    OWNER, {APPLICATION: "SELECT, INSERT", SERVICE: "SELECT, INSERT", RETENTION: _SWEEP}
+)
+"""Wrapped keys: a service creates them, and neither replaces nor destroys one."""
 
 SEALS: Final = Rights(RETENTION, {SERVICE: "INSERT, SELECT", AUDIT: "SELECT"})
 """Insert-only, except for the retention role, which owns them."""
+
+CHECKPOINTS: Final = Rights(RETENTION, {SERVICE: "SELECT", AUDIT: "SELECT"})
+"""Written by the removal of records, which the retention role does."""
 
 TRAIL: Final = Rights(
     RETENTION, {APPLICATION: "INSERT", SERVICE: "INSERT, SELECT", AUDIT: "SELECT"}
