@@ -55,7 +55,7 @@ def parse_cursor(cursor: str) -> tuple[int, int]:
     Raises:
         InvalidInputError: it is no cursor.
     """
-    found = _CURSOR.fullmatch(cursor) if isinstance(cursor, str) else None
+    found = _CURSOR.fullmatch(cursor) if issubclass(type(cursor), str) else None
     if found is None:
         raise InvalidInputError("after must be a seal and a place, as in 12:345", field="after")
     return int(found[1]), int(found[2])

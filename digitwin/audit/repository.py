@@ -16,10 +16,10 @@ from digitwin.audit.models import AuditLog
 from digitwin.audit.sealing import MAX_TIME, MIN_TIME, SealingConfig
 from digitwin.audit.signing import Signers
 from digitwin.audit.statistics import AuditStatistics, add_up
-from digitwin.errors import InvalidInputError
 from digitwin.kernel.execution.core import Core, operation, streaming
 from digitwin.kernel.orm.hydration import hydrate
 from digitwin.kernel.primitives.ids import NOBODY, uuid7
+from digitwin.kernel.primitives.iterables import fields_of, listed
 from digitwin.kernel.primitives.validation import Period, bounded, dumps, seconds, validate
 from digitwin.kernel.repository.base import Repository
 from digitwin.kernel.repository.entities import MAX_ROWS
@@ -86,11 +86,10 @@ class AuditLogRepository(Repository):
         Raises:
             InvalidInputError: there are too many, or a field is invalid.
         """
-        rows = [self._row(entry) for entry in entries]
-        if len(rows) > MAX_ROWS:
-            raise InvalidInputError(
-                f"entries: at most {MAX_ROWS:,} at once", field="entries", limit=MAX_ROWS
-            )
+        given = listed(entries, "entries", at_most=MAX_ROWS, of="entries")
+        rows = [
+            self._row(fields_of(entry, f"entries[{n}]", "entries")) for n, entry in enumerate(given)
+        ]
         if rows:
             columns = {name: [row[name] for row in rows] for name in rows[0]}
             await self._core.db.execute(QUERIES["record_many"], **columns)
@@ -245,10 +244,10 @@ class AuditLogRepository(Repository):
         ahead = bounded(months, "months", at_least=0, at_most=120)
         return await partitions.create_ahead(self._core, ahead)
 
-    def _row(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+    def _row(self, entry: dict[str, Any]) -> dict[str, Any]:
         """Return an entry as the parameters of ``record``, with a new id."""
         who = actor.current()
-        given: dict[str, Any] = validate(ENTRY, dict(entry))
+        given: dict[str, Any] = validate(ENTRY, entry)
         given["user_id"] = self._owner(given.get("user_id")) or NOBODY
         given["id"] = uuid7()
         given.setdefault("result", "success")

@@ -9,6 +9,7 @@ import sys
 from array import array
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import islice
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeAlias, TypeVar
 
@@ -19,6 +20,7 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from digitwin.errors import ConfigurationError, InvalidInputError
 from digitwin.kernel.primitives.jsonb import MAX_BYTES, TOO_LARGE, dumps, fault
+from digitwin.kernel.primitives.validation import unreadable
 
 MAX_DIMENSIONS: Final = 65_536
 """Of an embedding: 256 KiB, ten times what models return."""
@@ -107,6 +109,7 @@ def _packed(numbers: list[Any]) -> bytes:
     except (ValidationError, OverflowError):
         pass  # numbers of other types, or a value that is refused below with its reason
     _refuse_non_numbers(numbers)
+    numbers = [_as_float(number, position) for position, number in enumerate(numbers)]
     try:
         stored = struct.pack(f"<{len(numbers)}f", *numbers)
     except (OverflowError, struct.error):
@@ -119,7 +122,7 @@ def _packed(numbers: list[Any]) -> bytes:
 def _is_ndarray(value: Any) -> bool:
     """Return whether it is an array; does not import NumPy, as an array's caller has."""
     numpy = sys.modules.get("numpy")
-    return numpy is not None and isinstance(value, numpy.ndarray)
+    return numpy is not None and issubclass(type(value), numpy.ndarray)
 
 
 def _packed_array(value: Any) -> bytes:
@@ -166,17 +169,40 @@ def _check_dimensions(count: int) -> None:
 
 
 def _listed(value: Any) -> list[Any]:
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, str | bytes | bytearray) or not isinstance(value, Sequence):
+    kind = type(value)  # not isinstance(), which asks the value
+    convertible = hasattr(kind, "tolist")
+    if issubclass(kind, str | bytes | bytearray) or not (convertible or issubclass(kind, Sequence)):
         raise InvalidInputError("value must be a list of numbers", field="value")
-    return list(value)
+    try:
+        _check_dimensions(len(value))
+        found = value.tolist() if convertible else list(islice(value, MAX_DIMENSIONS + 1))
+    except InvalidInputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - raised by a method of the caller's object
+        raise unreadable("value", error) from None
+    if type(found) is not list:
+        raise InvalidInputError("value must be a list of numbers", field="value")
+    return found
 
 
 def _refuse_non_numbers(numbers: list[Any]) -> None:
     for position, number in enumerate(numbers):
-        if isinstance(number, bool) or not isinstance(number, Real | Decimal):
+        kind = type(number)
+        if kind is bool or not issubclass(kind, (Real, Decimal)):
             raise InvalidInputError(f"value[{position}] must be a number", field="value")
+
+
+def _as_float(number: Any, position: int) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        raise InvalidInputError(
+            f"value[{position}] is too large for float32", field="value"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - raised by a number of the caller's own kind
+        refused = unreadable(f"value[{position}]", error)
+        refused.details["field"] = "value"
+        raise refused from None
 
 
 def _explain(numbers: list[Any]) -> NoReturn:

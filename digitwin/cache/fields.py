@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 from uuid import UUID
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
-from digitwin.errors import InvalidInputError
 from digitwin.kernel.primitives.ids import NOBODY, parse_id
+from digitwin.kernel.primitives.iterables import listed
 from digitwin.kernel.primitives.validation import Line, Text, seconds, validate
 
 Audience = Literal["owner", "visitor"]
@@ -24,9 +24,10 @@ _Key = Annotated[str, Text(512, min_length=1)]
 _Tag = Annotated[str, Line(200)]
 
 _KEY: TypeAdapter[str] = TypeAdapter(_Key)
-_KEYS: TypeAdapter[list[str]] = TypeAdapter(Annotated[list[_Key], Field(max_length=MAX_KEYS)])
+_KEYS: TypeAdapter[list[str]] = TypeAdapter(list[_Key])
+_AUDIENCE: TypeAdapter[Audience] = TypeAdapter(Audience)
 _TAG: TypeAdapter[str] = TypeAdapter(_Tag)
-_TAGS: TypeAdapter[list[str]] = TypeAdapter(Annotated[list[_Tag], Field(max_length=MAX_TAGS)])
+_TAGS: TypeAdapter[list[str]] = TypeAdapter(list[_Tag])
 
 
 class EntryKey(NamedTuple):
@@ -53,15 +54,16 @@ def owner(user_id: object) -> UUID:
 
 def audience_name(audience: object) -> str:
     """Return a validated audience, ``owner`` or ``visitor``."""
-    if audience not in ("owner", "visitor"):
-        raise InvalidInputError("audience must be 'owner' or 'visitor'", field="audience")
-    return str(audience)
+    if type(audience) is str and audience in ("owner", "visitor"):
+        return audience
+    return validate(_AUDIENCE, audience, "audience")
 
 
 def distinct_keys(keys: Iterable[str]) -> list[str]:
     """Return at most 1,000 keys, without duplicates."""
-    listed: list[str] = validate(_KEYS, _listed(keys, "keys"), "keys")
-    return list(dict.fromkeys(listed))
+    given = listed(keys, "keys", at_most=MAX_KEYS, of="strings")
+    valid: list[str] = validate(_KEYS, given, "keys")
+    return list(dict.fromkeys(valid))
 
 
 def tag(value: object) -> str:
@@ -74,8 +76,9 @@ def ttl_and_tags(
 ) -> tuple[float, list[str]]:
     """Return the time to live in seconds, 1 ms to 366 days, and at most 32 distinct tags."""
     lives = default if ttl is None else seconds(ttl, "ttl", at_least=MIN_TTL, at_most=MAX_TTL)
-    listed: list[str] = validate(_TAGS, _listed(tags, "tags"), "tags")
-    return lives, sorted(set(listed))
+    given = listed(tags, "tags", at_most=MAX_TAGS, of="strings")
+    valid: list[str] = validate(_TAGS, given, "tags")
+    return lives, sorted(set(valid))
 
 
 def stale_time(value: float | timedelta | None) -> float:
@@ -83,10 +86,3 @@ def stale_time(value: float | timedelta | None) -> float:
     if value is None:
         return 0.0
     return seconds(value, "stale_while_revalidate", at_least=0.0, at_most=MAX_TTL)
-
-
-def _listed(values: object, field: str) -> Any:
-    """Return a list; refuses a string, which is an iterable of its characters."""
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise InvalidInputError(f"{field} must be a list of strings", field=field)
-    return list(values)

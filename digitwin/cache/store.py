@@ -15,6 +15,7 @@ from digitwin.cache.fields import Audience, EntryKey
 from digitwin.cache.loader import Loader
 from digitwin.cache.locks import AdvisoryLocks
 from digitwin.cache.statistics import HitCounters
+from digitwin.errors import InvalidInputError
 from digitwin.kernel.execution.core import Core, operation
 
 In = TypeVar("In")
@@ -205,6 +206,8 @@ class Store(Generic[In, Out]):
         stale: float,
     ) -> Any:
         """Return the stored form."""
+        if not callable(factory):
+            raise _not_a_factory()
         stored = self._table.get_local(entry_key)
         if stored is not None:
             self._count(entry_key, stored)
@@ -213,7 +216,7 @@ class Store(Generic[In, Out]):
         self._count(entry_key, stored)
 
         async def load() -> CacheRow:
-            return self._row(entry_key, await factory(), ttl, tags, stale)
+            return self._row(entry_key, await _made_by(factory), ttl, tags, stale)
 
         if stored is None:
             return await self._loader.load(entry_key, tags, epochs, load)
@@ -239,3 +242,19 @@ class Store(Generic[In, Out]):
         self._counts.hits(self._table.name)
         if self._table.counts_hits:
             self._counts.hit_of(entry_key)
+
+
+async def _made_by(factory: Callable[[], Awaitable[In]]) -> In:
+    """Call the factory and return its value; its own errors are the caller's.
+
+    Raises:
+        InvalidInputError: it is not an async callable.
+    """
+    made = factory()
+    if not hasattr(type(made), "__await__"):
+        raise _not_a_factory()
+    return await made
+
+
+def _not_a_factory() -> InvalidInputError:
+    return InvalidInputError("factory must be an async callable", field="factory")

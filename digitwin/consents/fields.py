@@ -71,9 +71,10 @@ def expiry(value: object) -> tuple[datetime | None, float | None]:
     """
     if value is None:
         return None, None
-    if isinstance(value, datetime):
+    kind = type(value)  # not isinstance(), which asks the value
+    if issubclass(kind, datetime):
         return validate(_MOMENT, value, "expires"), None
-    if isinstance(value, (int, float, timedelta)):
+    if issubclass(kind, (int, float, timedelta)):
         return None, seconds(value, "expires", at_least=0.001, at_most=CENTURY)
     raise InvalidInputError(
         "expires must be a datetime, a timedelta or a number of seconds", field="expires"

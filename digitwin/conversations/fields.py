@@ -9,7 +9,15 @@ from pydantic import InstanceOf, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from digitwin.conversations.participant import Participant
-from digitwin.kernel.primitives.validation import STRICT, Count, Id, JsonObject, line, text
+from digitwin.kernel.primitives.validation import (
+    PLAIN_DICT,
+    STRICT,
+    Count,
+    Id,
+    JsonObject,
+    line,
+    text,
+)
 
 MAX_TEXT = 100_000
 """Characters of one text of a turn: about two hours of speech."""
@@ -61,8 +69,8 @@ class TurnChanges(TypedDict, total=False):
     user_text: TurnText | None
     twin_text: TurnText | None
     heard_text: HeardText | None
-    timings: Timings | None
-    usage: Usage | None
+    timings: Annotated[Timings, PLAIN_DICT] | None
+    usage: Annotated[Usage, PLAIN_DICT] | None
     interrupted: bool | None
 
 
@@ -123,6 +131,6 @@ SESSION = TypeAdapter(SessionFields)
 SESSION_CHANGES = TypeAdapter(SessionChanges)
 SESSION_FILTERS = TypeAdapter(SessionFilters)
 TURN = TypeAdapter(NewTurn)
-TURNS = TypeAdapter(list[NewTurn])
+TURNS = TypeAdapter(list[Annotated[NewTurn, PLAIN_DICT]])
 TURN_CHANGES = TypeAdapter(TurnChanges)
 REASON = TypeAdapter(EndReason)

@@ -7,7 +7,7 @@ counter back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -31,6 +31,7 @@ from digitwin.kernel.connection.transactions import Transaction
 from digitwin.kernel.execution.core import operation
 from digitwin.kernel.orm.hydration import fill, hydrate, hydrator
 from digitwin.kernel.primitives.ids import parse_id
+from digitwin.kernel.primitives.iterables import listed
 from digitwin.kernel.primitives.validation import Id, bounded, validate
 from digitwin.kernel.repository.entities import MAX_ROWS, EntityRepository
 from digitwin.kernel.repository.paging import Page, decode_cursor, encode_cursor
@@ -95,9 +96,8 @@ class TurnLog(EntityRepository[ConversationSession]):
             InvalidStateError: the session has ended.
             AlreadyExistsError: an ``idempotency_key`` is taken.
         """
-        given = list(new_turns) if isinstance(new_turns, Iterable) else new_turns
+        given = listed(new_turns, "new_turns", at_most=MAX_ROWS, of="turns")
         valid = validate(TURNS, given, "new_turns")
-        bounded(len(valid), "new_turns", at_least=0, at_most=MAX_ROWS)
         if not valid:
             return []
         key, columns = self._session_key(session_id, user_id), turns.new_turns(valid, "new_turns")
@@ -134,7 +134,9 @@ class TurnLog(EntityRepository[ConversationSession]):
         """
         values = turns.amendment(validate(TURN_CHANGES, changes))
         if expected_version is not None:
-            bounded(expected_version, "expected_version", at_least=1, at_most=MAX_INTEGER)
+            expected_version = bounded(
+                expected_version, "expected_version", at_least=1, at_most=MAX_INTEGER
+            )
         key = self._session_key(session_id, user_id)
         key["turn_id"] = parse_id(turn_id, "turn_id")
         query = for_session("amend_turn", key["user_id"])
@@ -162,7 +164,7 @@ class TurnLog(EntityRepository[ConversationSession]):
             InvalidInputError: ``limit`` is below 1.
         """
         if limit is not None:
-            bounded(limit, "limit", at_least=1, at_most=MAX_INTEGER)
+            limit = bounded(limit, "limit", at_least=1, at_most=MAX_INTEGER)
         session, newest_first = await self._read(session_id, user_id, MAX_INTEGER, limit)
         fill(session.turns, newest_first[::-1])
         return session

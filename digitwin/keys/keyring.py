@@ -23,6 +23,7 @@ from digitwin.errors import (
 )
 from digitwin.kernel.execution.core import Core, operation
 from digitwin.kernel.primitives.ids import NOBODY, parse_id
+from digitwin.kernel.primitives.validation import bounded
 from digitwin.kernel.repository.ports import EncryptedRow
 from digitwin.kernel.sql.queries import Queries
 from digitwin.keys import encryption
@@ -32,6 +33,7 @@ CACHE_SECONDS: Final = 60.0
 """How long a key is cached: after it is destroyed in one process, others use it at most as long."""
 CACHE_SIZE: Final = 10_000
 BATCH: Final = 500
+MAX_BATCH: Final = 10_000
 QUERIES = Queries(__package__)
 
 
@@ -98,15 +100,17 @@ class KeyRing:
         has a record of the rotation.
 
         Args:
-            batch: keys read at once.
+            batch: keys read at once, 1 to 10,000.
 
         Raises:
+            InvalidInputError: ``batch`` is out of range.
             KeyUnavailableError: a key is wrapped with a master key that is not configured.
             ConfigurationError: this login may not replace keys; a service's may not.
         """
+        size = bounded(batch, "batch", at_least=1, at_most=MAX_BATCH)
         rewrapped = current = 0
         after: UUID | None = None
-        while page := await self._store.page(after, batch):
+        while page := await self._store.page(after, size):
             for key in page:
                 if key.key_id == self._service.key_id:
                     current += 1

@@ -109,7 +109,7 @@ class DocumentProcessing(SoftDeleteRepository[KnowledgeDocument]):
         expired = document.status == "processing" and document.worker == worker
         reason = "its lease has expired" if expired else f"it is {document.status}"
         return InvalidStateError(
-            f"{worker} does not hold this document: {reason}",
+            f"The worker does not hold this document: {reason}",
             id=str(id),
             status=document.status,
             worker=document.worker,

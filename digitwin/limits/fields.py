@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
 from functools import lru_cache
 from typing import Annotated, Final, NamedTuple
@@ -11,6 +10,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from digitwin.errors import InvalidInputError
+from digitwin.kernel.primitives.iterables import listed
 from digitwin.kernel.primitives.validation import AwareDatetime, Line, bounded, seconds, validate
 from digitwin.limits.decision import Ask
 from digitwin.policies import MAX_LIMIT, MAX_WINDOW, MIN_WINDOW
@@ -59,7 +59,9 @@ def call(
     """
     try:
         return _cached_call(subject, endpoint, limit, window, cost)
-    except TypeError:  # an unhashable argument: validation below names it
+    except InvalidInputError:
+        raise
+    except Exception:  # noqa: BLE001 - an argument without a hash: validation below names it
         return _call(subject, endpoint, limit, window, cost)
 
 
@@ -82,10 +84,8 @@ def calls(asks: object) -> tuple[LimitCall, ...]:
     Raises:
         InvalidInputError: names ``asks``, or the invalid field of one.
     """
-    if not isinstance(asks, Iterable):
-        raise InvalidInputError("asks must be a list of Ask", field="asks")
-    given = tuple(asks)
-    if not all(isinstance(ask, Ask) for ask in given) or not 1 <= len(given) <= MAX_ASKS:
+    given = listed(asks, "asks", at_most=MAX_ASKS, of="Ask")
+    if not given or not all(issubclass(type(ask), Ask) for ask in given):
         raise InvalidInputError(f"asks must be a list of 1 to {MAX_ASKS} Ask", field="asks")
     checked = tuple(call(a.subject, a.endpoint, a.limit, a.window, a.cost) for a in given)
     if len({each.bucket for each in checked}) < len(checked):
@@ -95,7 +95,7 @@ def calls(asks: object) -> tuple[LimitCall, ...]:
 
 def subject_name(subject: object) -> str:
     """Return a subject's name; a UUID in its canonical form, any other name unchanged."""
-    if isinstance(subject, UUID):
+    if issubclass(type(subject), UUID):
         return str(subject)
     text = name(subject, "subject")
     if len(text) == _UUID_LENGTH:
@@ -108,7 +108,13 @@ def subject_name(subject: object) -> str:
 
 def name(value: object, field: str) -> str:
     """Return a validated name: one line of at most 200 characters."""
-    if type(value) is str and 0 < len(value) <= 200 and value.isprintable() and value[0] != " ":
+    if (
+        type(value) is str
+        and 0 < len(value) <= 200
+        and value.isascii()
+        and value.isprintable()
+        and value[0] != " "
+    ):
         return value  # the common case; pydantic validates the rest
     return validate(_NAME, value, field)
 

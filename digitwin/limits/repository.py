@@ -143,7 +143,7 @@ class RateLimitRepository(Repository):
         )
         if not decision:
             raise RateLimitedError(
-                f"The limit of {endpoint} is reached: try again in {decision.retry_after:g} s",
+                f"The rate limit is reached: try again in {decision.retry_after:g} s",
                 decision=decision,
             )
         return decision

@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from digitwin.conversations.participant import Kind
-from digitwin.errors import InvalidStateError, NotFoundError
+from digitwin.errors import InvalidInputError, InvalidStateError, NotFoundError
 from digitwin.kernel.connection.scopes import ACROSS_PEOPLE, FORGETTING, Scope
 from digitwin.kernel.connection.transactions import Transaction
 from digitwin.kernel.execution.core import Core, operation, streaming
@@ -222,7 +222,12 @@ class Privacy:
         """Set the hook that deletes voice and face artifacts; usable as a decorator.
 
         Same as ``connect(on_artifact_delete=…)``; a handle has one hook.
+
+        Raises:
+            InvalidInputError: it is not callable.
         """
+        if not callable(deleter):
+            raise InvalidInputError("deleter must be an async callable", field="deleter")
         self.artifacts.deleter = deleter
         self.artifacts.wake()
         return deleter

@@ -71,10 +71,6 @@ def unique_form(address: object) -> str:
     Raises:
         InvalidInputError: it is not an e-mail address.
     """
-    if (
-        isinstance(address, str)
-        and len(address) <= _ORDINARY_LENGTH
-        and _ORDINARY.fullmatch(address)
-    ):
+    if type(address) is str and len(address) <= _ORDINARY_LENGTH and _ORDINARY.fullmatch(address):
         return address.lower()
     return normalised(validate(_EMAIL, address, "email"))

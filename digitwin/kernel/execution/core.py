@@ -31,6 +31,7 @@ from digitwin.kernel.execution import audit_records
 from digitwin.kernel.execution.executor import Before, Executor, refuse
 from digitwin.kernel.orm import active_handle
 from digitwin.kernel.orm.client import HandleClient
+from digitwin.kernel.primitives.flags import flags_of, require_flags
 from digitwin.settings import Settings
 
 P = ParamSpec("P")
@@ -238,19 +239,27 @@ class HasCore(Protocol):
 def operation(
     method: Callable[Concatenate[Self, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[Self, P], Coroutine[Any, Any, T]]:
-    """Decorate a public method: refused on a closed handle, awaited by ``close()``."""
+    """Decorate a public method: refused on a closed handle, awaited by ``close()``.
+
+    Its flags are validated here, whichever method has them; see :func:`flags_of`.
+    """
+    flags = flags_of(method)
 
     @wraps(method)
     async def run(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         core = self._core
         if core.within():
             try:
+                if flags:
+                    require_flags(flags, kwargs)
                 return await method(self, *args, **kwargs)
             except DigiTwinError as error:
                 await audit_records.refused(core, self, method.__name__, error)
                 raise
         work = core.begin()
         try:
+            if flags:
+                require_flags(flags, kwargs)
             return await method(self, *args, **kwargs)
         except DigiTwinError as error:
             await audit_records.refused(core, self, method.__name__, error)
@@ -265,11 +274,13 @@ def streaming(
     method: Callable[Concatenate[Self, P], AsyncGenerator[T, None]],
 ) -> Callable[Concatenate[Self, P], AsyncGenerator[T, None]]:
     """Decorate a public async generator, like :func:`operation`."""
+    flags = flags_of(method)
 
     @wraps(method)
     async def run(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
         with self._core.counted():
             try:
+                require_flags(flags, kwargs)
                 async with aclosing(method(self, *args, **kwargs)) as items:
                     async for item in items:
                         yield item

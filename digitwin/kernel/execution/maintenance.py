@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from digitwin.errors import DigiTwinError
+from digitwin.errors import DigiTwinError, InvalidInputError
 from digitwin.kernel.execution.background import NEVER, BackgroundTask
 
 log = logging.getLogger("digitwin.maintenance")
@@ -66,8 +66,11 @@ async def maintain(
     """Run every step once; a failed step does not prevent the others.
 
     Raises:
+        InvalidInputError: ``progress`` is not callable.
         DigiTwinError: the first failure, after every step was tried.
     """
+    if not callable(progress):
+        raise InvalidInputError("progress must be callable", field="progress")
     started = time.perf_counter()
     counts: dict[str, Count] = {}
     failures: list[DigiTwinError] = []

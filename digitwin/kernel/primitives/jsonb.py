@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
@@ -58,7 +59,7 @@ def fault(value: Any) -> str | None:
             found = _item_error(item)
             if found is not None:
                 return found
-            if isinstance(item, (dict, list, tuple)):
+            if issubclass(type(item), _CONTAINERS):
                 levels.append(_parts(item))
                 break
         else:
@@ -73,15 +74,18 @@ def fault(value: Any) -> str | None:
 TOO_LARGE = f"must not be larger than {MAX_BYTES:,} bytes of JSON"
 
 
+_CONTAINERS = (dict, list, tuple)
+
+
 def _parts(item: Any) -> Iterator[Any]:
-    if not isinstance(item, dict):
+    if not issubclass(type(item), dict):
         return iter(item)
-    return chain(_keys(item), item.values())
+    return chain(_keys(item), dict.values(item))
 
 
 def _keys(item: dict[Any, Any]) -> Iterable[Any]:
     """Yield the keys, with a marker in place of each that is not a string."""
-    return (key if isinstance(key, str) else _BadKey for key in item)
+    return (key if issubclass(type(key), str) else _BadKey for key in dict.keys(item))
 
 
 class _BadKey:
@@ -89,19 +93,42 @@ class _BadKey:
 
 
 def _item_error(item: Any) -> str | None:
-    if item is None or isinstance(item, (bool, dict, list, tuple)):
-        return None
-    if isinstance(item, str):
+    kind = type(item)  # not isinstance(), which asks the value
+    if kind is str:
         return text_error(item)
-    if isinstance(item, int):
-        return (
-            None if _INT_MIN <= item <= _INT_MAX else "must not contain an integer beyond 64 bits"
-        )
-    if isinstance(item, float):
-        return None if math.isfinite(item) else "must not contain NaN or infinity"
+    if item is None or kind in _PLAIN:
+        return None
+    if issubclass(kind, str):
+        return text_error(str.__str__(item))
+    if issubclass(kind, int):
+        return None if _INT_MIN <= int.__int__(item) <= _INT_MAX else _TOO_LONG
+    if issubclass(kind, float):
+        return None if math.isfinite(float.__float__(item)) else _NOT_FINITE
     if item is _BadKey:
         return "must have string keys"
-    return f"must not contain a value of type {type(item).__name__}, which JSON does not have"
+    if _is_container(kind):
+        return None
+    return f"must not contain a value of type {kind.__name__}, which JSON does not have"
+
+
+_PLAIN = frozenset({bool, dict, list, tuple})
+_TOO_LONG = "must not contain an integer beyond 64 bits"
+_NOT_FINITE = "must not contain NaN or infinity"
+_READ_BY: dict[type, tuple[str, tuple[Any, ...]]] = {
+    dict: ("items", (dict.items, OrderedDict.items)),
+    list: ("__iter__", (list.__iter__,)),
+    tuple: ("__iter__", (tuple.__iter__,)),
+}
+"""The method by which the encoder reads a container. A subclass that has another one is refused:
+what it returns may differ from what is checked here."""
+
+
+def _is_container(kind: type) -> bool:
+    """Return whether the encoder reads this kind as it reads a dict, a list or a tuple."""
+    return any(
+        issubclass(kind, base) and getattr(kind, reader) in known
+        for base, (reader, known) in _READ_BY.items()
+    )
 
 
 def text_error(item: str) -> str | None:

@@ -1,16 +1,20 @@
 """Validation of arguments, before any statement is sent.
 
 Field types for the domains' TypedDicts, which use :data:`STRICT`, and functions for single
-arguments. Invalid input raises an ``InvalidInputError`` that names the field and the limit, if
-any; it never contains the value.
+arguments; :mod:`iterables` reads lists of rows. Invalid input raises an ``InvalidInputError``
+that names the field and the limit, if any; it never contains the value.
+
+A value's own methods may do anything. Kinds are therefore compared by ``type``, and a subclass of
+``int`` or ``float`` is converted by the base class's method.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 import pydantic
@@ -24,7 +28,9 @@ from digitwin.kernel.primitives.jsonb import dumps, json_error
 from digitwin.kernel.primitives.validation_messages import refusal
 
 __all__ = [
+    "MAX_FIELDS",
     "PERIOD",
+    "PLAIN_DICT",
     "STRICT",
     "AwareDatetime",
     "Count",
@@ -38,6 +44,7 @@ __all__ = [
     "Text",
     "bounded",
     "dumps",
+    "is_blank",
     "line",
     "seconds",
     "text",
@@ -50,6 +57,8 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 """Unknown fields and type coercion are refused."""
 
 _LINE_BREAKS = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+_INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols that show nothing: Hangul fillers and the empty Braille pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,7 @@ class Line(Text):
         Text.check(self, value)
         if _LINE_BREAKS.search(value):
             raise PydanticCustomError("line", "must be on one line")
-        if not value.strip() and self.min_length:
+        if self.min_length and is_blank(value):
             raise PydanticCustomError("blank", "must not be blank")
         return value
 
@@ -89,10 +98,29 @@ class Line(Text):
 line, text = Line, Text
 
 
+def is_blank(value: str) -> bool:
+    """Return whether a text shows nothing.
+
+    Blank are spaces, control and format characters (zero-width ones, joiners, byte order marks)
+    and combining marks without a character to combine with.
+    """
+    if value.isascii():
+        return not value.strip()
+    return all(map(_shows_nothing, value))
+
+
+def _shows_nothing(character: str) -> bool:
+    return character in _INVISIBLE or unicodedata.category(character).startswith(_NOT_SHOWN)
+
+
+_NOT_SHOWN = ("Z", "M", "Cc", "Cf", "Cs")
+"""Categories; an unassigned character may be a newer Unicode's, a private one has some font."""
+
+
 def _utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
-    except OverflowError:
+    except Exception:  # noqa: BLE001 - out of range, or raised by the time zone
         raise PydanticCustomError("moment", "must be a time that can be converted to UTC") from None
 
 
@@ -111,11 +139,24 @@ def _json(value: Any) -> Any:
 
 
 def _json_object(value: Any) -> Any:
-    if not isinstance(value, dict):
+    if not issubclass(type(value), dict):
         raise PydanticCustomError("json_object", "must be a dict")
     return _json(value)
 
 
+def _plain_dict(value: Any) -> Any:
+    kind = type(value)
+    if not issubclass(kind, dict):
+        return value
+    if dict.__len__(value) > MAX_FIELDS:
+        raise PydanticCustomError("fields", "has more fields than there are")
+    return value if kind is dict else dict(zip(dict.keys(value), dict.values(value), strict=True))
+
+
+MAX_FIELDS: Final = 1000
+"""Fields of a row; more than any table has."""
+PLAIN_DICT = BeforeValidator(_plain_dict)
+"""For a TypedDict within another value: its fields are read once, and there are not too many."""
 JsonValue = Annotated[Any, AfterValidator(_json)]
 JsonObject = Annotated[dict[str, Any], BeforeValidator(_json_object)]
 Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
@@ -153,6 +194,15 @@ def validate(adapter: TypeAdapter[T], data: object, field: str = "input") -> T:
         return adapter.validate_python(data)
     except pydantic.ValidationError as error:
         raise refusal(error, field) from None
+    except InvalidInputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - raised by a method of the value
+        raise unreadable(field, error) from None
+
+
+def unreadable(field: str, error: Exception) -> InvalidInputError:
+    """Return the error for a value whose own methods raised; their message may be personal."""
+    return InvalidInputError(f"{field} cannot be read ({type(error).__name__})", field=field)
 
 
 def bounded(value: object, field: str, *, at_least: int, at_most: int) -> int:
@@ -161,8 +211,10 @@ def bounded(value: object, field: str, *, at_least: int, at_most: int) -> int:
     Raises:
         InvalidInputError: it is not an integer (a bool is not), or is out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidInputError(f"{field} must be a whole number", field=field)
+    if type(value) is not int:
+        if type(value) is bool or not issubclass(type(value), int):
+            raise InvalidInputError(f"{field} must be a whole number", field=field)
+        value = int.__int__(value)  # type: ignore[arg-type]
     return _between(value, field, at_least, at_most, "")
 
 
@@ -172,12 +224,26 @@ def seconds(value: object, field: str, *, at_least: float, at_most: float) -> fl
     Raises:
         InvalidInputError: it is neither, or is out of range.
     """
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+    number = _number(value)
+    # `number != number` refuses NaN; math.isnan would overflow on a huge int.
+    if number is None or number != number:
         raise InvalidInputError(f"{field} must be seconds or a timedelta", field=field)
-    # `value != value` above refuses NaN; math.isnan would overflow on a huge int.
-    return float(_between(value, field, at_least, at_most, " seconds"))
+    return float(_between(number, field, at_least, at_most, " seconds"))
+
+
+def _number(value: Any) -> int | float | None:
+    """Return a duration as a number of the built-in types, or None if it is of another type."""
+    kind = type(value)
+    if kind is int or kind is float:
+        number: int | float = value
+        return number
+    if kind is bool:
+        return None
+    if issubclass(kind, timedelta):
+        return timedelta.total_seconds(value)
+    if issubclass(kind, float):
+        return float.__float__(value)
+    return int.__int__(value) if issubclass(kind, int) else None
 
 
 N = TypeVar("N", int, float)

@@ -25,6 +25,7 @@ from digitwin.kernel.execution.core import operation
 from digitwin.kernel.orm.hydration import hydrate
 from digitwin.kernel.orm.model import Model
 from digitwin.kernel.primitives.ids import parse_id, uuid7
+from digitwin.kernel.primitives.iterables import fields_of, listed
 from digitwin.kernel.primitives.validation import bounded, validate
 from digitwin.kernel.repository.base import Repository, owner_not_found
 from digitwin.kernel.repository.paging import Page, decode_cursor, encode_cursor
@@ -227,7 +228,7 @@ class EntityRepository(Repository, Generic[M]):
         return cast(M, hydrate(self.model, record, self._core.client))
 
     def _missing(self, id: object) -> NotFoundError:
-        return NotFoundError(f"{self.noun} not found", field="id", id=str(id))
+        return NotFoundError(f"{self.noun} not found", field="id", id=str(parse_id(id)))
 
 
 def row_dicts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -236,9 +237,5 @@ def row_dicts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     Raises:
         InvalidInputError: there are too many, or one is not a mapping.
     """
-    given = list(rows) if isinstance(rows, Iterable) else [rows]
-    bounded(len(given), "rows", at_least=0, at_most=MAX_ROWS)
-    for n, row in enumerate(given):
-        if not isinstance(row, Mapping):
-            raise InvalidInputError(f"rows[{n}] must be a dict of fields", field="rows")
-    return [dict(row) for row in given]
+    given = listed(rows, "rows", at_most=MAX_ROWS, of="rows")
+    return [fields_of(row, f"rows[{n}]", "rows") for n, row in enumerate(given)]
