@@ -30,6 +30,7 @@ from digitwin.conversations.models import (
     ConversationTurn,
     SessionParticipant,
 )
+from digitwin.kernel.orm.initialisation import initialise
 from digitwin.kernel.orm.model import every_model
 from digitwin.knowledge.models import KnowledgeDocument
 from digitwin.likeness.models import FaceModel, VoiceModel
@@ -50,3 +51,6 @@ __all__ = [
 
 __models__ = list(every_model())
 """Every model, for Tortoise and Aerich."""
+
+# At import, so that a schema made from a model before a handle is open knows its relations
+initialise(__name__)

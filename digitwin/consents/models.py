@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from tortoise import BaseDBAsyncClient, fields
 from tortoise.fields.db_defaults import Now
+from tortoise.models import Model as AnyModel
 
 from digitwin.errors import InvalidStateError
 from digitwin.kernel.orm.model import Model
 from digitwin.kernel.orm.parent_visibility import ParentVisibility
 from digitwin.kernel.primitives.ids import uuid7
-
-if TYPE_CHECKING:
-    from tortoise.models import Model as AnyModel
 
 _GRANT = "db.consents.grant(user_id, purpose=…, evidence=…)"
 

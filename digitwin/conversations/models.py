@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from tortoise import fields
 from tortoise.fields.db_defaults import Now
+from tortoise.models import Model as AnyModel
 
 from digitwin.conversations.fields import STAGES, TOKENS
 from digitwin.kernel.orm.model import Entity, Model
 from digitwin.kernel.orm.parent_visibility import ParentVisibility
 from digitwin.kernel.primitives.ids import uuid7
-
-if TYPE_CHECKING:
-    from tortoise.models import Model as AnyModel
 
 
 class SessionParticipant(Model):

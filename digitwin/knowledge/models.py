@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from tortoise import fields
+from tortoise.models import Model as AnyModel
 
 from digitwin.kernel.orm.model import SoftDeleteEntity
-
-if TYPE_CHECKING:
-    from tortoise.models import Model as AnyModel
 
 
 class KnowledgeDocument(SoftDeleteEntity):

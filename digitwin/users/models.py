@@ -7,15 +7,13 @@ one has added.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from tortoise import fields
 from tortoise.fields.db_defaults import Now
+from tortoise.models import Model as AnyModel
 
 from digitwin.kernel.orm.model import Model, SoftDeleteEntity
-
-if TYPE_CHECKING:
-    from tortoise.models import Model as AnyModel
 
 
 class User(SoftDeleteEntity):

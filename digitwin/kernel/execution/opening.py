@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import cache, partial
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import asyncpg
@@ -15,7 +16,6 @@ from digitwin.kernel.connection.dsn import Target
 from digitwin.kernel.connection.pool import Connection, Pool
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.migrations import upgrade
-from digitwin.kernel.orm.initialisation import initialise
 from digitwin.settings import Settings
 
 OLDEST_SERVER = 150_000
@@ -80,10 +80,9 @@ async def _prepare(settings: Settings, target: Target, prepare: Prepare) -> None
         await close_once(connection)
 
 
-@cache
 def wire_models() -> None:
-    """Make the models usable, once a process."""
-    initialise("digitwin.models")
+    """Make the models usable, once a process: their import resolves their relations."""
+    import_module("digitwin.models")
 
 
 async def connect_once(
