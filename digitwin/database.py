@@ -110,6 +110,7 @@ class Database:
         self.consents = personal.consents
         core.client.deleter = self._deleter
         self._background = (
+            core.floor,
             in_background(self.maintain, core.settings.maintenance_interval, name="maintenance"),
             in_background(
                 self.audit.seal, core.settings.audit_seal_interval, name="audit sealing", soon=False

@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     """Minimum TLS version, unless the URL sets it."""
 
     pool_min: int = Field(1, ge=0, le=1000)
-    """Connections opened at start-up."""
+    """Connections that are kept open, from the start on."""
     pool_max: int = Field(10, ge=2, le=1000)
     """Maximum number of connections; transactions and streams use at most one fewer."""
     connect_timeout: Timeout = 10.0

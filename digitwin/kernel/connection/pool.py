@@ -208,6 +208,8 @@ class Pool:
         self._renewed = _NOW
         self.deadline = DeadlineTimer(answer_timeout)
         self.in_use = 0
+        self.on_lost: Callable[[], None] | None = None
+        """Called when a connection has ended, for whatever reason."""
 
     @property
     def size(self) -> int:
@@ -311,6 +313,23 @@ class Pool:
         self._idle_connections.empty()
         self._pool.terminate()
 
+    async def open_one(self) -> bool:
+        """Open one more connection and keep it idle; False if all are in use or being opened.
+
+        Raises:
+            ConnectionFailedError: it could not be opened.
+        """
+        if not self._free.try_acquire():
+            return False
+        connection = await self._connect()
+        self._idle_connections.put(connection)
+        self._free.release()
+        return True
+
+    def _lost(self, connection: Any) -> None:
+        if self.on_lost is not None:
+            self.on_lost()
+
     async def _wait(self, semaphore: FairSemaphore) -> None:
         try:
             await semaphore.acquire(self._timeout)
@@ -343,5 +362,6 @@ class Pool:
             connection.renew = self.renew
             if connection.ends > _NOW:
                 self._open.add(connection)
+                connection.add_termination_listener(self._lost)
                 return connection
             cut(connection)  # released before the pool was renewed

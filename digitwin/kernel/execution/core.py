@@ -29,6 +29,7 @@ from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.connection.transactions import CommitHook, Transaction
 from digitwin.kernel.execution import audit_records
 from digitwin.kernel.execution.executor import Before, Executor, refuse
+from digitwin.kernel.execution.pool_floor import PoolFloor
 from digitwin.kernel.orm import active_handle
 from digitwin.kernel.orm.client import HandleClient
 from digitwin.kernel.primitives.flags import flags_of, require_flags
@@ -66,6 +67,7 @@ class Core:
         """Whether the handle was opened for a server that accepts no writes."""
         self.loop = asyncio.get_running_loop()
         self.client = HandleClient(pool)
+        self.floor = PoolFloor(pool, settings.pool_min)
         self.db = Executor(pool)
         self.aside = Executor(pool, joins=False)
         self.closing = False

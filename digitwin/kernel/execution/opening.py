@@ -58,18 +58,7 @@ async def open_core(settings: Settings, target: Target, *, prepare: Prepare | No
             pool = await _open_pool(settings, target)
     except TimeoutError as fault:
         raise driver_errors.of_connecting(fault, target.display) or fault from fault
-    wrapped = Pool(
-        pool,
-        settings.pool_max,
-        settings.acquire_timeout,
-        target.display,
-        answer_timeout=settings.statement_timeout + ANSWER_MARGIN,
-        idle_timeout=settings.idle_timeout,
-        max_lifetime=settings.max_lifetime,
-    )
-    return Core(
-        settings, wrapped, reads_only=target.target_session_attrs in server_role.FOR_READING
-    )
+    return Core(settings, pool, reads_only=target.target_session_attrs in server_role.FOR_READING)
 
 
 async def _prepare(settings: Settings, target: Target, prepare: Prepare) -> None:
@@ -186,18 +175,28 @@ async def close_once(connection: asyncpg.Connection) -> None:
         connection.terminate()
 
 
-async def _open_pool(settings: Settings, target: Target) -> asyncpg.Pool:
-    pool = asyncpg.create_pool(
+async def _open_pool(settings: Settings, target: Target) -> Pool:
+    driver = asyncpg.create_pool(
         **connect_arguments(settings, target),
-        min_size=settings.pool_min,
+        min_size=0,  # `PoolFloor` keeps connections open
         max_size=settings.pool_max,
         max_inactive_connection_lifetime=settings.idle_timeout,
         connection_class=Connection,
         init=partial(_require_role, target=target),
     )
+    pool = Pool(
+        driver,
+        settings.pool_max,
+        settings.acquire_timeout,
+        target.display,
+        answer_timeout=settings.statement_timeout + ANSWER_MARGIN,
+        idle_timeout=settings.idle_timeout,
+        max_lifetime=settings.max_lifetime,
+    )
     try:
         async with asyncio.timeout(settings.connect_timeout):
-            await pool
+            await driver
+            await asyncio.gather(*(pool.open_one() for _ in range(settings.pool_min)))
     except driver_errors.DRIVER as fault:
         pool.terminate()
         error = driver_errors.of_connecting(fault, target.display)
