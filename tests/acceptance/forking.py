@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from typing import Any
 
 from digitwin.connecting import connect
@@ -52,6 +52,11 @@ async def lease(db: Database) -> object:
     return bool(await db.limits.consume("ada", "/chat", limit=10, window=60, lease=5))
 
 
+async def left_task(db: Database) -> object:
+    """As a background task of the parent would, if its loop ran on in the child."""
+    return await db._core.aside.fetchval(PIDS)
+
+
 async def close(db: Database) -> object:
     await db.close()
     return "closed"
@@ -64,12 +69,14 @@ async def own_handle(db: Database) -> object:
 
 
 async def socket(db: Database) -> object:
-    """Past everything of ours, on a connection that the parent has idle."""
-    [(connection, _), *_] = db._core.pool._idle_connections._idle
+    """Past everything of ours, on connections that the parent has idle; then say goodbye."""
+    connections = [each for each, _ in db._core.pool._idle_connections._idle]
     try:
-        return await connection.fetchval(PIDS)
+        return await connections[0].fetchval(PIDS)
     finally:
-        connection.terminate()
+        for connection in connections:
+            connection._transport.write(b"X\0\0\0\4")
+            connection.terminate()
 
 
 DEEDS: dict[str, Callable[[Database], Awaitable[object]]] = {
@@ -83,6 +90,7 @@ DEEDS: dict[str, Callable[[Database], Awaitable[object]]] = {
         stream,
         model,
         lease,
+        left_task,
         close,
         own_handle,
         socket,
@@ -95,7 +103,7 @@ def fork(
     db: Database,
     loop: asyncio.AbstractEventLoop | None = None,
 ) -> str:
-    """What a forked child met that does this, collects its garbage, and exits.
+    """What a forked child met that does this and exits.
 
     It runs on the parent's loop or, without one, on its own.
     """
@@ -110,7 +118,6 @@ def fork(
         except BaseException as error:  # noqa: BLE001 - the parent shows it
             met = f"foreign {error!r}"
         os.write(writing, met.encode()[:4000])
-        gc.collect()
         os._exit(0)
     os.close(writing)
     met = b""
@@ -121,10 +128,10 @@ def fork(
     return met.decode()
 
 
-def work(url: str) -> dict[str, Any]:
+def work(url: str, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> dict[str, Any]:
     """Do every deed in a child on a loop of its own, on the parent's, and inside a call."""
     told: dict[str, Any] = {}
-    loop = asyncio.new_event_loop()
+    loop = new_loop()
     run = loop.run_until_complete
     db = run(_opened(url))
     for name, deed in DEEDS.items():
@@ -132,8 +139,8 @@ def work(url: str) -> dict[str, Any]:
             key = f"{name} on {'its own' if where is None else 'the same'} loop"
             before = run(db._core.db.fetchval(PIDS))
             told[key] = fork(deed, db, where), run(parent(db, before))
-    for name, deed in DEEDS.items():
-        told[f"{name} inside"] = run(inside(db, deed))
+    for deed in (call, transaction, stream, socket):
+        told[f"{deed.__name__} inside"] = run(inside(db, deed))
     run(db.close())
     loop.close()
     return told
@@ -162,7 +169,7 @@ async def parent(db: Database, pid: int) -> str:
     """Whether the parent goes on, on the connection it had."""
     try:
         async with asyncio.timeout(10):
-            for _ in range(100):
+            for _ in range(20):
                 await db.users.count()
             async with db.transaction():
                 await db.users.count()
@@ -172,4 +179,5 @@ async def parent(db: Database, pid: int) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(work(sys.argv[1])))
+    new_loop = import_module(sys.argv[2]).new_event_loop
+    print(json.dumps(work(sys.argv[1], new_loop)))

@@ -15,6 +15,7 @@ MET = {
     "ready": "false",
     "health": '[false, "The handle was opened in the process that this one was forked from"]',
     "model": "InvalidStateError: No digitwin handle is open",
+    "left_task": "ClosedError",
     "close": '"closed"',
     "own_handle": "[true, true]",
     "socket": "foreign ",
@@ -22,10 +23,11 @@ MET = {
 """What a child meets; everything else is refused."""
 
 
-@pytest.fixture
-def told(digitwin_url: str) -> dict[str, tuple[str, str]]:
+@pytest.fixture(params=["asyncio", "uvloop"])
+def told(request: pytest.FixtureRequest, digitwin_url: str) -> dict[str, tuple[str, str]]:
+    pytest.importorskip(request.param)
     done = subprocess.run(
-        [sys.executable, "-m", forking.__name__, digitwin_url],
+        [sys.executable, "-m", forking.__name__, digitwin_url, request.param],
         capture_output=True,
         text=True,
         timeout=100,
@@ -38,7 +40,7 @@ def told(digitwin_url: str) -> dict[str, tuple[str, str]]:
 
 def test_a_child_is_refused_and_its_parent_goes_on(told: dict[str, tuple[str, str]]) -> None:
     """Whatever the child does, on its own loop, on the inherited one, or inside a transaction."""
-    assert len(told) == 3 * len(forking.DEEDS)
+    assert len(told) == 2 * len(forking.DEEDS) + 4
     for name, (child, parent) in told.items():
         assert child.startswith(MET.get(name.split()[0], REFUSED)), (name, child)
         assert parent == "well", (name, parent)

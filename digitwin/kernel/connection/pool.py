@@ -307,6 +307,11 @@ class Pool:
         except driver_errors.DRIVER:  # in time, or a connection that broke as it was closed
             self._pool.terminate()
 
+    def disinherit(self) -> None:
+        """In a forked child: lend nothing, also to what is left of the parent's tasks."""
+        self._free.close()
+        self._long.close()
+
     def terminate(self) -> None:
         """Terminate every connection at once."""
         self.deadline.stop()

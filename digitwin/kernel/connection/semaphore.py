@@ -5,6 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from digitwin.errors import ClosedError
+
+
+def _refuse() -> bool:
+    raise ClosedError
+
 
 class FairSemaphore:
     """A semaphore that hands a released slot directly to the caller that has waited longest.
@@ -54,6 +60,10 @@ class FairSemaphore:
             elif slot in self._waiters:
                 self._waiters.remove(slot)
             raise
+
+    def close(self) -> None:
+        """Refuse every slot from now on, with :class:`ClosedError`; releases still work."""
+        self.try_acquire = _refuse  # type: ignore[method-assign]
 
     def release(self) -> None:
         """Release a slot to the caller that has waited longest, if any."""

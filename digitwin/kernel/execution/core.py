@@ -195,6 +195,7 @@ class Core:
         """In a forked child: refuse everything, also inside what the parent had begun."""
         self.closing = self.inherited = True
         _work.set(None)
+        self.pool.disinherit()
         active_handle.disinherit()
         transactions.disinherit()
 
