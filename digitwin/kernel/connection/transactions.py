@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 
 from digitwin.errors import ConnectionFailedError, InvalidStateError
 from digitwin.kernel.connection import driver_errors
-from digitwin.kernel.connection.pool import RELEASE_TIMEOUT, Pool, cut
+from digitwin.kernel.connection.connections import cut
+from digitwin.kernel.connection.pool import RELEASE_TIMEOUT, Pool
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 
 _current: ContextVar[Transaction | None] = ContextVar("digitwin_transaction", default=None)

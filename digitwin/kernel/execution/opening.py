@@ -12,8 +12,9 @@ import asyncpg
 
 from digitwin.errors import ConnectionFailedError, UnsupportedServerError
 from digitwin.kernel.connection import driver_errors, pooler, server_role
+from digitwin.kernel.connection.connections import Connection
 from digitwin.kernel.connection.dsn import Target
-from digitwin.kernel.connection.pool import Connection, Pool
+from digitwin.kernel.connection.pool import Pool
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.migrations import upgrade
 from digitwin.settings import Settings

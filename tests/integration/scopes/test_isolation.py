@@ -12,7 +12,7 @@ import pytest
 from digitwin.database import Database
 from digitwin.errors import DigiTwinError, NotFoundError
 from digitwin.handle.scopes import UserScope
-from digitwin.kernel.connection.pool import Connection
+from digitwin.kernel.connection.connections import Connection
 from digitwin.kernel.primitives.ids import uuid7
 from tests.integration.scopes.conftest import Belongings
 

@@ -22,7 +22,7 @@ from digitwin.errors import (
     ScopeRequiredError,
 )
 from digitwin.kernel.connection import dsn, scopes
-from digitwin.kernel.connection.pool import Connection
+from digitwin.kernel.connection.connections import Connection
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.sql.tables import TABLES
 from digitwin.models import ConversationTurn, KnowledgeDocument, User, VoiceModel
