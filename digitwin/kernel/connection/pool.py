@@ -159,6 +159,7 @@ class Pool:
 
     async def close(self, timeout: float) -> None:
         """Close every connection; those still busy after ``timeout`` seconds are terminated."""
+        self.on_lost = None
         self.deadline.stop()
         try:
             async with asyncio.timeout(timeout):
@@ -175,6 +176,7 @@ class Pool:
 
     def terminate(self) -> None:
         """Terminate every connection at once."""
+        self.on_lost = None
         self.deadline.stop()
         self._idle_connections.empty()
         self._pool.terminate()

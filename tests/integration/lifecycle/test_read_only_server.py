@@ -14,11 +14,14 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from digitwin.cli import doctor
 from digitwin.database import Database
 from digitwin.errors import ConnectionFailedError, ReadOnlyServerError, ServerExhaustedError
+from digitwin.kernel.connection import dsn
 from digitwin.limits.decision import Ask
 from digitwin.models import User
 from digitwin.policies import Policy
+from digitwin.settings import Settings
 from digitwin.testing import DatabaseFactory
 from tests.integration.lifecycle.conftest import PATIENT
 
@@ -272,6 +275,12 @@ class TestProbes:
         await writable(raw)
         assert [await db.ready() for _ in range(AT_MOST + 1)][-1]
         assert (await db.health()).ok
+
+    async def test_doctor_says_so_too(self, digitwin_url: str, raw: asyncpg.Connection) -> None:
+        await read_only(raw)
+        found = [each async for each in doctor._of_the_server(Settings(), dsn.parse(digitwin_url))]
+        [role] = [each for each in found if each.name == "role"]
+        assert (role.ok, role.detail) == (False, "accepts no writes")
 
 
 class TestConnections:
