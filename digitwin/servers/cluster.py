@@ -7,10 +7,13 @@ with a space in its name. All functions block; :mod:`digitwin.servers.embedded` 
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import shutil
+import stat
 import subprocess
+import sys
 import tempfile
 import warnings
 from contextlib import suppress
@@ -21,9 +24,16 @@ from typing import Any
 from digitwin.errors import ConnectionFailedError
 from digitwin.kernel.connection.dsn import PORT, Target
 
+_log = logging.getLogger("digitwin")
+
 SYSTEM_USER = "pgserver"
 """Runs the server if the process is root, which PostgreSQL refuses; unless the folder belongs to
 another user, who then runs it."""
+
+_SOCKET = ".s.PGSQL.5432"
+_LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
+"""Bytes of a socket's path, which the system bounds."""
+_SOCKET_FOLDER = "digitwin-socket-"
 
 _INITDB = (
     *("--auth=trust", "--username=postgres", "--encoding=UTF8"),
@@ -56,11 +66,14 @@ def start(data: Path) -> Target:
 
 def stop(data: Path) -> bool:
     """Close every connection and stop the server; return False if it was not running."""
-    if running(data) is None:
+    target = running(data)
+    if target is None:
         return False
     try:
         _hand_over(data)  # permissions of parent folders may have changed
         _run(data, "pg_ctl", "-w", "-m", "fast", "-D", str(data), "stop")
+        if target.host is not None:
+            _remove_socket_folder(Path(target.host))
     except (RuntimeError, OSError) as error:
         raise ConnectionFailedError(f"The embedded PostgreSQL does not stop: {error}") from error
     return True
@@ -91,12 +104,8 @@ def _utils() -> ModuleType:
 
 
 def _launch(data: Path) -> Target:
-    (data / "postmaster.pid").unlink(
-        missing_ok=True
-    )  # left by a crash; another process may have its pid
-    folder = _utils().find_suitable_socket_dir(data, Path(tempfile.gettempdir()))
-    if _as_root() and folder != data:
-        folder.chmod(0o777)
+    _clear_crash(data)
+    folder = _socket_folder(data)
     listen = f"-h {shlex.quote('')} -k {shlex.quote(str(folder))}"
     log = data / "log"
     read = log.stat().st_size if log.exists() else 0
@@ -104,8 +113,43 @@ def _launch(data: Path) -> Target:
         _run(data, "pg_ctl", "-w", "-D", str(data), "-l", str(log), "-o", listen, "start")
     target = running(data)
     if target is None:
+        _remove_socket_folder(folder)
         raise RuntimeError(_written_since(log, read))
     return target
+
+
+def _clear_crash(data: Path) -> None:
+    """Remove what a crash left: another process may have the pid now."""
+    pid_file = data / "postmaster.pid"
+    with suppress(OSError, IndexError):
+        _remove_socket_folder(Path(pid_file.read_text("utf-8").splitlines()[4]))
+    pid_file.unlink(missing_ok=True)
+
+
+def _socket_folder(data: Path) -> Path:
+    """Return a folder for the socket, which only the server's user and root can enter.
+
+    Whoever can open the socket is superuser. It is the cluster's folder, which PostgreSQL wants
+    to be private; or a new one in the temporary folder, if the socket's path would be too long.
+    """
+    if len(os.fsencode(data / _SOCKET)) <= _LONGEST_SOCKET:
+        return data
+    folder = Path(tempfile.mkdtemp(prefix=_SOCKET_FOLDER))  # with mode 0700
+    if _as_root():
+        owner = data.stat()
+        _make_traversable(folder, owner.st_uid, owner.st_gid)
+        os.chown(folder, owner.st_uid, owner.st_gid)
+    return folder
+
+
+def _remove_socket_folder(folder: Path) -> None:
+    """Remove a folder that :func:`_socket_folder` made; leave any other alone."""
+    if not folder.name.startswith(_SOCKET_FOLDER) or folder.is_symlink():
+        return
+    with suppress(OSError):
+        for name in (_SOCKET, f"{_SOCKET}.lock"):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _written_since(log: Path, read: int) -> str:
@@ -136,10 +180,43 @@ def _hand_over(folder: Path) -> None:
     if folder.stat().st_uid == 0:
         user = utils.ensure_user_exists(SYSTEM_USER)
         os.chown(folder, user.pw_uid, user.pw_gid)
+    owner = folder.stat()
     for path in (folder, programs):
-        utils.ensure_prefix_permissions(path)
+        _make_traversable(path, owner.st_uid, owner.st_gid)
     utils.ensure_folder_permissions(programs, 0o555)
     utils.ensure_folder_permissions(programs.parent / "lib", 0o444)
+
+
+def _make_traversable(path: Path, user: int, group: int) -> None:
+    """Let a user pass through the folders above a path, where they cannot yet; log each.
+
+    Passing through is no reading: nobody can list these folders who could not before.
+
+    Raises:
+        RuntimeError: a folder's permissions cannot be changed; says what to do.
+    """
+    for parent in path.parents:
+        status = parent.stat()
+        if status.st_uid == user:
+            needed = stat.S_IXUSR
+        else:
+            needed = stat.S_IXGRP if status.st_gid == group else stat.S_IXOTH
+        if status.st_mode & needed:
+            continue
+        try:
+            parent.chmod(stat.S_IMODE(status.st_mode) | needed)
+        except OSError as error:
+            raise RuntimeError(
+                f"the user who runs it cannot pass through {parent} ({error.strerror}): run"
+                f" `chmod o+x {parent}`, or set DIGITWIN_HOME to a folder that everybody can reach"
+            ) from None
+        _log.warning(
+            "The embedded PostgreSQL, which cannot run as root, runs as another user: %s can now"
+            " be passed through (mode %o), but not listed, by others. To avoid this set"
+            " DIGITWIN_HOME to a folder that everybody can reach",
+            parent,
+            stat.S_IMODE(parent.stat().st_mode),
+        )
 
 
 def _run(folder: Path, name: str, *arguments: str) -> None:

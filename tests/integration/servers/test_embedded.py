@@ -1,10 +1,12 @@
 """One embedded server for all who name its folder, up exactly as long as somebody needs it."""
 
 import asyncio
+import logging
 import os
 import pwd
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -12,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
+import psutil
 import pytest
 
 from digitwin.errors import ConfigurationError, ConnectionFailedError
@@ -32,6 +35,15 @@ async def main():
         await server.release()
 
 asyncio.run(main())
+"""
+
+OPEN = """
+import os, socket, sys
+
+os.setgroups([])
+os.setgid(int(sys.argv[3]))
+os.setuid(int(sys.argv[2]))
+socket.socket(socket.AF_UNIX).connect(sys.argv[1])
 """
 
 FORK = """
@@ -242,6 +254,96 @@ async def test_a_folder_with_a_space_and_a_long_path(tmp_path: Path) -> None:
         await server.release()
     finally:
         shutil.rmtree(base)
+
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="others start no server for another user")
+
+
+def kill_server(home: Path) -> None:
+    pid = int((home / "data" / "postmaster.pid").read_text().splitlines()[0])
+    os.kill(pid, signal.SIGKILL)
+    psutil.Process(pid).wait(timeout=30)
+
+
+def is_gone(path: Path) -> bool:
+    return not path.exists()
+
+
+def owner(path: Path) -> int:
+    return path.stat().st_uid
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_the_sockets_folder_is_its_owners_alone(home: Path) -> None:
+    server = await embedded.acquire(home)
+    assert server.target.host == str(home / "data")
+    assert mode(home / "data") == 0o700
+    await server.release()
+
+
+async def test_so_it_is_in_the_temporary_folder_and_goes_with_the_server() -> None:
+    base = Path(tempfile.mkdtemp(prefix="digitwin-embedded-"))
+    home = base / ("long" * 25)
+    try:
+        server = await embedded.acquire(home)
+        socket = Path(server.target.host or "")
+        assert not socket.is_relative_to(home)
+        assert mode(socket) == 0o700
+        assert owner(socket) == owner(home / "data")
+        assert await answers(server.target)
+        await server.release()
+        assert is_gone(socket)
+        left = await embedded.acquire(home)
+        await asyncio.to_thread(kill_server, home)
+        after_a_crash = await embedded.acquire(home)
+        assert await answers(after_a_crash.target)
+        assert is_gone(Path(left.target.host or ""))
+        await left.release()
+        await after_a_crash.release()
+    finally:
+        shutil.rmtree(base)
+
+
+@ROOT
+async def test_root_lets_the_server_pass_through_and_no_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    base = Path(tempfile.mkdtemp(prefix="digitwin-embedded-"))  # of root alone
+    private, public = base / "private", base / "private" / "public"
+    public.mkdir(parents=True)
+    private.chmod(0o700)
+    public.chmod(0o755)
+    try:
+        with caplog.at_level(logging.WARNING, "digitwin"):
+            server = await embedded.acquire(public / "home")
+        assert await answers(server.target)
+        assert (mode(base), mode(private), mode(public)) == (0o701, 0o701, 0o755)
+        told = [record.args[0] for record in caplog.records if "passed through" in record.msg]  # type: ignore[index]
+        assert told == [private, base]
+        assert mode(public / "home" / "data") == 0o700
+        await server.release()
+    finally:
+        shutil.rmtree(base)
+
+
+@ROOT
+async def test_another_user_of_the_machine_cannot_open_the_socket(home: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    base = Path(tempfile.mkdtemp(prefix="digitwin-embedded-"))
+    for folder in (home, base / ("long" * 25)):
+        server = await embedded.acquire(folder)
+        socket = str(Path(server.target.host or "") / ".s.PGSQL.5432")
+        who = str(nobody.pw_uid), str(nobody.pw_gid)
+        script = [sys.executable, "-c", OPEN, socket, *who]
+        tried = await asyncio.create_subprocess_exec(*script, stderr=subprocess.PIPE)
+        _, error = await tried.communicate()
+        assert b"PermissionError" in error
+        assert await answers(server.target)
+        await server.release()
+    shutil.rmtree(base)
 
 
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
