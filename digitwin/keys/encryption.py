@@ -20,8 +20,8 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-PREFIX: Final = "dt1:"
-"""The number is the version of the format. The schema's CHECKs require the prefix, too."""
+from digitwin.kernel.orm.encrypted_text import PREFIX, is_encrypted
+
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
@@ -54,11 +54,6 @@ def decrypt(key: AESGCM, encrypted: bytes, aad: bytes) -> bytes:
         return key.decrypt(encrypted[:NONCE_BYTES], encrypted[NONCE_BYTES:], aad)
     except InvalidTag:
         raise DecryptionError from None
-
-
-def is_encrypted(value: str) -> bool:
-    """Whether it has the form of an encrypted value; says nothing about its key or AAD."""
-    return value.startswith(PREFIX)
 
 
 def encrypt_text(key: AESGCM, text: str, aad: bytes) -> str:

@@ -22,6 +22,7 @@ from digitwin.errors import (
     KeyUnavailableError,
 )
 from digitwin.kernel.execution.core import Core, operation
+from digitwin.kernel.orm.encrypted_text import is_encrypted
 from digitwin.kernel.primitives.ids import NOBODY, parse_id
 from digitwin.kernel.primitives.validation import bounded
 from digitwin.kernel.repository.ports import EncryptedRow
@@ -167,7 +168,7 @@ class KeyRing:
                 there from another row or person, or its key was destroyed and another created.
         """
         for column, value in values.items():
-            if not encryption.is_encrypted(value):  # whether there is a key or not
+            if not is_encrypted(value):  # whether there is a key or not
                 raise _not_decryptable(row, column)
         key = self._cached(row.user_id) or (await self._load([row.user_id]))[row.user_id]
         aad = encryption.row_aad(row.user_id, row.row_id)

@@ -8,6 +8,7 @@ from uuid import UUID
 from tortoise import fields
 from tortoise.models import Model as AnyModel
 
+from digitwin.kernel.orm.encrypted_text import EncryptedText
 from digitwin.kernel.orm.model import SoftDeleteEntity
 
 
@@ -25,8 +26,8 @@ class Likeness(SoftDeleteEntity):
 
     name = fields.CharField(max_length=200)
     provider = fields.CharField(max_length=100, null=True)
-    artifact_uri = fields.TextField(null=True)
-    checksum = fields.TextField(null=True)
+    artifact_uri = EncryptedText(null=True)
+    checksum = EncryptedText(null=True)
     status = fields.CharField(max_length=16, default="pending")
     quality_score = fields.FloatField(null=True)
     is_active = fields.BooleanField(default=False)

@@ -7,6 +7,7 @@ from typing import Any
 from tortoise import fields
 from tortoise.fields.db_defaults import Now
 
+from digitwin.kernel.orm.encrypted_text import EncryptedText
 from digitwin.kernel.orm.model import Model
 from digitwin.kernel.primitives.ids import uuid7
 
@@ -32,7 +33,7 @@ class ArtifactDeletion(Model):
     id = fields.UUIDField(primary_key=True)
     erasure_id = fields.UUIDField(null=True)
     kind = fields.CharField(max_length=16)
-    address = fields.TextField()
+    address = EncryptedText()
     attempts = fields.IntField(default=0)
     due_at = fields.DatetimeField(db_default=Now())
     error = fields.CharField(max_length=200, null=True)

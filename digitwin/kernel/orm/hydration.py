@@ -16,6 +16,7 @@ from tortoise import fields
 from tortoise.fields.relational import ReverseRelation
 
 from digitwin.kernel.orm import active_handle
+from digitwin.kernel.orm.encrypted_text import EncryptedText
 from digitwin.kernel.orm.model import Model
 from digitwin.kernel.primitives.jsonb import loads
 
@@ -45,6 +46,8 @@ def _converter(field: fields.Field[Any]) -> Callable[[Any], Any] | None:
     """Return the function that converts the driver's value, or None if none is needed."""
     if isinstance(field, _NATIVE):
         return None
+    if isinstance(field, EncryptedText):
+        return None  # the repository decrypts it, and refuses plain text then
     if type(field) is fields.JSONField:
         return loads
     convert: Callable[[Any], Any] = field.to_python_value

@@ -92,6 +92,10 @@ class Model(models.Model, metaclass=ModelType):
         passed: set[str] = super()._set_kwargs({})
         for name, value in kwargs.items():
             writes.refuse_naive(name, value)
+            if name in self.encrypted:
+                setattr(self, name, value)  # plain text of the caller: a save refuses it
+                passed.add(name)
+                continue
             try:
                 with translated_errors(name):
                     passed |= super()._set_kwargs({name: value})

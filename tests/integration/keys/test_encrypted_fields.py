@@ -20,7 +20,7 @@ from digitwin.errors import (
     NotFoundError,
     StaleVersionError,
 )
-from digitwin.keys import encryption
+from digitwin.kernel.orm.encrypted_text import PREFIX
 from digitwin.models import User, VoiceModel
 
 URI, SUM = "s3://voices/plain-ada.bin", "sha256:plain"
@@ -52,7 +52,7 @@ async def test_no_way_of_writing_leaves_plain_text(
     rows = await stored(raw, models)
     assert len(rows) == 4
     for row in rows:
-        assert row.count(encryption.PREFIX) == 2
+        assert row.count(PREFIX) == 2
         assert "plain" not in row
 
 
@@ -98,8 +98,8 @@ async def test_models_used_directly_show_what_is_stored(digitwin_db: Database, a
         (await ada.voice_models)[0],  # type: ignore[attr-defined]
         (await VoiceModel.all())[0],
     ):
-        assert model.artifact_uri.startswith(encryption.PREFIX)
-        assert model.checksum.startswith(encryption.PREFIX)
+        assert model.artifact_uri.startswith(PREFIX)
+        assert model.checksum.startswith(PREFIX)
     assert await VoiceModel.filter(artifact_uri=URI).count() == 0
 
 
@@ -113,7 +113,7 @@ async def test_a_save_of_what_a_repository_read_leaves_the_seal(
     await model.save(update_fields=["name"])
     [after] = await stored(raw, models)
     assert "plain" not in after
-    assert after.count(encryption.PREFIX) == before[0].count(encryption.PREFIX) == 2
+    assert after.count(PREFIX) == before[0].count(PREFIX) == 2
     again = await models.get(model.id)
     assert shows(again)
     assert again.name == "B"
@@ -292,6 +292,86 @@ async def test_plain_text_written_into_the_database_is_refused_on_read(
     assert await raw.fetchval(f"SELECT name FROM {table}") == "A"
 
 
+FORGERIES = {
+    "plain text": "UPDATE {t} SET {f} = 's3://evil'",
+    "no text": "UPDATE {t} SET {f} = ''",
+    "another format": "UPDATE {t} SET {f} = 'dt2:' || substr({f}, 5)",
+    "another field's": "UPDATE {t} SET {f} = CASE '{f}' WHEN 'checksum' THEN artifact_uri"
+    " ELSE checksum END",
+    "another row's": "UPDATE {t} SET {f} = (SELECT {f} FROM {t} WHERE name = 'mine too')",
+    "another person's": "UPDATE {t} SET {f} = (SELECT {f} FROM {t} WHERE name = 'theirs')",
+    "another table's": "UPDATE {t} SET {f} = (SELECT {f} FROM {other} LIMIT 1)",
+}
+
+
+@pytest.mark.parametrize("field", ["artifact_uri", "checksum"])
+@pytest.mark.parametrize("forgery", FORGERIES)
+async def test_every_way_of_reading_refuses_what_others_wrote(
+    digitwin_db: Database,
+    models: Any,
+    ada: User,
+    bob: User,
+    raw: asyncpg.Connection,
+    field: str,
+    forgery: str,
+) -> None:
+    made = await models.create(user_id=ada.id, name="A", status="ready", **SECRET)
+    await models.create(user_id=ada.id, name="mine too", **SECRET)
+    await models.create(user_id=bob.id, name="theirs", **SECRET)
+    tables = {digitwin_db.voices: "voice_models", digitwin_db.faces: "face_models"}
+    for repository in tables:
+        await repository.create(user_id=ada.id, name="elsewhere", **SECRET)
+    table = tables.pop(models)
+    await raw.execute(f"ALTER TABLE {table} DROP CONSTRAINT ck_{table}__{field}")
+    sql = FORGERIES[forgery].format(t=table, f=field, other=next(iter(tables.values())))
+    await raw.execute(f"{sql} WHERE id = $1", made.id)
+    purpose = "voice" if table == "voice_models" else "face"
+    await digitwin_db.consents.grant(ada.id, purpose=purpose, evidence="signed")  # type: ignore[arg-type]
+    await raw.execute(f"UPDATE {table} SET is_active = true WHERE id = $1", made.id)
+    scoped = getattr(digitwin_db.for_user(ada.id), "voices" if purpose == "voice" else "faces")
+
+    async def streamed() -> None:
+        async for _ in models.stream(user_id=ada.id):
+            pass
+
+    async def in_a_transaction() -> None:
+        async with digitwin_db.transaction():
+            await models.get(made.id)
+
+    ways = (
+        *(models.get(made.id), models.find(made.id), scoped.get(made.id), models.list()),
+        *(scoped.list(), streamed(), in_a_transaction(), models.update(made.id, name="B")),
+        *(models.active_for(ada.id), scoped.active_for(), models.deactivate(made.id)),
+    )
+    for way in ways:
+        with pytest.raises(InvalidStateError) as error:
+            await way
+        assert error.value.details["field"] == field
+        assert "evil" not in str(error.value)
+
+
+@pytest.mark.parametrize("field", ["artifact_uri", "checksum"])
+async def test_models_used_directly_refuse_plain_text(
+    digitwin_db: Database, models: Any, ada: User, raw: asyncpg.Connection, field: str
+) -> None:
+    made = await models.create(user_id=ada.id, name="A", **SECRET)
+    model, table = models.model, models.model._meta.db_table
+    await raw.execute(f"ALTER TABLE {table} DROP CONSTRAINT ck_{table}__{field}")
+    await raw.execute(f"UPDATE {table} SET {field} = 's3://evil'")
+    read = await User.get(id=ada.id)
+    for way in (
+        *(model.get(id=made.id), model.all(), model.filter(id=made.id).first()),
+        *(model.all().only("id", field), model.all_objects.all()),
+        *(model.all().values("id", field), model.all().values_list(field, flat=True)),
+        *(User.all().values(f"{table}__{field}"), User.all().prefetch_related(table)),
+        *(read.fetch_related(table), made.refresh_from_db()),
+    ):
+        with pytest.raises(InvalidStateError) as error:
+            await way
+        assert error.value.details["field"] == field
+        assert "evil" not in str(error.value)
+
+
 async def test_rows_are_written_and_read_while_the_master_key_changes(
     digitwin_url: str, digitwin_db_factory: Callable[..., Any], ada: User, bob: User
 ) -> None:
@@ -343,7 +423,7 @@ TEXT = st.text(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(uri=TEXT | TEXT.map(lambda text: (encryption.PREFIX + text)[:128]))
+@given(uri=TEXT | TEXT.map(lambda text: (PREFIX + text)[:128]))
 def test_whatever_is_written_comes_back(digitwin_url: str, uri: str) -> None:
     async def round_trip() -> None:
         async with digitwin.connect(digitwin_url, migrate="skip") as db:

@@ -13,6 +13,7 @@ from tortoise import fields
 from tortoise.contrib.postgres.fields import ArrayField
 
 from digitwin.database import Database
+from digitwin.kernel.orm.encrypted_text import PREFIX, EncryptedText
 from digitwin.kernel.orm.hydration import hydrate, hydrator
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.sql.columns import columns
@@ -34,6 +35,7 @@ MOMENTS = st.datetimes(
 OF_KIND: dict[type, st.SearchStrategy[Any]] = {
     fields.UUIDField: st.uuids(),
     fields.TextField: TEXTS,
+    EncryptedText: TEXTS.map(lambda text: PREFIX + text),
     fields.IntField: st.integers(-(2**31), 2**31 - 1),
     fields.BigIntField: st.integers(-(2**63), 2**63 - 1),
     fields.FloatField: FLOATS,

@@ -6,6 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, strategies as st
 
+from digitwin.kernel.orm.encrypted_text import PREFIX, is_encrypted
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.keys import encryption
 
@@ -16,7 +17,7 @@ keys = st.binary(min_size=32, max_size=32).map(AESGCM)
 @given(key=keys, text=texts, aad=st.binary(max_size=60))
 def test_a_sealed_text_opens_again(key: AESGCM, text: str, aad: bytes) -> None:
     encrypted = encryption.encrypt_text(key, text, aad)
-    assert encryption.is_encrypted(encrypted)
+    assert is_encrypted(encrypted)
     assert encrypted.isascii()
     assert encryption.decrypt_text(key, encrypted, aad) == text
 
@@ -45,14 +46,14 @@ def test_another_place_breaks_the_seal(key: AESGCM, text: str) -> None:
 
 @pytest.mark.parametrize("said", ["", "!", "AAAA", "ä", "A" * 37])
 def test_what_is_no_seal_is_broken(said: str) -> None:
-    for text in (said, encryption.PREFIX + said):
+    for text in (said, PREFIX + said):
         with pytest.raises(encryption.DecryptionError):
             encryption.decrypt_text(AESGCM(bytes(32)), text, b"")
 
 
 @given(key=keys, text=texts)
 def test_the_prefix_is_part_of_a_seal(key: AESGCM, text: str) -> None:
-    bare = encryption.encrypt_text(key, text, b"here").removeprefix(encryption.PREFIX)
+    bare = encryption.encrypt_text(key, text, b"here").removeprefix(PREFIX)
     for cut in (bare, "dt2:" + bare):
         with pytest.raises(encryption.DecryptionError):
             encryption.decrypt_text(key, cut, b"here")
