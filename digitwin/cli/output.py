@@ -162,18 +162,23 @@ def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], N
         yield lambda done: bars.advance(bar, done)
 
 
-def confirm_destructive(target: Target, what: str, *, yes: bool) -> None:
-    """Ask before destroying data; only for a database on this machine.
+async def confirm_destructive(
+    target: Target, settings: Settings, what: str, *, force: bool, yes: bool
+) -> None:
+    """Ask before destroying data; without ``force`` only on the embedded server.
 
     Args:
         target: the database.
+        settings: the configuration; its ``home`` is the folder of the embedded server.
         what: what would be lost, as in "every row of digitwin's tables".
+        force: the database may be on any server.
         yes: the user agreed on the command line.
 
     Raises:
-        CommandError: the database is on another machine, or the user did not agree.
+        CommandError: the server is not the embedded one, or the user did not agree.
     """
-    require_local(target, f"destroy {what}")
+    if not force:
+        await require_embedded(target, settings, f"destroy {what}")
     if yes:
         return
     if not current().json and sys.stdin.isatty():
@@ -183,12 +188,29 @@ def confirm_destructive(target: Target, what: str, *, yes: bool) -> None:
     raise CommandError(f"This destroys {what} in {target.display}: pass --yes to confirm")
 
 
-def require_local(target: Target, action: str, hint: str = "") -> None:
-    """Refuse an action on a database of another machine, which others may use.
+async def require_embedded(target: Target, settings: Settings, action: str) -> None:
+    """Refuse an action on a server that is not the embedded one, since others may use it.
+
+    The server is asked: a socket or a loopback address may be a pooler's or a tunnel's.
 
     Raises:
-        CommandError: the database is on another machine.
+        CommandError: it is another server.
+        ConnectionFailedError: it does not answer.
     """
-    if not target.is_local:
-        suffix = f"; {hint}" if hint else ""
-        raise CommandError(f"{target.display} is on another machine: refusing to {action}{suffix}")
+    if target.is_local and await _is_embedded(target, settings):
+        return
+    raise CommandError(
+        f"{target.display} is not the embedded server of {settings.home}: refusing to {action};"
+        " pass --force if nobody else needs this database"
+    )
+
+
+async def _is_embedded(target: Target, settings: Settings) -> bool:
+    from digitwin.kernel.execution import opening
+    from digitwin.servers import recognition
+
+    connection = await opening.connect_once(settings, target)
+    try:
+        return await recognition.is_server_of(settings.home, connection)
+    finally:
+        await opening.close_once(connection)

@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
+Force = Annotated[bool, typer.Option("--force", help="Allow a server other than the embedded one.")]
+
 
 def register(app: typer.Typer, db: typer.Typer) -> None:
     for command in (migrate, upgrade, downgrade, history, check, reset, roles):
@@ -119,24 +121,38 @@ def downgrade(
     lose_data: Annotated[
         bool, typer.Option("--lose-data", help="Revert even what loses data for good.")
     ] = False,
+    force: Force = False,
     yes: Yes = False,
 ) -> None:
     """Revert the last migration, in a transaction that locks every table.
 
-    Refused if rows or values that only the newer schema can hold would be lost.
+    Refused if rows or values that only the newer schema can hold would be lost, and on a server
+    other than the embedded one.
     """
-    undone = output.run(
-        lambda: _with_database(lambda t, s: _revert(t, s, steps, lose_data=lose_data, yes=yes))
-    )
+
+    async def revert(target: Target, settings: Settings) -> list[str]:
+        what = f"what the last {steps} migrations added" if steps > 1 else _LAST
+        await output.confirm_destructive(target, settings, what, force=force, yes=yes)
+        return await _revert(target, settings, steps, lose_data=lose_data)
+
+    undone = output.run(lambda: _with_database(revert))
     output.show({"undone": undone}, _lines("reverted ", undone, "No migration is applied"))
 
 
-def reset(yes: Yes = False) -> None:
-    """Delete all data: revert every migration and apply them again."""
+_LAST = "what the last migration added"
+
+
+def reset(force: Force = False, yes: Yes = False) -> None:
+    """Delete all data: revert every migration and apply them again.
+
+    Refused on a server other than the embedded one.
+    """
     from digitwin.kernel.migrations import upgrade
 
     async def rebuild(target: Target, settings: Settings) -> list[str]:
-        await _revert(target, settings, ALL, lose_data=True, yes=yes)
+        what = "every row of digitwin's tables"
+        await output.confirm_destructive(target, settings, what, force=force, yes=yes)
+        await _revert(target, settings, ALL, lose_data=True)
         return await upgrade.upgrade(target, settings)
 
     applied = output.run(lambda: _with_database(rebuild))
@@ -147,17 +163,9 @@ ALL = 100_000
 """Larger than any number of migrations."""
 
 
-async def _revert(
-    target: Target, settings: Settings, steps: int, *, lose_data: bool, yes: bool
-) -> list[str]:
+async def _revert(target: Target, settings: Settings, steps: int, *, lose_data: bool) -> list[str]:
     from digitwin.kernel.migrations import upgrade
 
-    kept = (
-        f"data of the last {steps} migrations" if 1 < steps < ALL else "data of the last migration"
-    )
-    output.confirm_destructive(
-        target, "every row of digitwin's tables" if steps == ALL else kept, yes=yes
-    )
     return await upgrade.downgrade(target, settings, steps=steps, lose_data=lose_data)
 
 

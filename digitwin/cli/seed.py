@@ -15,21 +15,15 @@ if TYPE_CHECKING:
 
 def seed(
     force: Annotated[
-        bool, typer.Option("--force", help="Allow a database on another machine.")
+        bool, typer.Option("--force", help="Allow a server other than the embedded one.")
     ] = False,
 ) -> None:
     """Add two example users with models, documents, sessions and audit records. Idempotent.
 
     The users are ada@example.com (pro) and ben@example.com (free). Existing rows are not
-    changed; deleted ones are restored.
+    changed; deleted ones are restored. Refused on a server other than the embedded one.
     """
-    from digitwin.kernel.connection import dsn
-    from digitwin.settings import Settings
-
-    target = dsn.resolve(Settings(), output.current().url)
-    if target is not None and not force:
-        output.require_local(target, "add example users", "pass --force to do it anyway")
-    seeded = output.run(_seed)
+    seeded = output.run(lambda: _seed(force))
     output.show(seeded, _as_text(seeded))
 
 
@@ -37,9 +31,15 @@ def register(app: typer.Typer, db: typer.Typer) -> None:
     app.command("seed")(seed)
 
 
-async def _seed() -> Seeded:
+async def _seed(force: bool) -> Seeded:
+    from digitwin.kernel.connection import dsn
     from digitwin.seeding import seed
+    from digitwin.settings import Settings
 
+    settings = Settings()
+    target = dsn.resolve(settings, output.current().url)
+    if target is not None and not force:
+        await output.require_embedded(target, target.apply_to(settings), "add example users")
     async with output.connect() as db:
         return await seed(db)
 

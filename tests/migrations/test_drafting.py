@@ -81,7 +81,7 @@ async def test_a_draft_migrates_a_filled_database_and_back(
         assert done.returncode == 0, done.stderr
     assert await migrated.fetchval("SELECT language IS NULL FROM users WHERE name = 'Ada'")
     assert await migrated.fetchval("SELECT version FROM digitwin_schema") == KNOWN + 1
-    done = await asyncio.to_thread(digitwin, "db", "downgrade", "--yes", at=changed)
+    done = await asyncio.to_thread(digitwin, "db", "downgrade", "--force", "--yes", at=changed)
     assert done.returncode == 0, done.stderr
     assert await migrated.fetchval("SELECT version FROM digitwin_schema") == KNOWN
     assert await migrated.fetchval("SELECT count(*) FROM users") == 1

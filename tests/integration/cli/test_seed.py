@@ -85,10 +85,10 @@ async def test_what_was_deleted_is_restored(digitwin_db: Database) -> None:
 
 
 async def test_the_command_says_what_it_added(cli: Cli) -> None:
-    first = await cli("seed")
+    first = await cli("seed", "--force")
     assert first.exit_code == 0, first.output
     assert "2  users" in first.stdout
-    assert "Nothing to add: all example data exists" in (await cli("seed")).stdout
+    assert "Nothing to add: all example data exists" in (await cli("seed", "--force")).stdout
 
 
 async def test_another_machine_is_refused_without_force(cli: Cli) -> None:

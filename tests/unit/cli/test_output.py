@@ -25,6 +25,7 @@ from digitwin.cli.output import (
 )
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.connection import dsn
+from digitwin.settings import Settings
 
 LOCAL = dsn.parse("postgres://u:secret@127.0.0.1/d")
 REMOTE = dsn.parse("postgres://u:secret@db.example/d")
@@ -180,15 +181,16 @@ def _nobody_watching(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_nobody_watching")
-def test_destroying_wants_to_be_told_so() -> None:
+async def test_destroying_wants_to_be_told_so() -> None:
+    settings = Settings()
     with pytest.raises(CommandError, match=r"destroys every row in .*: pass --yes to confirm"):
-        confirm_destructive(LOCAL, "every row", yes=False)
-    confirm_destructive(LOCAL, "every row", yes=True)
+        await confirm_destructive(LOCAL, settings, "every row", force=True, yes=False)
+    await confirm_destructive(LOCAL, settings, "every row", force=True, yes=True)
 
 
-def test_destroying_elsewhere_is_refused_whatever_is_said() -> None:
-    with pytest.raises(CommandError, match="on another machine") as caught:
-        confirm_destructive(REMOTE, "every row", yes=True)
+async def test_destroying_elsewhere_is_refused_without_force() -> None:
+    with pytest.raises(CommandError, match="is not the embedded server") as caught:
+        await confirm_destructive(REMOTE, Settings(), "every row", force=False, yes=True)
     assert "secret" not in str(caught.value)
 
 
