@@ -29,6 +29,7 @@ from digitwin.kernel.connection.scopes import (
     ROLES,
     SERVICE,
 )
+from digitwin.kernel.migrations import applying
 from digitwin.kernel.sql.tables import TABLES, Table
 
 _PERSON_POLICY = "digitwin_person"
@@ -116,23 +117,41 @@ def statements(schema: str = "public", logins: Iterable[str] = ()) -> list[str]:
     Raises:
         InvalidInputError: a login's name has characters other than letters, digits, underscores.
     """
+    return [sql for group in _groups(schema, logins) for sql in group]
+
+
+def _groups(schema: str, logins: Iterable[str]) -> list[Sequence[str]]:
+    """Return the statements in groups that lock one table at most.
+
+    Logins become members before row security would hide rows from them.
+    """
     return [
-        *(_CREATE.format(role=role) for role in ROLES),
-        *(_GRANT_TO_CREATOR.format(role=role) for role in (OWNER, RETENTION, APPLICATION, SERVICE)),
-        _GRANT_ROLE.format(role=RETENTION, member=OWNER),
-        _GRANT_TO_OWNER.format(role=OWNER),
-        _REVOKE_TEMPORARY.format(roles=", ".join(ROLES)),
-        f'REVOKE CREATE ON SCHEMA "{schema}" FROM PUBLIC',
-        f'GRANT USAGE ON SCHEMA "{schema}" TO {", ".join(ROLES)}',
-        f'GRANT CREATE ON SCHEMA "{schema}" TO {OWNER}, {RETENTION}',
-        *(sql for table in TABLES.values() for sql in _table_statements(table)),
-        _OWN_FUNCTIONS.format(owner=OWNER),
-        *(sql for login in logins for sql in _login_statements(login)),
+        [
+            *(_CREATE.format(role=role) for role in ROLES),
+            *(
+                _GRANT_TO_CREATOR.format(role=role)
+                for role in (OWNER, RETENTION, APPLICATION, SERVICE)
+            ),
+            _GRANT_ROLE.format(role=RETENTION, member=OWNER),
+            _GRANT_TO_OWNER.format(role=OWNER),
+            _REVOKE_TEMPORARY.format(roles=", ".join(ROLES)),
+            f'REVOKE CREATE ON SCHEMA "{schema}" FROM PUBLIC',
+            f'GRANT USAGE ON SCHEMA "{schema}" TO {", ".join(ROLES)}',
+            f'GRANT CREATE ON SCHEMA "{schema}" TO {OWNER}, {RETENTION}',
+            *(sql for login in logins for sql in _login_statements(login)),
+        ],
+        *(_table_statements(table) for table in TABLES.values()),
+        *(
+            _sequence_statements(sequence, table.rights.owner)
+            for table in TABLES.values()
+            for sequence in table.sequences
+        ),
+        [_OWN_FUNCTIONS.format(owner=OWNER)],
     ]
 
 
 def _table_statements(table: Table) -> list[str]:
-    """Return owner, policies and privileges of a table, its partitions and its sequences."""
+    """Return owner, policies and privileges of a table and its partitions."""
     name, rights = table.name, table.rights
     others = ", ".join(role for role in ROLES if role != rights.owner)
     return [
@@ -144,11 +163,6 @@ def _table_statements(table: Table) -> list[str]:
         *(_policies(table) if rights.row_security else ()),
         f"REVOKE ALL ON {name} FROM {others}",
         *(f"GRANT {privileges} ON {name} TO {role}" for role, privileges in rights.granted.items()),
-        *(
-            sql
-            for sequence in table.sequences
-            for sql in _sequence_statements(sequence, rights.owner)
-        ),
     ]
 
 
@@ -183,18 +197,17 @@ def _login_statements(name: str) -> list[str]:
 async def apply(
     connection: asyncpg.Connection, schema: str = "public", logins: Iterable[str] = ()
 ) -> None:
-    """Run :func:`statements` in one transaction; concurrent callers wait for each other.
+    """Run :func:`statements`, beside traffic: each table is changed in a transaction of its own.
 
     Raises:
         InvalidInputError: a login's name is invalid.
         ConfigurationError: this login lacks the privilege, or a login does not exist.
+        QueryTimeoutError: a table was in use for too long; run it again.
     """
-    sql = statements(schema, logins)
+    groups = _groups(schema, logins)
     try:
-        async with connection.transaction():
-            await connection.execute(_LOCK)
-            for statement in sql:
-                await connection.execute(statement)
+        for group in groups:
+            await applying.in_short_transaction(connection, (_LOCK, *group))
     except asyncpg.InsufficientPrivilegeError as fault:
         raise ConfigurationError(
             "Creating roles needs a superuser, or CREATEROLE and ownership of the tables"

@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 
 import digitwin
+from digitwin import roles
 from digitwin.database import Database
 from digitwin.kernel.connection.dsn import Target
 from digitwin.kernel.migrations import files, upgrade
@@ -120,6 +121,15 @@ async def traffic(
     given = {"home": tmp_path, "migrate": "skip", "master_key": master_keys.generate()}
     async with digitwin.connect(url, pool_max=12, **given) as db:
         yield Traffic(db)
+
+
+async def test_no_caller_notices_that_roles_and_row_security_are_made(
+    traffic: Traffic, connection: asyncpg.Connection
+) -> None:
+    """The callers' login is a superuser, whom row security does not concern."""
+    for _ in range(ROUNDS):
+        async with traffic.running():
+            await roles.apply(connection)
 
 
 async def test_no_caller_of_the_release_before_notices(

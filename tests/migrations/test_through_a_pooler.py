@@ -8,6 +8,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -40,7 +41,7 @@ idle_in_transaction_session_timeout
 
 
 @pytest.fixture
-async def pooled(target: Target, tmp_path: Path) -> AsyncIterator[Target]:
+async def pooled(target: Target) -> AsyncIterator[Target]:
     """The address of a PgBouncer in transaction mode before the database."""
     if PROGRAM is None:
         pytest.skip("pgbouncer is not installed")
@@ -48,15 +49,15 @@ async def pooled(target: Target, tmp_path: Path) -> AsyncIterator[Target]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         listen = free.getsockname()[1]
-    file = tmp_path / "pgbouncer.ini"
+    folder = Path(tempfile.mkdtemp(prefix="digitwin-pgbouncer-"))
+    folder.chmod(0o755)  # PgBouncer does not run as root
+    file = folder / "pgbouncer.ini"
     file.write_text(
         CONFIGURATION.format(
             name=target.database, host=target.host, port=target.port, listen=listen
         )
     )
     owner = pwd.getpwuid(os.stat(target.host).st_uid)
-    for folder in (file, *file.parents[:3]):
-        folder.chmod(0o755)
     process = subprocess.Popen(  # noqa: ASYNC220 - it is killed
         [PROGRAM, "-q", str(file)],
         user=owner.pw_uid if os.geteuid() == 0 else None,
@@ -73,6 +74,7 @@ async def pooled(target: Target, tmp_path: Path) -> AsyncIterator[Target]:
     finally:
         process.kill()
         process.wait()
+        shutil.rmtree(folder)
 
 
 async def _answers(url: str) -> bool:

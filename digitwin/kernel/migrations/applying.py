@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import asyncpg
 
@@ -89,6 +89,20 @@ async def revert(connection: asyncpg.Connection, migration: Migration, *, lose_d
             await losses.refuse(connection, migration)
         await connection.execute(script)
         await connection.execute(_REMOVE, APP, migration.name)
+
+    await _until_granted(connection, lambda: _transaction(connection, work))
+
+
+async def in_short_transaction(connection: asyncpg.Connection, statements: Iterable[str]) -> None:
+    """Run statements that lock one table at most in a transaction that callers hardly notice.
+
+    Raises:
+        QueryTimeoutError: the table was in use for ``BUSY_TIMEOUT``.
+    """
+
+    async def work() -> None:
+        for statement in statements:
+            await connection.execute(statement)
 
     await _until_granted(connection, lambda: _transaction(connection, work))
 
