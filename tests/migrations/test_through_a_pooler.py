@@ -50,7 +50,7 @@ async def pooled(target: Target) -> AsyncIterator[Target]:
         free.bind(("127.0.0.1", 0))
         listen = free.getsockname()[1]
     folder = Path(tempfile.mkdtemp(prefix="digitwin-pgbouncer-"))
-    folder.chmod(0o755)  # PgBouncer does not run as root
+    folder.chmod(0o755)  # noqa: ASYNC240 - PgBouncer does not run as root
     file = folder / "pgbouncer.ini"
     file.write_text(
         CONFIGURATION.format(
