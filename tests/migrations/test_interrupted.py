@@ -23,41 +23,39 @@ from tests.migrations.filling import fill
 from tests.migrations.test_concurrent_upgrades import until
 from tests.support import checkout
 
-LAST = files.all_migrations()[-1]
-BEFORE = len(files.all_migrations()) - 1
+FIRST, *LATER = files.all_migrations()
+NAMES = [migration.name for migration in LATER]
 BUILDING = "query LIKE 'CREATE%INDEX CONCURRENTLY%' AND state = 'active'"
 UPGRADE = (sys.executable, "-c", "from digitwin.cli.app import main; main()", "db", "upgrade")
 
 
 @pytest.fixture
 async def old(connection: asyncpg.Connection) -> asyncpg.Connection:
-    """A filled database of the release before."""
-    await fill(connection, BEFORE)
+    """A filled database of the first release."""
+    await fill(connection, 1)
     return connection
-
-
-async def run(connection: asyncpg.Connection, count: int) -> None:
-    """Run the first steps of the last migration."""
-    for step in LAST.steps[:count] if LAST.steps else ():
-        await applying._run(connection, step)
 
 
 async def test_it_goes_on_after_each_step(
     old: asyncpg.Connection, target: Target, auto: Settings
 ) -> None:
-    assert LAST.steps
-    for done in range(len(LAST.steps)):
-        await run(old, done)
-        assert await upgrade.upgrade(target, auto) == [LAST.name]
-        assert await catalog.read(old) == catalog.SNAPSHOT.read_text(), LAST.steps[done - 1]
-        assert await upgrade.downgrade(target, auto) == [LAST.name]
+    for number, migration in enumerate(LATER):
+        assert migration.steps
+        for done in range(len(migration.steps)):
+            for before in LATER[:number]:
+                await applying.apply(old, before, alone=False)
+            for step in migration.steps[:done]:
+                await applying._run(old, step)
+            assert await upgrade.upgrade(target, auto) == NAMES[number:]
+            assert await catalog.read(old) == catalog.SNAPSHOT.read_text(), (migration.name, done)
+            await upgrade.downgrade(target, auto, steps=len(NAMES), lose_data=True)
 
 
 async def test_each_step_can_run_twice(old: asyncpg.Connection) -> None:
-    assert LAST.steps
-    for step in LAST.steps:
-        for _ in range(2):
-            await applying._run(old, step)
+    for migration in LATER:
+        for step in migration.steps or ():
+            for _ in range(2):
+                await applying._run(old, step)
     assert await catalog.read(old) == catalog.SNAPSHOT.read_text()
 
 
@@ -109,7 +107,7 @@ async def test_it_goes_on_after_a_kill(
         await old.execute(
             f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {BUILDING}"
         )
-    assert await upgrade.upgrade(target, auto) == [LAST.name]
+    assert await upgrade.upgrade(target, auto) == NAMES
     assert await catalog.read(old) == catalog.SNAPSHOT.read_text()
 
 
@@ -122,7 +120,7 @@ async def test_it_goes_on_beside_the_index_that_a_killed_process_still_builds(
         process.wait()
         going_on = asyncio.create_task(upgrade.upgrade(target, auto))
         await until(old, "query LIKE '%pg_stat_progress_create_index%'")
-    assert await going_on == [LAST.name]
+    assert await going_on == NAMES
     assert await catalog.read(old) == catalog.SNAPSHOT.read_text()
 
 
@@ -138,7 +136,7 @@ async def test_two_rows_of_one_id_stop_it_with_what_to_do(
     assert refused.value.details["constraint"] == "uq_consents__id"
     assert await old.fetchval("SELECT to_regclass('uq_consents__id')") is None
     await old.execute("UPDATE consents SET id = user_id")
-    assert await upgrade.upgrade(target, auto) == [LAST.name]
+    assert await upgrade.upgrade(target, auto) == NAMES
 
 
 async def test_nobody_waits_for_the_lock_of_a_migration(

@@ -24,7 +24,7 @@ from tests.migrations.filling import fill
 from tests.migrations.test_interrupted import BUILDING, building
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-LAST = files.all_migrations()[-1].name
+NAMES = [migration.name for migration in files.all_migrations()[1:]]
 CONFIGURATION = """\
 [databases]
 {name} = host={host} port={port} user=postgres
@@ -89,26 +89,26 @@ async def _answers(url: str) -> bool:
 async def test_an_upgrade_leaves_no_lock_behind(
     pooled: Target, auto: Settings, connection: asyncpg.Connection
 ) -> None:
-    await fill(connection, len(files.all_migrations()) - 1)
+    await fill(connection, 1)
     for _ in range(2):
-        assert await upgrade.upgrade(pooled, auto) == [LAST]
+        assert await upgrade.upgrade(pooled, auto) == NAMES
         assert not await connection.fetchval(
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
         )
-        assert await upgrade.downgrade(pooled, auto) == [LAST]
-    assert await upgrade.upgrade(pooled, auto) == [LAST]
+        assert await upgrade.downgrade(pooled, auto, steps=len(NAMES)) == NAMES[::-1]
+    assert await upgrade.upgrade(pooled, auto) == NAMES
     assert await catalog.read(connection) == catalog.SNAPSHOT.read_text()
 
 
 async def test_a_killed_upgrade_leaves_no_lock_behind(
     pooled: Target, auto: Settings, connection: asyncpg.Connection, another: asyncpg.Connection
 ) -> None:
-    await fill(connection, len(files.all_migrations()) - 1)
+    await fill(connection, 1)
     async with building(connection, another, pooled.url) as process:
         process.kill()
         process.wait()
     await connection.execute(
         f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {BUILDING}"
     )
-    assert await upgrade.upgrade(pooled, auto) == [LAST]
+    assert await upgrade.upgrade(pooled, auto) == NAMES
     assert await catalog.read(connection) == catalog.SNAPSHOT.read_text()
