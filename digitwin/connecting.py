@@ -9,6 +9,7 @@ from digitwin import roles
 from digitwin.audit.checkpoints import CheckpointSink
 from digitwin.audit.signing import AuditSigner
 from digitwin.database import Database
+from digitwin.errors import ConfigurationError
 from digitwin.handle.integrations import Integrations
 from digitwin.kernel.connection import dsn
 from digitwin.kernel.execution import opening
@@ -98,6 +99,10 @@ class Opening:
     async def _open(self) -> Database:
         url, given, overrides = self._given
         settings = load_settings(given, overrides)
+        if url is not None:
+            if not issubclass(type(url), str):
+                raise ConfigurationError("url must be a string", field="url")
+            url = str.__str__(url)
         target = dsn.resolve(settings, url)
         server = None
         if target is None:

@@ -41,16 +41,16 @@ class Policy:
     """The tier it applies to; None: everybody."""
 
     def __post_init__(self) -> None:
-        window: Any = self.window
-        if isinstance(window, timedelta):
-            window = window.total_seconds()
-        if not isinstance(self.endpoint, str) or not _is_name(self.endpoint):
+        window: Any = _plain(self.window)
+        for name in ("endpoint", "limit", "tier"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))
+        if type(self.endpoint) is not str or not _is_name(self.endpoint):
             raise _invalid("an endpoint must have 1 to 200 printable characters")
         if not _is_number(self.limit, int) or not 1 <= self.limit <= MAX_LIMIT:
             raise _invalid(f"a limit must be a whole number between 1 and {MAX_LIMIT:,}")
         if not _is_number(window, int, float) or not MIN_WINDOW <= window <= MAX_WINDOW:
             raise _invalid("a window must be between 1 ms and 366 days, in seconds")
-        if self.tier is not None and self.tier not in get_args(Tier):
+        if self.tier is not None and not _is_tier(self.tier):
             raise _invalid(f"a tier must be {', '.join(get_args(Tier))} or unset")
         object.__setattr__(self, "window", float(window))
 
@@ -92,8 +92,27 @@ def _is_name(text: str) -> bool:
     return 0 < len(text) <= 200 and text.isprintable() and not text.isspace()
 
 
+def _plain(value: Any) -> Any:
+    """Return a value of a subclass, such as an enumeration's, as its built-in type.
+
+    A timedelta becomes seconds. Another object is returned as it is, and not asked for anything.
+    """
+    kind = type(value)
+    if issubclass(kind, timedelta):
+        return timedelta.total_seconds(value)
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if issubclass(kind, float):
+        return float.__float__(value)
+    return int.__int__(value) if issubclass(kind, int) and kind is not bool else value
+
+
+def _is_tier(value: object) -> bool:
+    return type(value) is str and value in get_args(Tier)
+
+
 def _is_number(value: object, *kinds: type) -> bool:
-    return isinstance(value, kinds) and not isinstance(value, bool)
+    return type(value) in kinds
 
 
 def _invalid(message: str) -> ConfigurationError:

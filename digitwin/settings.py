@@ -39,7 +39,7 @@ def _as_seconds(value: object) -> object:
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         try:
             seconds = float(value)
-        except (ValueError, OverflowError):
+        except Exception:  # noqa: BLE001 - raised by a value of a class of the caller's
             raise ValueError("must be seconds, such as 30 or 0.5") from None
         if math.isfinite(seconds):
             return seconds
@@ -243,6 +243,11 @@ class Settings(BaseSettings):
             ) from None
         except UnicodeDecodeError:
             raise ConfigurationError("The file .env is not valid UTF-8") from None
+        except ConfigurationError:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised by a method of a value, or by the file
+            kind = type(error).__name__
+            raise ConfigurationError(f"The settings cannot be read ({kind})") from None
 
     @property
     def schema(self) -> str:  # type: ignore[override]
@@ -268,9 +273,15 @@ class Settings(BaseSettings):
 
 
 def load_settings(given: Settings | None, overrides: Mapping[str, Any]) -> Settings:
-    """Return the caller's settings, else those of the environment, with overrides applied."""
+    """Return the caller's settings, else those of the environment, with overrides applied.
+
+    Raises:
+        ConfigurationError: they are no ``Settings``, or a value is invalid.
+    """
     if given is None:
         return Settings(**overrides)
+    if not issubclass(type(given), Settings):
+        raise ConfigurationError("settings must be digitwin.Settings", field="settings")
     return given.with_overrides(**overrides) if overrides else given
 
 

@@ -174,7 +174,8 @@ def _listed(value: Any) -> list[Any]:
     if issubclass(kind, str | bytes | bytearray) or not (convertible or issubclass(kind, Sequence)):
         raise InvalidInputError("value must be a list of numbers", field="value")
     try:
-        _check_dimensions(len(value))
+        if hasattr(kind, "__len__"):
+            _check_dimensions(len(value))
         found = value.tolist() if convertible else list(islice(value, MAX_DIMENSIONS + 1))
     except InvalidInputError:
         raise

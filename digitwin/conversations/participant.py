@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
@@ -49,6 +49,7 @@ class Participant:
     traits: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        traits = list(self.traits) if isinstance(self.traits, tuple) else self.traits
+        given: Any = self.traits
+        traits = list(tuple.__iter__(given)) if issubclass(type(given), tuple) else given
         fields = {"kind": self.kind, "ref": self.ref, "name": self.name, "traits": traits}
         object.__setattr__(self, "traits", tuple(validate(_FIELDS, fields)["traits"]))

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.execution.core import operation
-from digitwin.kernel.primitives.validation import bounded, is_blank, validate
+from digitwin.kernel.primitives.validation import bounded, validate
 from digitwin.kernel.repository.soft_delete import SoftDeleteRepository
 from digitwin.knowledge.fields import SEARCH, VISIBLE_TO, Audience
 from digitwin.knowledge.models import KnowledgeDocument
@@ -60,7 +60,7 @@ class DocumentSearch(SoftDeleteRepository[KnowledgeDocument]):
         owner = self._require_owner(user_id)
         size = bounded(limit, "limit", at_least=1, at_most=1000)
         given = validate(SEARCH, {"query": query, "audience": audience})
-        if is_blank(given["query"]):
+        if not given["query"].strip():
             raise InvalidInputError("query must not be blank", field="query")
         return await self._search(owner, parse(given["query"]), given["audience"], size)
 

@@ -143,7 +143,8 @@ class RateLimitRepository(Repository):
         )
         if not decision:
             raise RateLimitedError(
-                f"The rate limit is reached: try again in {decision.retry_after:g} s",
+                f"The limit of {str.__str__(endpoint)} is reached: try again in"
+                f" {decision.retry_after:g} s",
                 decision=decision,
             )
         return decision

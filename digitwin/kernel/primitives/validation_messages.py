@@ -47,7 +47,7 @@ def refusal(error: ValidationError, unnamed: str) -> InvalidInputError:
     place = first["loc"]
     if not place or isinstance(place[0], int):
         place = (unnamed, *place)
-    field = _name(place[0])
+    field = str(place[0])[:100]
     if first["type"] == "extra_forbidden":
         return InvalidInputError(f"unknown field {_path(place)!r}", field=field)
     refused = InvalidInputError(f"{_path(place)} {_phrase(first)}", field=field)
@@ -62,22 +62,13 @@ def _limit(context: Mapping[str, Any]) -> dict[str, Any]:
 
 def _path(place: tuple[int | str, ...]) -> str:
     """Format the path of the invalid value, such as ``turns[0].text``."""
-    return _name(place[0]) + "".join(map(_step, place[1:4]))
-
-
-def _name(part: int | str) -> str:
-    """Return a field's name; a key that could be no field's may be anything, personal too."""
-    name = str(part)
-    return name if name.isidentifier() and len(name) <= _LONGEST_NAME else "?"
-
-
-_LONGEST_NAME = 63
+    return (str(place[0]) + "".join(map(_step, place[1:4])))[:100]
 
 
 def _step(part: int | str) -> str:
     if isinstance(part, int):
         return f"[{part}]"
-    return "" if part in _UNION or "[" in part else f".{_name(part)}"
+    return "" if part in _UNION or "[" in part else f".{part}"
 
 
 _UNION = {"uuid", "str"}

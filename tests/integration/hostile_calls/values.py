@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 MARK = "s3cret"
 """Part of each text, so that an error which repeats a value is found."""
-KEY = f"{MARK}-key"
-"""No name of a field, which an error may repeat: it is how a caller finds a misspelt one."""
+KEY = "no-such-field"
+"""An error names an unknown field, as its caller must find what was misspelt."""
 
 
 class Refuses:
