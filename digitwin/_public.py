@@ -46,12 +46,13 @@ from digitwin.handle.scopes import ServiceScope as ServiceScope, UserScope as Us
 from digitwin.kernel.execution.maintenance import MaintenanceReport as MaintenanceReport
 from digitwin.kernel.primitives.ids import uuid7 as uuid7
 from digitwin.kernel.repository.paging import Page as Page
-from digitwin.keys.keyring import KeyRing as KeyRing, RotationReport as RotationReport
+from digitwin.keys.keyring import KeyRing as KeyRing
 from digitwin.keys.ports import (
     KeyService as KeyService,
     KeyStore as KeyStore,
     StoredKey as StoredKey,
 )
+from digitwin.keys.rotation import RotationReport as RotationReport
 from digitwin.knowledge.results import (
     DocumentStatistics as DocumentStatistics,
     SearchHit as SearchHit,

@@ -10,7 +10,7 @@ import typer
 from digitwin.cli import output
 
 if TYPE_CHECKING:
-    from digitwin.keys.keyring import RotationReport
+    from digitwin.keys.rotation import RotationReport
 
 keys = typer.Typer(no_args_is_help=True, help="Manage encryption keys.")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,8 +27,9 @@ from digitwin.kernel.primitives.ids import NOBODY, parse_id
 from digitwin.kernel.primitives.validation import bounded
 from digitwin.kernel.repository.ports import EncryptedRow
 from digitwin.kernel.sql.queries import Queries
-from digitwin.keys import encryption
+from digitwin.keys import encryption, rotation
 from digitwin.keys.ports import KeyService, KeyStore, StoredKey
+from digitwin.keys.rotation import RotationReport
 
 CACHE_SECONDS: Final = 60.0
 """How long a key is cached: after it is destroyed in one process, others use it at most as long."""
@@ -36,16 +37,6 @@ CACHE_SIZE: Final = 10_000
 BATCH: Final = 500
 MAX_BATCH: Final = 10_000
 QUERIES = Queries(__package__)
-
-
-@dataclass(frozen=True, slots=True)
-class RotationReport:
-    """The result of ``rotate``."""
-
-    rewrapped: int = 0
-    """Keys that are now wrapped with the current master key."""
-    current: int = 0
-    """Keys that already were."""
 
 
 class KeyRing:
@@ -105,23 +96,21 @@ class KeyRing:
 
         Raises:
             InvalidInputError: ``batch`` is out of range.
-            KeyUnavailableError: a key is wrapped with a master key that is not configured.
+            KeyUnavailableError: a key cannot be unwrapped, because its master key is not
+                configured or it was changed. The others were rewrapped; ``unreadable``,
+                ``rewrapped`` and ``current`` in the details are their numbers.
             ConfigurationError: this login may not replace keys; a service's may not.
         """
         size = bounded(batch, "batch", at_least=1, at_most=MAX_BATCH)
-        rewrapped = current = 0
-        after: UUID | None = None
-        while page := await self._store.page(after, size):
-            for key in page:
-                if key.key_id == self._service.key_id:
-                    current += 1
-                elif await self._rewrap(key):
-                    rewrapped += 1
-            after = page[-1].user_id
-        if self._record is not None and rewrapped:
-            metadata = {"rewrapped": rewrapped, "key_id": self._service.key_id}
+        report, failures = await rotation.rewrap_all(
+            self._store, self._service.key_id, self._rewrap, size
+        )
+        if self._record is not None and report.rewrapped:
+            metadata = {"rewrapped": report.rewrapped, "key_id": self._service.key_id}
             await self._record("key.rotate", "key", metadata=metadata)
-        return RotationReport(rewrapped, current)
+        if failures:
+            raise rotation.not_rewrapped(failures, report)
+        return report
 
     @operation
     async def forget_removed(self) -> int:
@@ -177,10 +166,14 @@ class KeyRing:
         }
 
     async def prefetch(self, user_ids: Iterable[UUID]) -> None:
-        """Load people's keys in one round trip, before many rows of theirs are decrypted."""
+        """Load people's keys in one round trip, before many rows of theirs are decrypted.
+
+        A key that cannot be read is left out, so that the others can: ``decrypt`` says why.
+        """
         missing = {user_id for user_id in user_ids if self._cached(user_id) is None}
         if len(missing) > 1:
-            await self._load(list(missing), require_all=False)
+            with suppress(KeyUnavailableError):  # of a store that cannot read one of them
+                await self._load(list(missing), require_all=False, skip_unreadable=True)
 
     async def has_key(self, user_id: UUID) -> bool:
         """Return whether this person has a key.
@@ -212,16 +205,23 @@ class KeyRing:
         self._remember(user_id, key)
         return key
 
-    async def _load(self, user_ids: list[UUID], *, require_all: bool = True) -> dict[UUID, AESGCM]:
+    async def _load(
+        self, user_ids: list[UUID], *, require_all: bool = True, skip_unreadable: bool = False
+    ) -> dict[UUID, AESGCM]:
         """Load keys from the store; again if a key was destroyed meanwhile."""
         while True:
             began = self._destroyed
-            stored = await self._store.get(user_ids)
-            keys = {user_id: AESGCM(await self._unwrap(key)) for user_id, key in stored.items()}
+            keys: dict[UUID, AESGCM] = {}
+            for user_id, key in (await self._store.get(user_ids)).items():
+                try:
+                    keys[user_id] = AESGCM(await self._unwrap(key))
+                except KeyUnavailableError:
+                    if not skip_unreadable:
+                        raise
             if began == self._destroyed:
                 break
-        for user_id, key in keys.items():
-            self._remember(user_id, key)
+        for user_id, opened in keys.items():
+            self._remember(user_id, opened)
         for user_id in user_ids if require_all else ():
             if user_id not in keys:
                 raise KeyUnavailableError(

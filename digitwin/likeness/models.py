@@ -8,11 +8,12 @@ from uuid import UUID
 from tortoise import fields
 from tortoise.models import Model as AnyModel
 
+from digitwin.kernel.orm.encrypted_fields import EncryptedFields
 from digitwin.kernel.orm.encrypted_text import EncryptedText
 from digitwin.kernel.orm.model import SoftDeleteEntity
 
 
-class Likeness(SoftDeleteEntity):
+class Likeness(EncryptedFields, SoftDeleteEntity):
     """Columns of voice and face models."""
 
     encrypted: ClassVar[tuple[str, ...]] = ("artifact_uri", "checksum")

@@ -156,11 +156,13 @@ class ExportWriter:
         encrypted = {name: row[name] for name in table.encrypted if row.get(name) is not None}
         if encrypted and self.cipher is not None:
             place = EncryptedRow(table.name, UUID(row["user_id"]), UUID(row["id"]))
-            try:
-                row |= await self.cipher.decrypt(place, encrypted)
-            except (KeyUnavailableError, InvalidStateError):  # nobody can read it any more
-                self.unreadable += len(encrypted)
-                row |= dict.fromkeys(encrypted)
+            for name, value in encrypted.items():
+                try:
+                    row |= await self.cipher.decrypt(place, {name: value})
+                except (KeyUnavailableError, InvalidStateError):
+                    self.unreadable += 1
+                    row[name] = None
+                    row.setdefault("unreadable", []).append(name)
         return row
 
     async def _schema(self, on: Snapshot) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
+from digitwin.errors import InvalidStateError, KeyUnavailableError
 from digitwin.kernel.execution.core import Core
+from digitwin.kernel.orm.encrypted_fields import mark_unreadable
 from digitwin.kernel.repository.base import owner_not_found
 from digitwin.kernel.repository.entities import M
 from digitwin.kernel.repository.paging import Page
@@ -29,7 +31,10 @@ BATCH = 500
 class EncryptedFieldsRepository(SoftDeleteRepository[M]):
     """Encrypts fields when it writes them and decrypts them when it reads.
 
-    Raises (all methods that return models, if a row has encrypted values):
+    In a page or a stream, a row that cannot be decrypted comes with the others: its
+    ``unreadable`` names the fields, and reading one raises one of these errors.
+
+    Raises (methods that return one model or create some, if a row has encrypted values):
         KeyUnavailableError: the person's key was destroyed or is unavailable.
         InvalidStateError: a value was changed in the database, copied from another row, or
             is not encrypted.
@@ -53,7 +58,7 @@ class EncryptedFieldsRepository(SoftDeleteRepository[M]):
 
     async def _list(self, *args: Any, **kwargs: Any) -> Page[M]:
         page = await super()._list(*args, **kwargs)
-        await self._decrypt_all(page.items)
+        await self._decrypt_each(page.items)
         return page
 
     async def _stream(
@@ -64,10 +69,10 @@ class EncryptedFieldsRepository(SoftDeleteRepository[M]):
             async for row in rows:
                 batch.append(row)
                 if len(batch) == BATCH:
-                    for decrypted in await self._decrypt_all(batch):
+                    for decrypted in await self._decrypt_each(batch):
                         yield decrypted
                     batch = []
-        for decrypted in await self._decrypt_all(batch):
+        for decrypted in await self._decrypt_each(batch):
             yield decrypted
 
     async def _update(self, id: object, changes: Mapping[str, Any], expected_version: object) -> M:
@@ -101,15 +106,49 @@ class EncryptedFieldsRepository(SoftDeleteRepository[M]):
         return row
 
     async def _decrypt_all(self, rows: list[M]) -> list[M]:
+        await self._prefetch(rows)
+        for row in rows:
+            await self._decrypt(row)
+        return rows
+
+    async def _decrypt_each(self, rows: list[M]) -> list[M]:
+        """Decrypt what can be decrypted; a row says which of its fields cannot be read."""
+        await self._prefetch(rows)
+        without_key: dict[UUID, KeyUnavailableError] = {}
+        for row in rows:
+            try:
+                await self._decrypt(row)
+            except (KeyUnavailableError, InvalidStateError):
+                await self._decrypt_fields(row, without_key)
+        return rows
+
+    async def _decrypt_fields(self, row: M, without_key: dict[UUID, KeyUnavailableError]) -> None:
+        """Decrypt a row field by field; ``without_key`` are people whose key is known to fail."""
+        values = row.__dict__
+        owner: UUID = values["user_id"]
+        plain: dict[str, str] = {}
+        at = self._row_of(owner, values["id"])
+        for name in self.model.encrypted:
+            if values[name] is None:
+                continue
+            try:
+                if owner in without_key:
+                    raise without_key[owner]
+                plain |= await self._cipher.decrypt(at, {name: values[name]})
+            except KeyUnavailableError as error:
+                without_key[owner] = error
+                mark_unreadable(row, name, error)
+            except InvalidStateError as error:
+                mark_unreadable(row, name, error)
+        values |= {**plain, DECRYPTED: plain}
+
+    async def _prefetch(self, rows: list[M]) -> None:
         names = self.model.encrypted
         await self._cipher.prefetch(
             row.__dict__["user_id"]
             for row in rows
             if any(row.__dict__[name] is not None for name in names)
         )
-        for row in rows:
-            await self._decrypt(row)
-        return rows
 
     async def _require_alive(self, owner: UUID) -> None:
         """Refuse to create a key for a person who is erased: nothing would destroy it."""

@@ -41,4 +41,7 @@ class FieldCipher(Protocol):
         """Return whether this person has a key."""
 
     async def prefetch(self, user_ids: Iterable[UUID]) -> None:
-        """Load the keys of these people, before many rows of theirs are decrypted."""
+        """Load the keys of these people, before many rows of theirs are decrypted.
+
+        A key that cannot be read is left out: ``decrypt`` says why.
+        """
