@@ -6,7 +6,7 @@ This module composes the domains and contains no SQL.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from types import TracebackType
@@ -119,15 +119,14 @@ class Database:
         for task in self._background:
             task.start()
 
-    def _deleter(
-        self, scope: Scope, model: type[Any]
-    ) -> Callable[[UUID], Coroutine[Any, Any, None]]:
-        """Return how a model deletes itself: through the repository of its class."""
+    def _deleter(self, scope: Scope, model: type[Any]) -> active_handle.Deleter:
+        """Return how a model deletes its rows: through the repository of its class."""
         core = self._core if scope == UNSCOPED else self._core.scoped(scope)
         personal = PersonalRepositories(core, self.cache, self.keys, scope.user_id)
         parts = vars(personal).values()
         deletable = (part for part in parts if isinstance(part, SoftDeleteRepository))
-        return next(part.delete for part in deletable if part.model is model)
+        repository = next(part for part in deletable if part.model is model)
+        return active_handle.Deleter(repository.delete, repository._delete_found)
 
     @property
     def settings(self) -> Settings:

@@ -35,7 +35,6 @@ class KnowledgeDocument(SoftDeleteEntity):
         ),
         "db.documents.update(id, …)",
     )
-    delete_through: ClassVar[str | None] = "db.documents.delete(id)"
 
     user: fields.ForeignKeyRelation[AnyModel] = fields.ForeignKeyField(
         "digitwin.User", related_name="documents", db_constraint=False

@@ -10,6 +10,7 @@ from uuid import UUID
 from typing_extensions import Unpack
 
 from digitwin.kernel.execution.core import Core, operation, streaming
+from digitwin.kernel.orm.active_handle import Found
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.primitives.validation import validate
 from digitwin.kernel.repository.paging import Page
@@ -188,7 +189,7 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
 
     @operation
     async def restore(self, id: UUID | str) -> KnowledgeDocument:
-        """Restore a soft-deleted document; atomic.
+        """Restore a soft-deleted document, with those deleted together with it; atomic.
 
         Returns:
             The document as it is now.
@@ -228,6 +229,12 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
         owner = self._owner(user_id)
         groups = await self._core.db.fetch(for_owner("statistics", owner), user_id=owner)
         return DocumentStatistics.from_records(groups)
+
+    async def _hide(self, found: builtins.list[Found], events: Mapping[UUID, UUID]) -> int:
+        hidden = await super()._hide(found, events)
+        for owner in sorted({row.user_id for row in found}):
+            await self._cache.forget_searches(owner)
+        return hidden
 
     async def _lock(self, id: UUID | str) -> KnowledgeDocument:
         record = await self._core.db.fetchrow(

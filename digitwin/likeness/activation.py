@@ -86,7 +86,7 @@ class ActivationRepository(EncryptedFieldsRepository[M]):
 
     @operation
     async def restore(self, id: UUID | str) -> M:
-        """Undo a deletion; atomic.
+        """Undo a deletion; atomic. All models that were deleted together come back.
 
         A model that was active when it was deleted becomes active again, unless another model
         is active or the person's consent is no longer in force.

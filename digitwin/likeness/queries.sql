@@ -48,9 +48,12 @@ SELECT {columns} FROM {table} WHERE user_id = :user_id AND is_active AND deleted
 
 -- name: forget_active
 -- A deleted model stays marked as active, and its restore makes it active again. The mark is
--- removed if another model is active or the consent is no longer in force.
+-- removed if another model is active or the consent is no longer in force. Models that were
+-- deleted together come back together.
 UPDATE {table} SET is_active = false
-WHERE user_id = :user_id AND id = :id AND is_active AND deleted_at IS NOT NULL AND (EXISTS (
+WHERE user_id = :user_id AND is_active AND deleted_at IS NOT NULL
+  AND deletion_id = (SELECT deletion_id FROM {table} WHERE user_id = :user_id AND id = :id)
+  AND (EXISTS (
     SELECT 1 FROM {table} AS other
     WHERE other.user_id = :user_id AND other.is_active AND other.deleted_at IS NULL
 ) OR NOT EXISTS (SELECT 1 FROM consents WHERE {consent_in_force}))

@@ -23,7 +23,6 @@ class User(SoftDeleteEntity):
 
     create_through: ClassVar[str] = "db.users.create(email=…, name=…)"
     change_through: ClassVar[dict[str, str]] = {"email": "db.users.update(id, email=…)"}
-    delete_through: ClassVar[str | None] = "db.users.delete(id)"
 
     audited: ClassVar[tuple[str, ...]] = ("email", "name", "subscription_tier")
     actions: ClassVar[dict[str, str]] = {"subscription_tier": "tier_change"}
@@ -52,9 +51,9 @@ class Deletion(Model):
     """The event of a soft deletion: who deleted what, when and why, and how it ended.
 
     ``resource`` (user, voice_model, face_model, document) and ``resource_id`` are the deleted
-    row; every row that was deleted with it has the event's id as ``deletion_id``.
-    ``restored_at`` is set by a restore, ``final_at`` when a restore is no longer possible. The
-    events of a person are removed with the person.
+    row, or the first of several that a queryset deleted; every row that was deleted with it has
+    the event's id as ``deletion_id``. ``restored_at`` is set by a restore, ``final_at`` when a
+    restore is no longer possible. The events of a person are removed with the person.
     """
 
     create_through: ClassVar[str] = "a repository's delete(id, reason=…)"

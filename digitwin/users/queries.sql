@@ -42,7 +42,7 @@ SELECT * FROM done;
 WITH done AS (
     UPDATE users
     SET deleted_at = now(), deletion_id = :deletion_id, version = version + 1, updated_at = now()
-    WHERE id = :user_id AND deleted_at IS NULL
+    WHERE id = :user_id AND version = coalesce(:version::int, version) AND deleted_at IS NULL
     RETURNING id
 ), noted AS (
     INSERT INTO deletions (user_id, id, resource, resource_id, reason, actor_id)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from typing_extensions import Unpack
 
 from digitwin.errors import AlreadyExistsError, NotFoundError
 from digitwin.kernel.execution.core import Core, operation, streaming
+from digitwin.kernel.orm.active_handle import Found
 from digitwin.kernel.primitives.ids import parse_id, uuid7
 from digitwin.kernel.primitives.validation import dumps, validate
 from digitwin.kernel.repository.entities import EntityRepository, row_dicts
@@ -36,6 +38,9 @@ from digitwin.users.models import Deletion, User
 
 QUERIES = Queries(__package__, table="users")
 
+MAX_DELETED: Final = 100
+"""Users that a queryset's ``delete()`` deletes at once: each with everything they own."""
+
 
 class UserRepository(SoftDeleteRepository[User]):
     """Repository of users, the owners of twins (``db.users``).
@@ -46,6 +51,7 @@ class UserRepository(SoftDeleteRepository[User]):
     """
 
     model, noun = User, "user"
+    most_at_once = MAX_DELETED
     new, changes, filters = NEW, CHANGES, FILTERS
 
     def __init__(self, core: Core, *, scope: UUID | None = None, cache: CacheForgetter) -> None:
@@ -216,14 +222,9 @@ class UserRepository(SoftDeleteRepository[User]):
             InvalidInputError: ``reason`` is invalid.
         """
         user_id, event = self._id(id), deletion_event(reason)
-        deletion = event["deletion_id"]
-        about = parameters(deletion_id=str(deletion))
         async with self._core.transaction():
-            db = self._core.db
-            if not await db.fetchval(QUERIES["delete"], user_id=user_id, **event, **about):
+            if not await self._delete_user(user_id, event):
                 raise self._missing(id)
-            await db.execute(cascade.hide_belongings(), user_id=user_id, deletion_id=deletion)
-            await self._cache.forget_user(user_id)
 
     @operation
     async def restore(self, id: UUID | str) -> User:
@@ -276,6 +277,28 @@ class UserRepository(SoftDeleteRepository[User]):
         """
         whose = {} if user_id is None else {"user_id": user_id}
         return await self._events._list(whose, limit=limit, after=after)
+
+    async def _hide(self, found: builtins.list[Found], events: Mapping[UUID, UUID]) -> int:
+        """Delete people at their versions, in order: each is a deletion of its own."""
+        deleted = 0
+        for row in sorted(found):
+            deleted += await self._delete_user(row.id, deletion_event(None), row.version)
+        return deleted
+
+    async def _delete_user(
+        self, user_id: UUID, event: Mapping[str, Any], version: int | None = None
+    ) -> bool:
+        """Delete a user with everything they own; return False if there is none."""
+        db, deletion = self._core.db, event["deletion_id"]
+        about = parameters(deletion_id=str(deletion))
+        found = await db.fetchval(
+            QUERIES["delete"], user_id=user_id, version=version, **event, **about
+        )
+        if not found:
+            return False
+        await db.execute(cascade.hide_belongings(), user_id=user_id, deletion_id=deletion)
+        await self._cache.forget_user(user_id)
+        return True
 
     def _new_user(self, id: object, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return all parameters of a new row."""

@@ -54,7 +54,7 @@ declare(
                 **OWNER_ID,
                 "id": "the deletion's id, which all that went with it carries",
                 "resource": "user, voice_model, face_model or document",
-                "resource_id": "its id",
+                "resource_id": "its id; of several that were deleted together, the first",
                 "reason": "why, if a reason was given",
                 "actor_id": "who acted, if known",
                 "deleted_at": "when",

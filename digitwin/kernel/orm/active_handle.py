@@ -9,11 +9,11 @@ There is no guess, so a model never reads the wrong database.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import Any
-from uuid import uuid4
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
 
 from pypika_tortoise.terms import Criterion, Term
 from tortoise.backends.asyncpg.client import AsyncpgDBClient
@@ -28,6 +28,25 @@ _active: ContextVar[Client | None] = ContextVar("digitwin_active", default=None)
 _live: dict[str, Client] = {}
 
 
+class Found(NamedTuple):
+    """A row to delete, unless it has changed since it was found."""
+
+    user_id: UUID
+    id: UUID
+    version: int
+
+
+Find = Callable[[int, int], Awaitable[list[Found]]]
+"""Finds rows that are not deleted yet: how many at most, and how many were deleted before."""
+
+
+class Deleter(NamedTuple):
+    """How a model's repository deletes."""
+
+    one: Callable[[UUID], Awaitable[Any]]
+    found: Callable[[Find], Awaitable[int]]
+
+
 class Client(AsyncpgDBClient):
     """A Tortoise client with an ``origin``: its handle's name, unique across processes."""
 
@@ -38,6 +57,10 @@ class Client(AsyncpgDBClient):
 
     async def delete_instance(self, instance: Any) -> None:
         """Delete a row as its repository does."""
+        raise NotImplementedError
+
+    async def delete_found(self, model: type[Any], find: Find) -> int:
+        """Delete rows as their repository does, as one deletion; return how many."""
         raise NotImplementedError
 
     def for_origin(self, scope: str) -> Client:
@@ -62,6 +85,9 @@ class _NoClient(Client):
     executor_class = TortoiseExecutor
 
     async def delete_instance(self, instance: Any) -> None:
+        raise _cannot_choose()
+
+    async def delete_found(self, model: type[Any], find: Find) -> int:
         raise _cannot_choose()
 
     def acquire_connection(self) -> Any:

@@ -6,11 +6,10 @@ the task's open transaction, else one from the pool.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
 from tortoise.models import Model
 
@@ -34,7 +33,7 @@ class HandleClient(active_handle.Client):
         super().__init__()
         self.pool = pool
         self.scope = scope
-        self.deleter: Callable[[Scope, type[Model]], Callable[[UUID], Awaitable[Any]]]
+        self.deleter: Callable[[Scope, type[Model]], active_handle.Deleter]
         self.handle = self
         self.under = lru_cache(MAX_SCOPED_CLIENTS)(self._under)
 
@@ -49,7 +48,10 @@ class HandleClient(active_handle.Client):
         return self.under(Scope.of_text(scope)) if scope else self
 
     async def delete_instance(self, instance: Any) -> None:
-        await self.handle.deleter(self.scope, type(instance))(instance.pk)
+        await self.handle.deleter(self.scope, type(instance)).one(instance.pk)
+
+    async def delete_found(self, model: type[Model], find: active_handle.Find) -> int:
+        return await self.handle.deleter(self.scope, model).found(find)
 
     def acquire_connection(self) -> Any:
         return _lend(self.pool, self.scope)

@@ -22,8 +22,10 @@ from digitwin.errors import InvalidInputError, InvalidStateError
 from digitwin.kernel.orm import active_handle, writes
 from digitwin.kernel.orm.orm_errors import translates_errors
 from digitwin.kernel.orm.parent_visibility import parents_locked
+from digitwin.kernel.orm.recorded_update import RecordedUpdateQuery
 from digitwin.kernel.orm.soft_delete_joins import AliveFilter
 from digitwin.kernel.orm.soft_delete_query import SoftDeleteQuery
+from digitwin.kernel.sql import audit_step
 
 
 class _Now(Expression):
@@ -49,14 +51,9 @@ class ModelQuerySet(QuerySet[Any]):
         return self._touching(**kwargs)
 
     def delete(self) -> DeleteQuery:
-        if not hasattr(self.model, "delete_through"):
+        if not hasattr(self.model, "restored_through"):
             return super().delete()
-        method = self.model.delete_through
-        if method is not None:
-            raise InvalidStateError(
-                f"Delete through the repository: {method} also deletes what belongs to the row"
-            )
-        query: Any = SoftDeleteQuery(self, self.model.resource)
+        query: Any = SoftDeleteQuery(self)
         return query  # type: ignore[no-any-return]
 
     def bulk_create(
@@ -93,7 +90,10 @@ class ModelQuerySet(QuerySet[Any]):
             kwargs["updated_at"] = _Now()
         if "version" in known:
             kwargs["version"] = F("version") + 1
-        return super().update(**kwargs)
+        query = super().update(**kwargs)
+        if audit_step.is_recorded(self.model):
+            query.__class__ = RecordedUpdateQuery
+        return query
 
 
 class _LockingBulkCreate(BulkCreateQuery[Any]):

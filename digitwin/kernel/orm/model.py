@@ -259,8 +259,8 @@ class Entity(Model):
 class SoftDelete(Model):
     """A row that a deletion hides; ``deletion_id`` is the deletion's event."""
 
-    delete_through: ClassVar[str | None] = None
-    """The repository's method, if a deletion includes more than the row."""
+    restored_through: ClassVar[str] = "a repository's restore(id)"
+    """The method that undoes a deletion."""
 
     resource: ClassVar[str]
     """The row's name in deletion events and in the audit trail."""

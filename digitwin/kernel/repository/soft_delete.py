@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from digitwin.errors import InvalidStateError
+from digitwin.errors import InvalidInputError, InvalidStateError, StaleVersionError
 from digitwin.kernel.execution.core import operation
+from digitwin.kernel.orm.active_handle import Find, Found
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.primitives.validation import Line, validate
-from digitwin.kernel.repository.entities import EntityRepository, M
+from digitwin.kernel.repository.entities import MAX_ROWS, EntityRepository, M
 from digitwin.kernel.sql import actor, crud
 from digitwin.kernel.sql.audit_step import parameters
+
+STALE_ROUNDS: Final = 10
+"""How often a queryset's ``delete()`` finds that all its rows have changed, before it gives up."""
 
 _REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, Line(500)])
 
 
 class SoftDeleteRepository(EntityRepository[M]):
     """The rows of a table with soft delete."""
+
+    most_at_once: ClassVar[int] = MAX_ROWS
+    """Rows that a queryset's ``delete()`` deletes at most."""
 
     @operation
     async def get(
@@ -59,7 +67,10 @@ class SoftDeleteRepository(EntityRepository[M]):
 
     @operation
     async def restore(self, id: UUID | str) -> M:
-        """Undo the deletion; atomic.
+        """Undo the deletion; atomic. All rows that were deleted together come back.
+
+        Returns:
+            The row with this id.
 
         Raises:
             NotFoundError: there is no such row, it is not deleted, or its deletion is final.
@@ -94,6 +105,53 @@ class SoftDeleteRepository(EntityRepository[M]):
             raise self._missing(id)
         return self._row(record)
 
+    async def _delete_found(self, find: Find) -> int:
+        """Delete the rows of a queryset, as one deletion of each owner; return how many.
+
+        A row that has changed since it was found is looked for again, since it may no longer
+        be among those to delete.
+
+        Raises:
+            InvalidInputError: there are more than :attr:`most_at_once`.
+            StaleVersionError: rows were changed by others again and again.
+        """
+        events: dict[UUID, UUID] = {}
+        deleted = stale = 0
+        async with self._core.transaction():
+            while found := await find(self.most_at_once - deleted + 1, deleted):
+                if deleted + len(found) > self.most_at_once:
+                    raise self._too_many()
+                for row in found:
+                    events.setdefault(row.user_id, uuid7())
+                hidden = await self._hide(found, events)
+                deleted += hidden
+                stale += not hidden
+                if stale == STALE_ROUNDS:
+                    raise StaleVersionError(table=self.model._meta.db_table)
+        return deleted
+
+    async def _hide(self, found: list[Found], events: Mapping[UUID, UUID]) -> int:
+        """Delete these rows at their versions, each with its owner's event; return how many."""
+        owners, ids, versions = zip(*found, strict=True)
+        hidden = await self._core.db.fetch(
+            crud.hide_many(self.model),
+            user_id=owners,
+            id=ids,
+            version=versions,
+            owner=list(events),
+            event=list(events.values()),
+            actor_id=actor.current().actor_id,
+        )
+        return len(hidden)
+
+    def _too_many(self) -> InvalidInputError:
+        return InvalidInputError(
+            f"More than {self.most_at_once:,} rows match: delete them in parts, each with"
+            f" limit({self.most_at_once})",
+            field="query",
+            limit=self.most_at_once,
+        )
+
     async def _restore(self, id: object) -> M:
         key = self._key(id, None)
         record = await self._core.db.fetchrow(crud.show(self.model, tuple(key)), **key)
@@ -102,7 +160,7 @@ class SoftDeleteRepository(EntityRepository[M]):
         row = await self._find(id, None, include_deleted=True)
         if row is None or row.deleted_at is None:  # type: ignore[attr-defined]
             raise self._missing(id)
-        raise InvalidStateError(f"{self.noun} belongs to a deleted user", id=str(id))
+        raise InvalidStateError(f"{self.noun} belongs to a deleted user", id=str(row.pk))
 
 
 def deletion_event(reason: object) -> dict[str, Any]:

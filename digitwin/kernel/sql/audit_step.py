@@ -26,6 +26,13 @@ COLUMNS = (
 )
 
 
+_ONE = ":audit_id::uuid"
+_LISTED = "(:audit_id::uuid[])[row_number() OVER ()]"
+_NUMBERED = "(left(:audit_id::uuid::text, 28) || lpad(to_hex(row_number() OVER ()), 8, '0'))::uuid"
+"""The ids of the records: one, one of a list for each row, or one whose random tail is replaced by
+the row's number. The tail is not needed for uniqueness: the rest is one process's counter."""
+
+
 def is_recorded(model: type[Model]) -> bool:
     """Return whether changes of the table's rows are audited."""
     return getattr(model, "resource", None) is not None
@@ -39,17 +46,18 @@ def insert(model: type[Model], verb: str, *, many: bool = False) -> str:
         verb: what was done; the action is ``resource.verb``.
         many: ``audit_id`` is a list of ids, one per row.
     """
-    return _insert(model, _action(model, verb), many=many)
+    return _insert(model, _action(model, verb), id=_LISTED if many else _ONE)
 
 
-def _insert_change(model: type[Model], names: Iterable[str]) -> str:
+def _insert_change(model: type[Model], names: Iterable[str], *, id: str = _ONE) -> str:
     """As :func:`insert`, for an update of these fields, with old values from ``before``."""
     names = tuple(names)
     action = _action(model, "update")
     for name, verb in getattr(model, "actions", {}).items():
         if name in names:
             action = f"CASE WHEN {_differs(name)} THEN {_action(model, verb)} ELSE {action} END"
-    return f"{_insert(model, action, metadata=_changes(model, names))}, before"
+    changes = _changes(model, names)
+    return f"{_insert(model, action, id=id, metadata=changes)} JOIN before"
 
 
 def update(
@@ -75,7 +83,36 @@ def update(
         f'before AS (SELECT {kept} FROM "{table}"{where} FOR NO KEY UPDATE),'
         f' done AS (UPDATE "{table}" AS t SET {", ".join(sets)} FROM before WHERE {same}'
         f" RETURNING {returning}),"
-        f" recorded AS ({_insert_change(model, names)})"
+        f" recorded AS ({_insert_change(model, names)} ON true)"
+    )
+
+
+def insert_numbered(model: type[Model], verb: str, metadata: str = "") -> str:
+    """As :func:`insert`, for any number of rows: their ids are one id, numbered.
+
+    Args:
+        metadata: SQL that adds to each record's metadata, with a leading ``||``.
+    """
+    return _insert(model, _action(model, verb), id=_NUMBERED, metadata=metadata)
+
+
+def update_many(model: type[Model], names: Sequence[str], rows: str, update: str) -> str:
+    """Return the steps of an update of many rows: ``before``, ``done`` and ``recorded``.
+
+    Args:
+        model: the model of the rows.
+        names: the fields to set.
+        rows: the clauses that select the rows, from ``FROM`` on.
+        update: the update up to its condition; it names no columns of ``before``.
+    """
+    key = _key(model)
+    listed = ", ".join(f'"{name}"' for name in key)
+    kept = ", ".join(f'"{name}"' for name in dict.fromkeys((*key, *names)))
+    same = " AND ".join(f'before."{name}" = done."{name}"' for name in key)
+    return (
+        f"before AS (SELECT {kept} {rows} ORDER BY {listed} FOR NO KEY UPDATE),"
+        f" done AS ({update} WHERE ({listed}) IN (SELECT {listed} FROM before) RETURNING {kept}),"
+        f" recorded AS ({_insert_change(model, names, id=_NUMBERED)} ON {same})"
     )
 
 
@@ -98,9 +135,8 @@ def parameters(rows: int | None = None, **metadata: Any) -> dict[str, Any]:
     }
 
 
-def _insert(model: type[Model], action: str, *, many: bool = False, metadata: str = "") -> str:
+def _insert(model: type[Model], action: str, *, id: str, metadata: str = "") -> str:
     whom = "user_id" if "user_id" in model._meta.fields_map else "id"
-    id = "(:audit_id::uuid[])[row_number() OVER ()]" if many else ":audit_id::uuid"
     resource: str = model.resource  # type: ignore[attr-defined]
     return (
         f"INSERT INTO audit_logs ({COLUMNS}) SELECT done.{whom}, {id}, {action}, '{resource}',"

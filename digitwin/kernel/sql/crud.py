@@ -177,6 +177,35 @@ def hide(model: type[Model], equal: tuple[str, ...]) -> Query:
 
 
 @cache
+def hide_many(model: type[Model]) -> Query:
+    """Soft-delete rows at their versions: one event for each owner, a record for each row.
+
+    ``:owner`` and ``:event`` are the owners and their events; owners are locked first, in order.
+    """
+    table = model._meta.db_table
+    record = audit_step.insert_numbered(
+        model, "delete", " || jsonb_build_object('deletion_id', done.deletion_id)"
+    )
+    return compiled(
+        "WITH given AS (SELECT * FROM unnest(:user_id::uuid[], :id::uuid[], :version::int[])"
+        " AS one (user_id, id, version)),"
+        " event AS (SELECT * FROM unnest(:owner::uuid[], :event::uuid[]) AS one (user_id, id)),"
+        " owner AS (SELECT id FROM users WHERE id = ANY(:owner) ORDER BY id FOR KEY SHARE),"
+        f' done AS (UPDATE "{table}" AS t SET "deleted_at" = now(), "deletion_id" = event.id,'
+        f" {TOUCH} FROM given JOIN event ON event.user_id = given.user_id"
+        " JOIN owner ON owner.id = given.user_id"
+        " WHERE t.user_id = given.user_id AND t.id = given.id AND t.version = given.version"
+        " AND t.deleted_at IS NULL RETURNING t.user_id, t.id, t.deletion_id),"
+        f" recorded AS ({record}),"
+        " noted AS (INSERT INTO deletions (user_id, id, resource, resource_id, actor_id)"
+        f" SELECT user_id, deletion_id, '{resource(model)}', (array_agg(id ORDER BY id))[1],"
+        " :actor_id::uuid FROM done GROUP BY user_id, deletion_id"
+        " ON CONFLICT (user_id, id) DO NOTHING)"
+        " SELECT user_id FROM done"
+    )
+
+
+@cache
 def hold_owner(model: type[Model], equal: tuple[str, ...]) -> Query:
     """Lock the owner of a row before the row: the lock order of restore and hard delete."""
     return compiled(
@@ -187,12 +216,14 @@ def hold_owner(model: type[Model], equal: tuple[str, ...]) -> Query:
 
 @cache
 def finish_deletion(model: type[Model]) -> Query:
-    """Mark the deletion of a row as final, before the row is removed."""
+    """Mark the deletion of a row as final before the row is removed, unless it hides others."""
     return compiled(
         "UPDATE deletions AS d SET final_at = now()"
         f' FROM "{model._meta.db_table}" AS t WHERE t.id = :id AND t.deleted_at IS NOT NULL'
-        " AND d.user_id = t.user_id AND d.id = t.deletion_id AND d.resource_id = t.id"
+        f" AND d.user_id = t.user_id AND d.id = t.deletion_id AND d.resource = '{resource(model)}'"
         " AND d.restored_at IS NULL AND d.final_at IS NULL"
+        f' AND NOT EXISTS (SELECT 1 FROM "{model._meta.db_table}" AS other WHERE'
+        " other.user_id = t.user_id AND other.deletion_id = t.deletion_id AND other.id <> t.id)"
     )
 
 
@@ -204,23 +235,29 @@ def resource(model: type[Model]) -> str:
 
 @cache
 def show(model: type[Model], equal: tuple[str, ...]) -> Query:
-    """Restore a soft-deleted row, unless its owner is deleted, and record it in the deletion.
+    """Undo the deletion of a row, unless its owner is deleted, and record it in the deletion.
 
-    Within the statement, the table still shows the row before the update, with its deletion.
+    All rows that the deletion hides come back, locked in the order of their ids; the row asked
+    for is returned.
     """
-    table, terms = model._meta.db_table, _same(equal)
-    return _recorded(
-        model,
-        "restore",
-        "WITH owner AS (SELECT id FROM users WHERE deleted_at IS NULL AND id ="
-        f' (SELECT t.user_id FROM "{table}" t WHERE {terms}) FOR SHARE)'
-        f' UPDATE "{table}" AS t SET "deleted_at" = NULL, "deletion_id" = NULL,'
-        f" {TOUCH} FROM owner"
-        f" WHERE t.user_id = owner.id AND {terms} AND t.deleted_at IS NOT NULL"
-        f" RETURNING {columns(model, 't.')}",
-        also=", noted AS (UPDATE deletions AS d SET restored_at = now()"
-        f' FROM done JOIN "{table}" AS was ON was.user_id = done.user_id AND was.id = done.id'
-        " WHERE d.user_id = was.user_id AND d.id = was.deletion_id)",
+    table = model._meta.db_table
+    record = audit_step.insert_numbered(model, "restore")
+    return compiled(
+        "WITH event AS (SELECT t.user_id, t.deletion_id"
+        f' FROM "{table}" t WHERE {_same(equal)} AND t.deleted_at IS NOT NULL),'
+        " owner AS (SELECT id FROM users WHERE deleted_at IS NULL"
+        " AND id = (SELECT user_id FROM event) FOR SHARE),"
+        f' hidden AS (SELECT t.user_id, t.id FROM "{table}" AS t'
+        " JOIN event ON t.user_id = event.user_id AND t.deletion_id = event.deletion_id"
+        " JOIN owner ON owner.id = t.user_id ORDER BY t.id FOR NO KEY UPDATE OF t),"
+        f' done AS (UPDATE "{table}" AS t SET "deleted_at" = NULL, "deletion_id" = NULL, {TOUCH}'
+        " FROM hidden WHERE t.user_id = hidden.user_id AND t.id = hidden.id"
+        f" AND t.deleted_at IS NOT NULL RETURNING {columns(model, 't.')}),"
+        f" recorded AS ({record}),"
+        " noted AS (UPDATE deletions AS d SET restored_at = now() FROM event"
+        " WHERE d.user_id = event.user_id AND d.id = event.deletion_id"
+        " AND EXISTS (SELECT 1 FROM done))"
+        ' SELECT * FROM done WHERE "id" = :id'
     )
 
 

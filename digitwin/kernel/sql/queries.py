@@ -82,13 +82,19 @@ class Query:
 
 
 @lru_cache(MAX_COMPILED)
-def compiled(text: str) -> Query:
-    """Compile ``:name`` parameters to ``$n``; equal names share a number."""
+def compiled(text: str, after: int = 0) -> Query:
+    """Compile ``:name`` parameters to ``$n``; equal names share a number.
+
+    Args:
+        after: how many parameters the text has numbered itself; the named ones come after them.
+    """
     numbers: dict[str, int] = {}
 
     def numbered(match: re.Match[str]) -> str:
         name = match["name"]
-        return match[0] if name is None else f"${numbers.setdefault(name, len(numbers) + 1)}"
+        return (
+            match[0] if name is None else f"${numbers.setdefault(name, after + len(numbers) + 1)}"
+        )
 
     sql = _PARAMETER.sub(numbered, text)
     names = tuple(numbers)

@@ -70,35 +70,6 @@ async def test_a_deletion_joins_the_transaction_around_it(digitwin_db: Database,
     assert await User.all().count() == await KnowledgeDocument.all().count() == 1
 
 
-@pytest.mark.parametrize("model", [VoiceModel, FaceModel])
-async def test_many_models_are_hidden_by_a_deletion_each(
-    digitwin_db: Database, ada: User, model: Any
-) -> None:
-    repository = digitwin_db.voices if model is VoiceModel else digitwin_db.faces
-    await repository.create(user_id=ada.id, name="Second")
-    before = {row.id: row.version for row in await model.all()}
-    assert await model.all().delete() == 2
-    gone = await model.all_objects.all()
-    events = (await digitwin_db.users.deletions(ada.id)).items
-    assert {(event.id, event.resource_id) for event in events} == {
-        (row.deletion_id, row.id) for row in gone
-    }
-    assert {row.id: row.version - 1 for row in gone} == before
-    assert await model.all_objects.all().delete() == 0
-    for row in gone:
-        await repository.restore(row.id)
-
-
-@pytest.mark.parametrize(("model", "kind"), [(User, "users"), (KnowledgeDocument, "documents")])
-async def test_many_at_once_are_refused_where_more_belongs_to_a_row(
-    ada: User, model: Any, kind: str
-) -> None:
-    for rows in (model.all(), model.all_objects.all(), model.filter(id=ada.id)):
-        with pytest.raises(InvalidStateError, match=rf"db\.{kind}\.delete\(id\)"):
-            await rows.delete()
-    assert await model.all().count() == 1
-
-
 @pytest.mark.parametrize("model", [ConversationSession, ConversationTurn])
 async def test_sessions_and_turns_are_not_deleted_by_their_models(ada: User, model: Any) -> None:
     row = await model.get()
