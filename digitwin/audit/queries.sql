@@ -237,9 +237,10 @@ ORDER BY created_at, id LIMIT :limit
 
 -- name: oldest_unsealed
 -- For the health probe: the age in seconds of the oldest record without a seal, and how many there
--- are, counted up to `most`. Those of a clock that was ahead have no age.
-SELECT coalesce(greatest(extract(epoch FROM now() - min(created_at)), 0), 0)::float8 AS seconds,
-       count(*) AS records
+-- are, counted up to `most`. Those of a clock that was ahead have no age. PostgreSQL 15 does not
+-- subtract infinite times, which somebody may have inserted.
+SELECT extract(epoch FROM now() - greatest(least(min(created_at), now()), '0001-01-02 UTC'))::float8
+           AS seconds, count(*) AS records
 FROM (SELECT created_at FROM audit_logs AS record
       WHERE created_at >= coalesce({known_horizon}, '-infinity')
         AND NOT EXISTS (SELECT FROM audit_leaves WHERE record_id = record.id OFFSET 0)

@@ -42,3 +42,10 @@ def past(raw: asyncpg.Connection, now: datetime) -> Past:
         return ids
 
     return put
+
+
+@pytest.fixture
+async def admin(raw: asyncpg.Connection) -> asyncpg.Connection:
+    """A superuser whom no trigger stops."""
+    await raw.execute("SET session_replication_role = replica")
+    return raw

@@ -31,12 +31,6 @@ def opened(digitwin_db_factory: DatabaseFactory, digitwin_url: str) -> Open:
     return opened
 
 
-@pytest.fixture
-async def admin(raw: asyncpg.Connection) -> asyncpg.Connection:
-    await raw.execute("SET session_replication_role = replica")
-    return raw
-
-
 async def sealed(db: Database) -> int:
     await db.audit.record("did", "test")
     return await db.audit.seal()

@@ -20,12 +20,6 @@ async def db(digitwin_db_factory: DatabaseFactory, digitwin_url: str, tmp_path: 
     return await digitwin_db_factory(digitwin_url, audit_key=KEY, audit_checkpoints=heads)
 
 
-@pytest.fixture
-async def admin(raw: asyncpg.Connection) -> asyncpg.Connection:
-    await raw.execute("SET session_replication_role = replica")
-    return raw
-
-
 async def sealed(db: Database) -> None:
     await db.audit.record("did", "test")
     await db.audit.seal()

@@ -34,13 +34,6 @@ async def db(digitwin_db_factory: DatabaseFactory, digitwin_url: str) -> Databas
     return await digitwin_db_factory(digitwin_url, audit_key=KEY)
 
 
-@pytest.fixture
-async def admin(raw: asyncpg.Connection) -> asyncpg.Connection:
-    """A superuser whom no trigger stops."""
-    await raw.execute("SET session_replication_role = replica")
-    return raw
-
-
 async def recorded(db: Database, count: int = 3) -> list[UUID]:
     return [await db.audit.record(f"step {n}", "test", **FULL) for n in range(count)]
 
