@@ -13,6 +13,7 @@ from uuid import UUID
 
 from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.sql.queries import Queries
+from digitwin.kernel.sql.spelling import spellings
 
 BATCH: Final = 2000
 """Records changed by one statement: less than a second, far below any statement timeout."""
@@ -25,8 +26,9 @@ PSEUDONYM_VERSION: Final = 8
 _VERSION_AND_VARIANT: Final = PSEUDONYM_VERSION << 76 | 0b10 << 62
 _RANDOM_BITS: Final = ~(0xF << 76 | 0b11 << 62)
 
-_CONDITIONS: Final = ("user_id = :user_id", "actor_id = :user_id", "resource_id = :user_ref")
-QUERIES = Queries(__package__)
+_NAMES: Final = spellings(":user_id::uuid::text")
+_CONDITIONS: Final = ("user_id = :user_id", "actor_id = :user_id", f"resource_id = ANY({_NAMES})")
+QUERIES = Queries(__package__, names=_NAMES)
 
 
 def new_pseudonym() -> UUID:
@@ -37,7 +39,8 @@ def new_pseudonym() -> UUID:
 async def pseudonymise(on: Statements, user_id: UUID, *, pseudonym: UUID | None = None) -> int:
     """Erase a person from every record of the trail, sealed or not.
 
-    In records about them (``user_id`` or ``resource_id`` is their id), the id becomes the
+    In records about them (``user_id`` or ``resource_id`` is their id, the latter in any
+    spelling), the id becomes the
     pseudonym, and ``resource_id`` and ``metadata`` become empty. In records of what they did,
     ``actor_id`` becomes the pseudonym, and ``ip_address`` and ``user_agent`` become NULL; the
     same in records about them without an actor. Another actor's data stays.
@@ -67,7 +70,6 @@ async def _erase(on: Statements, where: str, user_id: UUID, pseudonym: UUID) -> 
         count: int = await on.fetchval(
             QUERIES.variant("pseudonymise", where=where),
             user_id=user_id,
-            user_ref=str(user_id),
             pseudonym=pseudonym,
             limit=BATCH,
             no_salt=NO_SALT,

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
+from digitwin.kernel.primitives.ids import one_spelling
 from digitwin.kernel.primitives.validation import STRICT, Id, JsonObject, Line, Period
 from digitwin.kernel.sql.actor import IpAddress, UserAgent
 
@@ -15,7 +16,9 @@ Result = Literal["success", "failure", "denied"]
 
 
 def _name(value: object) -> object:
-    return str(value) if isinstance(value, UUID) else value
+    if isinstance(value, UUID):
+        return str(value)
+    return one_spelling(value) if isinstance(value, str) else value
 
 
 Name = Annotated[str, Line(100)]

@@ -149,7 +149,7 @@ WITH theirs AS (
     RETURNING record.*
 ), judged AS (
     SELECT *, user_id = :user_id AS is_about, coalesce(actor_id = :user_id, false) AS is_by,
-           user_id = :user_id OR coalesce(resource_id = :user_ref, false) AS is_named,
+           user_id = :user_id OR coalesce(resource_id = ANY({names}), false) AS is_named,
            coalesce(actor_id = :user_id, user_id = :user_id) AS is_from
     FROM gone
 ), moved AS (

@@ -1,5 +1,6 @@
 """The tables of the audit trail, declared."""
 
+from digitwin.kernel.sql.spelling import spellings
 from digitwin.kernel.sql.tables import CHECKPOINTS, SEALS, TRAIL, PersonalData, Table, declare
 
 declare(
@@ -23,7 +24,7 @@ declare(
                 "created_at": "when",
             },
             found_by="(user_id = :person OR actor_id = :person"
-            " OR resource_id = :person::uuid::text)",
+            f" OR resource_id = ANY({spellings(':person::uuid::text')}))",
             erasure="trail",
         ),
     ),

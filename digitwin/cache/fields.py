@@ -48,7 +48,7 @@ def entry_key(key: object, user_id: object, audience: object) -> EntryKey:
 
 
 def owner(user_id: object) -> UUID:
-    """Return the person's id, or the nil UUID for None."""
+    """Return the person's id; for None, the nil UUID under which shared entries are stored."""
     return NOBODY if user_id is None else parse_id(user_id, "user_id")
 
 

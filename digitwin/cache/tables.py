@@ -9,7 +9,7 @@ def _store(
     return Table(
         name=table,
         rights=SHARED,
-        late_writes="user_id::text",
+        late_writes="late.user_id::text",
         personal=PersonalData(
             title=title,
             key=("user_id", "audience", "key"),

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
+from digitwin.kernel.primitives.ids import one_spelling, refuse_nil
 from digitwin.kernel.primitives.validation import STRICT, line, validate
 
 Kind = Literal["owner", "user", "guest", "phone", "service"]
@@ -34,7 +35,7 @@ class Participant:
             ``guest``, ``phone`` or ``service``.
         ref: the caller's stable identifier: an account id, a phone number, a cookie. The same
             kind and ref is the same participant of an owner; without a ref each session gets a
-            participant of its own.
+            participant of its own. A UUID is kept in one spelling, lower case with hyphens.
         name: a display name; replaces the stored one of a known ref.
         traits: facts about the participant, one line each; replace the stored ones of a known
             ref.
@@ -51,5 +52,7 @@ class Participant:
     def __post_init__(self) -> None:
         given: Any = self.traits
         traits = list(tuple.__iter__(given)) if issubclass(type(given), tuple) else given
-        fields = {"kind": self.kind, "ref": self.ref, "name": self.name, "traits": traits}
+        ref = one_spelling(self.ref) if type(self.ref) is str else self.ref
+        fields = {"kind": self.kind, "ref": ref, "name": self.name, "traits": traits}
         object.__setattr__(self, "traits", tuple(validate(_FIELDS, fields)["traits"]))
+        object.__setattr__(self, "ref", ref if ref is None else refuse_nil(ref, "ref"))

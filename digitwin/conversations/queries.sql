@@ -1,7 +1,8 @@
 -- name: owner
 -- The session's owner, found by its id in the same round trip; where the caller knows the owner,
 -- `{owner}` is `:user_id` instead. Each statement checks by itself that the session is not deleted.
-(SELECT user_id FROM conversation_sessions WHERE id = :session_id LIMIT 1)
+-- No LIMIT: of two sessions with this id, in a distributed schema, none may be chosen.
+(SELECT user_id FROM conversation_sessions WHERE id = :session_id)
 
 -- name: turn_fields
 -- What the caller gives of a new turn.

@@ -1,5 +1,6 @@
 """The tables of conversations, declared."""
 
+from digitwin.kernel.sql.spelling import spellings
 from digitwin.kernel.sql.tables import (
     DELETION,
     DEPENDENT,
@@ -15,7 +16,8 @@ from digitwin.kernel.sql.tables import (
 
 _WHOSE = {"user_id": "whose twin it was"}
 _THEM = (
-    "ref = :ref AND (:kind::text IS NULL OR kind = :kind)"
+    f"ref = ANY({spellings(':ref::text')})"
+    " AND (:kind::text IS NULL OR kind = :kind)"
     " AND (:except_of::uuid IS NULL OR user_id <> :except_of)"
 )
 _THEIR_SESSIONS = (

@@ -13,7 +13,7 @@ from digitwin.kernel.primitives.validation import seconds, validate
 from digitwin.kernel.repository.soft_delete import SoftDeleteRepository
 from digitwin.knowledge.fields import FAILURE, WORKER
 from digitwin.knowledge.models import KnowledgeDocument
-from digitwin.knowledge.queries import for_owner
+from digitwin.knowledge.queries import for_document, for_owner
 
 SHORTEST_LEASE: Final = 0.001
 LONGEST_LEASE: Final = 7 * 86_400
@@ -91,7 +91,7 @@ class DocumentProcessing(SoftDeleteRepository[KnowledgeDocument]):
         self, verb: str, id: UUID | str, worker: str, status: str, error: str | None
     ) -> KnowledgeDocument:
         record = await self._core.db.fetchrow(
-            for_owner("finish", self._scope, verb=verb),
+            for_document("finish", self._scope, verb=verb),
             id=parse_id(id),
             user_id=self._scope,
             worker=worker,

@@ -29,7 +29,7 @@ from digitwin.knowledge.fields import (
 )
 from digitwin.knowledge.models import KnowledgeDocument
 from digitwin.knowledge.processing import DocumentProcessing
-from digitwin.knowledge.queries import for_owner
+from digitwin.knowledge.queries import for_document, for_owner
 from digitwin.knowledge.results import DocumentStatistics
 from digitwin.knowledge.search import DocumentSearch
 
@@ -238,7 +238,7 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
 
     async def _lock(self, id: UUID | str) -> KnowledgeDocument:
         record = await self._core.db.fetchrow(
-            for_owner("lock", self._scope), id=parse_id(id), user_id=self._scope
+            for_document("lock", self._scope), id=parse_id(id), user_id=self._scope
         )
         if record is None:
             raise self._missing(id)

@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from digitwin.errors import InvalidInputError
+from digitwin.kernel.primitives.ids import one_spelling, refuse_nil
 from digitwin.kernel.primitives.iterables import listed
 from digitwin.kernel.primitives.validation import AwareDatetime, Line, bounded, seconds, validate
 from digitwin.limits.decision import Ask
@@ -23,7 +24,6 @@ _VALIDATED: Final = 4096
 
 _NAME: TypeAdapter[str] = TypeAdapter(Annotated[str, Line(200)])
 _MOMENT: TypeAdapter[AwareDatetime] = TypeAdapter(AwareDatetime)
-_UUID_LENGTH = 36
 
 
 class Bucket(NamedTuple):
@@ -94,16 +94,14 @@ def calls(asks: object) -> tuple[LimitCall, ...]:
 
 
 def subject_name(subject: object) -> str:
-    """Return a subject's name; a UUID in its canonical form, any other name unchanged."""
+    """Return a subject's name, with a UUID in it in one spelling.
+
+    Raises:
+        InvalidInputError: it is not a name, or the nil UUID.
+    """
     if issubclass(type(subject), UUID):
-        return str(subject)
-    text = name(subject, "subject")
-    if len(text) == _UUID_LENGTH:
-        try:
-            return str(UUID(text))
-        except ValueError:
-            pass
-    return text
+        subject = str(subject)
+    return refuse_nil(one_spelling(name(subject, "subject")), "subject")
 
 
 def name(value: object, field: str) -> str:

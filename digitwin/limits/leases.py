@@ -160,6 +160,12 @@ class Leases:
             ):
                 lease.tokens, lease.refusal = 0, None
 
+    def forget_person(self, id: str) -> None:
+        """Drop the leases of a person, whose subject is their id or ends in it."""
+        for bucket, _ in list(self._leases):
+            if bucket.subject == id or bucket.subject.endswith((f":{id}", f"/{id}")):
+                self.forget(bucket.subject, None, None)
+
     async def stop(self) -> None:
         """Return all tokens; later calls ask the database."""
         self._stopping = True

@@ -176,13 +176,13 @@ SELECT count(*) FROM gone
 
 -- name: count_usage
 -- Many decisions in one statement, in key order, so that two instances never deadlock. Counts of
--- people who were erased meanwhile are dropped.
+-- people who were erased meanwhile are dropped, also where the subject is `user:<id>`.
 INSERT INTO rate_limit_usage AS usage (endpoint, subject, bucket, allowed, denied)
 SELECT endpoint, subject, date_trunc('hour', now(), 'UTC'), allowed, denied
 FROM unnest(:endpoints::text[], :subjects::text[], :allowed::bigint[], :denied::bigint[])
      AS counted (endpoint, subject, allowed, denied)
 WHERE NOT EXISTS (SELECT FROM erasures
-                  WHERE subject_hash = encode(sha256(convert_to(counted.subject, 'UTF8')), 'hex')
+                  WHERE subject_hash = encode(sha256(convert_to({counted_id}, 'UTF8')), 'hex')
                         AND completed_at IS NOT NULL)
 ORDER BY endpoint, subject
 ON CONFLICT (endpoint, subject, bucket) DO UPDATE

@@ -69,7 +69,8 @@ class RateLimitRepository(Repository):
 
         Args:
             subject: the bucket's owner: a user's id, or any name such as an address, at most
-                200 characters.
+                200 characters. A UUID in it, as in ``user:<id>``, has one bucket in every
+                spelling.
             endpoint: what is limited, at most 200 characters.
             limit: tokens of a full bucket, 1 to 1,000,000,000. When the limit of a bucket
                 changes, it keeps its fill level as a share of the limit.
@@ -303,9 +304,10 @@ class RateLimitRepository(Repository):
     async def forget(self, subject: UUID | str) -> None:
         """Drop a subject's leases and write its pending counts, before an erasure.
 
-        Rows are not touched; the erasure deletes them.
+        Those of names that end in it, such as ``user:<id>``, go too. Rows are not touched; the
+        erasure deletes them.
         """
-        self._leases.forget(fields.subject_name(subject), None, None)
+        self._leases.forget_person(fields.subject_name(subject))
         await self._usage.flush()
 
     async def close(self) -> None:

@@ -1,15 +1,16 @@
 """The tables of the limiter, declared."""
 
+from digitwin.kernel.sql.spelling import id_in, spellings
 from digitwin.kernel.sql.tables import SHARED, PersonalData, Table, declare
 
-_OF_A_PERSON = "subject = :person::uuid::text"
-_OF_A_NAME = "subject = :ref"
+_OF_A_PERSON = f"subject = ANY({spellings(':person::uuid::text')})"
+_OF_A_NAME = f"subject = ANY({spellings(':ref::text')})"
 
 declare(
     Table(
         name="rate_limits",
         rights=SHARED,
-        late_writes="subject",
+        late_writes=id_in("late.subject"),
         personal=PersonalData(
             title="Limits",
             key=("subject", "endpoint", "window_ms"),
@@ -29,7 +30,7 @@ declare(
     Table(
         name="rate_limit_usage",
         rights=SHARED,
-        late_writes="subject",
+        late_writes=id_in("late.subject"),
         personal=PersonalData(
             title="Use of what is limited",
             key=("endpoint", "subject", "bucket"),

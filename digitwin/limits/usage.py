@@ -10,6 +10,7 @@ from digitwin.errors import DigiTwinError
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.counter_buffer import Batch, CounterBuffer
 from digitwin.kernel.sql.queries import Queries
+from digitwin.kernel.sql.spelling import id_in
 from digitwin.limits.decision import EndpointUsage
 from digitwin.limits.fields import Bucket
 
@@ -18,7 +19,7 @@ BATCH: Final = 1000
 
 _logger = logging.getLogger(__name__)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-QUERIES = Queries(__package__)
+QUERIES = Queries(__package__, counted_id=id_in("counted.subject"))
 
 
 class UsageCounters:

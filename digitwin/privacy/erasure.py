@@ -7,11 +7,13 @@
    then on nothing encrypted can be read. Then it deletes the rows and records the receipt.
 
 A crash before the ledger entry changes nothing. After it, the erasure remains recorded as begun;
-erasing again, or a replay of the ledger, completes it.
+erasing again, or a replay of the ledger, completes it. Erasing again what is erased returns the
+receipt: a caller who lost the answer can always ask once more.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -20,7 +22,7 @@ from uuid import UUID
 
 from digitwin.audit.erasure import pseudonymise
 from digitwin.audit.fields import Details
-from digitwin.errors import NotFoundError
+from digitwin.errors import DigiTwinError, NotFoundError, OutcomeUnknownError
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import uuid7
@@ -36,6 +38,8 @@ from digitwin.privacy.participants import ParticipantFilter, Redaction
 from digitwin.privacy.ports import Keys, Limits, Trail
 from digitwin.privacy.receipts import ErasureReceipt
 from digitwin.privacy.subjects import ParticipantRef, SubjectKind, hash_of_user
+
+log = logging.getLogger("digitwin.privacy")
 
 BATCH: Final = 5000
 """Rows deleted by one statement."""
@@ -67,8 +71,11 @@ class Eraser:
     async def user(self, person: UUID, reason: str) -> ErasureReceipt:
         """Erase a person and return the receipt.
 
+        Once the erasure is committed, no error says that it could be tried again in vain.
+
         Raises:
             NotFoundError: no data about this person exists.
+            OutcomeUnknownError: it is complete, or may be: erase again.
         """
         digest = hash_of_user(person)
         await self.limits.forget(person)
@@ -88,10 +95,32 @@ class Eraser:
             )
             counts = await self._remove(person)
             await self._complete("user", erasure, digest, counts, redacted, actor=person)
-        await self.keys.destroy(person)  # a key that was created concurrently
-        await self.limits.forget(person)
+            receipt = await receipts.get(on, erasure)  # here: after the commit it could be lost
         self.artifacts.wake()
-        return await receipts.get(self.core.db, erasure)
+        await self.destroy_late_key(person)
+        await self._forget_limits(person)
+        return receipt
+
+    async def destroy_late_key(self, person: UUID) -> None:
+        """Destroy a key that was created while the erasure was running.
+
+        Raises:
+            OutcomeUnknownError: the key store failed; nothing else is left to do.
+        """
+        try:
+            await self.keys.destroy(person)
+        except DigiTwinError as error:
+            raise OutcomeUnknownError(
+                "The person is erased; whether a key was left is unknown: erase again",
+                cause=error.code,
+            ) from error
+
+    async def _forget_limits(self, subject: UUID | str) -> None:
+        """Drop what was counted while the erasure was running; maintenance removes its rows."""
+        try:
+            await self.limits.forget(subject)
+        except DigiTwinError as error:
+            log.warning("Late counts of an erased subject are left to maintenance: %s", error)
 
     async def participant(
         self, participant: ParticipantRef, digest: str, reason: str, *, keep_answers: bool
@@ -117,8 +146,9 @@ class Eraser:
                 if table.data.by_name is not None
             }
             await self._complete("participant", erasure, digest, counts, redacted)
-        await self.limits.forget(participant.ref)
-        return await receipts.get(self.core.db, erasure)
+            receipt = await receipts.get(on, erasure)
+        await self._forget_limits(participant.ref)
+        return receipt
 
     async def _begin_user(self, person: UUID, digest: str, reason: str) -> UUID:
         async with self.core.transaction():

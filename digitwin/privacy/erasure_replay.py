@@ -11,10 +11,11 @@ from uuid import UUID
 
 from digitwin.errors import NotFoundError
 from digitwin.kernel.execution.core import Core
+from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.kernel.sql.queries import Queries
 from digitwin.privacy.erasure import Eraser
 from digitwin.privacy.ledger import Ledger
-from digitwin.privacy.subjects import ParticipantRef, hash_of_participant, hash_of_user
+from digitwin.privacy.subjects import ParticipantRef, hash_of_participant, hash_of_ref, hash_of_user
 
 REASON: Final = "replay of the erasure ledger"
 
@@ -65,7 +66,7 @@ class ErasureReplay:
         return known
 
     async def _people(self, known: Collection[str]) -> list[UUID]:
-        async with aclosing(self.core.db.stream(QUERIES["people"])) as rows:
+        async with aclosing(self.core.db.stream(QUERIES["people"], nobody=NOBODY)) as rows:
             return [row["id"] async for row in rows if hash_of_user(row["id"]) in known]
 
     async def _participants(self, known: Mapping[str, datetime]) -> list[ParticipantRef]:
@@ -74,7 +75,9 @@ class ErasureReplay:
         async with aclosing(self.core.db.stream(QUERIES["named_participants"])) as rows:
             async for row in rows:
                 participant = ParticipantRef(row["kind"], row["ref"])
-                erased = known.get(hash_of_participant(participant, self.pepper))
+                erased = known.get(hash_of_participant(participant, self.pepper)) or known.get(
+                    hash_of_ref(row["kind"], row["ref"], self.pepper)  # of an earlier release
+                )
                 if erased is not None and row["since"] <= erased:
                     found.append(participant)
         return found

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from digitwin.kernel.execution.core import Core
+from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.kernel.sql.queries import Queries
 from digitwin.kernel.sql.tables import TABLES
+from digitwin.privacy.subjects import hash_of_user
 
 LOOK_BACK: Final = 7 * 86_400.0
 """Seconds after an erasure during which late writes are searched."""
@@ -28,5 +30,7 @@ async def remove_late_writes(core: Core) -> int:
     for table in TABLES.values():
         if table.late_writes is not None:
             query = QUERIES.variant("remove_late_writes", table=table.name, whose=table.late_writes)
-            removed += await db.fetchval(query, look_back_seconds=LOOK_BACK)
+            removed += await db.fetchval(
+                query, look_back_seconds=LOOK_BACK, nobody=hash_of_user(NOBODY)
+            )
     return removed

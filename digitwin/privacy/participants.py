@@ -16,11 +16,12 @@ from uuid import UUID
 
 from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.sql.queries import Queries
+from digitwin.kernel.sql.spelling import spellings
 
 BATCH: Final = 200
 """Sessions redacted by one statement."""
 
-QUERIES = Queries(__package__)
+QUERIES = Queries(__package__, spellings=spellings(":ref::text"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ SELECT {found}
 
 -- name: is_known_participant
 -- Whether any twin has this participant.
-SELECT EXISTS (SELECT 1 FROM participants WHERE ref = :ref AND kind = :kind)
+SELECT EXISTS (SELECT 1 FROM participants WHERE ref = ANY({spellings}) AND kind = :kind)
 
 -- name: identifying_values
 -- Values that identify a person wherever they appear; of long texts only the newest.
@@ -105,6 +105,14 @@ SELECT id, subject, subject_hash, reason, counts, begun_at, completed_at,
        (SELECT count(*) FROM artifact_deletions WHERE erasure_id = erasures.id) AS pending_artifacts
 FROM erasures WHERE id = :id
 
+-- name: finished
+-- The last completed erasure of a subject, by the index on its hash.
+SELECT id, subject, subject_hash, reason, counts, begun_at, completed_at,
+       (SELECT count(*) FROM artifact_deletions WHERE erasure_id = erasures.id) AS pending_artifacts
+FROM erasures
+WHERE subject_hash = :subject_hash AND subject = :subject AND completed_at IS NOT NULL
+ORDER BY id DESC LIMIT 1
+
 -- name: receipts
 -- Newest first: ids sort by time.
 SELECT id, subject, subject_hash, reason, counts, begun_at, completed_at,
@@ -114,7 +122,7 @@ FROM erasures WHERE :before::uuid IS NULL OR id < :before ORDER BY id DESC LIMIT
 -- name: lock_participants
 -- In key order, so that two erasures do not deadlock.
 SELECT user_id, id FROM participants
-WHERE ref = :ref AND (:kind::text IS NULL OR kind = :kind) AND (:except_of::uuid IS NULL OR user_id <> :except_of)
+WHERE ref = ANY({spellings}) AND (:kind::text IS NULL OR kind = :kind) AND (:except_of::uuid IS NULL OR user_id <> :except_of)
 ORDER BY user_id, id FOR UPDATE
 
 -- name: lock_sessions_of
@@ -197,12 +205,15 @@ SELECT count(*) FROM {table} WHERE {found_by}
 SELECT subject_hash, max(coalesce(completed_at, begun_at)) AS at FROM erasures GROUP BY subject_hash
 
 -- name: people
--- Everybody with data in this database, also in tables without a foreign key to users.
-SELECT id FROM users
-UNION SELECT user_id FROM user_emails
-UNION SELECT user_id FROM user_keys
-UNION SELECT user_id FROM audit_logs
-UNION SELECT actor_id FROM audit_logs WHERE actor_id IS NOT NULL
+-- Everybody with data in this database, also in tables without a foreign key to users. The nil
+-- UUID is nobody: rows that concern no person have it.
+SELECT id FROM (
+    SELECT id FROM users
+    UNION SELECT user_id FROM user_emails
+    UNION SELECT user_id FROM user_keys
+    UNION SELECT user_id FROM audit_logs
+    UNION SELECT actor_id FROM audit_logs WHERE actor_id IS NOT NULL
+) AS people (id) WHERE id <> :nobody
 
 -- name: named_participants
 -- Participants with a ref, once across all owners.
@@ -214,11 +225,13 @@ GROUP BY kind, ref
 SELECT EXISTS (SELECT FROM erasures WHERE completed_at > now() - make_interval(secs => :look_back_seconds))
 
 -- name: remove_late_writes
--- The hash is computed for every row: no index covers it.
+-- The hash is computed for every row, which is `late`: no index covers it. Rows of nobody stay,
+-- even if a release that allowed it has erased the nil UUID.
 WITH gone AS (
     DELETE FROM {table} AS late USING erasures
     WHERE completed_at > now() - make_interval(secs => :look_back_seconds)
-          AND subject_hash = encode(sha256(convert_to(late.{whose}, 'UTF8')), 'hex')
+          AND subject_hash <> :nobody
+          AND subject_hash = encode(sha256(convert_to({whose}, 'UTF8')), 'hex')
     RETURNING 1
 )
 SELECT count(*) FROM gone

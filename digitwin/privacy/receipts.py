@@ -36,7 +36,8 @@ class ErasureReceipt:
     completed_at: datetime | None
     """None if the erasure was interrupted: erase again, or run a replay."""
     scan: Scan | None = None
-    """Result of the database scan, with ``verify=True``."""
+    """Result of the database scan, with ``verify=True``. False, with the tables that were not read
+    in ``unread``, if the connection failed meanwhile: the erasure is complete all the same."""
 
 
 def receipt(row: Any, scan: Scan | None = None) -> ErasureReceipt:
@@ -55,6 +56,12 @@ async def get(on: Statements, id: UUID) -> ErasureReceipt:
     if row is None:
         raise NotFoundError("erasure not found", id=str(id))
     return receipt(row)
+
+
+async def finished(on: Statements, subject: SubjectKind, digest: str) -> ErasureReceipt | None:
+    """Return the receipt of the last completed erasure of a subject, or None."""
+    row = await on.fetchrow(QUERIES["finished"], subject=subject, subject_hash=digest)
+    return None if row is None else receipt(row)
 
 
 async def page(on: Statements, limit: int, after: str | None) -> Page[ErasureReceipt]:

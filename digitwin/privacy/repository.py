@@ -20,6 +20,7 @@ from digitwin.kernel.primitives.validation import bounded, line, validate
 from digitwin.kernel.repository.paging import Page
 from digitwin.kernel.repository.ports import CacheForgetter
 from digitwin.kernel.sql.queries import Queries
+from digitwin.kernel.sql.spelling import spellings
 from digitwin.privacy import receipts
 from digitwin.privacy.artifacts import ArtifactDeleter, Artifacts
 from digitwin.privacy.data_map import (
@@ -36,10 +37,10 @@ from digitwin.privacy.ports import Keys, Limits, Trail
 from digitwin.privacy.receipts import ErasureReceipt
 from digitwin.privacy.scan import scan, search_terms
 from digitwin.privacy.snapshot import snapshot
-from digitwin.privacy.subjects import ParticipantRef, hash_of_participant
+from digitwin.privacy.subjects import ParticipantRef, hash_of_participant, hash_of_user
 
 _REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, line(500)])
-QUERIES = Queries(__package__)
+QUERIES = Queries(__package__, spellings=spellings(":ref::text"))
 
 
 class Privacy:
@@ -128,7 +129,9 @@ class Privacy:
         - The audit trail replaces the person with a random pseudonym.
         - Voice and face artifacts are deleted by the hook ``on_artifact_delete``, with retries.
 
-        Commits on its own and blocks writes for this person. If interrupted, erase again.
+        Commits on its own and blocks writes for this person. Idempotent: if it is interrupted or
+        the answer is lost, erase again. A second call for somebody of whom nothing is held any
+        more returns the receipt of the erasure that was completed.
 
         Args:
             user_id: the person.
@@ -139,7 +142,8 @@ class Privacy:
             The receipt: deleted rows by table, pending artifacts, and the ``scan`` if asked for.
 
         Raises:
-            NotFoundError: nothing is held about this person.
+            NotFoundError: nothing is held about this person, nor were they erased before.
+            OutcomeUnknownError: the answer was lost; the erasure may be complete.
             InvalidStateError: called within a transaction.
             ConfigurationError: the ledger cannot be written, or this login lacks the role
                 ``digitwin_retention``; nothing was erased.
@@ -150,7 +154,7 @@ class Privacy:
         self._refuse_in_transaction()
         across = (await self._core_for(ACROSS_PEOPLE)).db
         terms = await search_terms(across, person, self._keys) if verify else []
-        receipt = await (await self._eraser()).user(person, why)
+        receipt = await self._erase_user(await self._eraser(), person, why)
         return replace(receipt, scan=await scan(across, terms)) if verify else receipt
 
     @operation
@@ -162,6 +166,7 @@ class Privacy:
         The participant is deleted, with name, traits and the rate limits of their ref. Their
         sessions remain, ended, without metadata and ``external_id`` and with empty texts; the
         owners' cache entries are invalidated. A later visit creates a new participant.
+        Idempotent, as :meth:`erase` is.
 
         Args:
             kind, ref: identify the participant.
@@ -172,14 +177,21 @@ class Privacy:
             The receipt.
 
         Raises:
-            NotFoundError: no twin has this participant.
-            InvalidStateError, ConfigurationError, InvalidInputError: as :meth:`erase`.
+            NotFoundError: no twin has this participant, nor were they erased before.
+            OutcomeUnknownError, InvalidStateError, ConfigurationError, InvalidInputError: as
+                :meth:`erase`.
         """
         participant, why = ParticipantRef(kind, ref), validate(_REASON, reason, "reason")
         self._refuse_in_transaction()
         digest = hash_of_participant(participant, self._pepper)
         eraser = await self._eraser()
-        return await eraser.participant(participant, digest, why, keep_answers=keep_answers)
+        try:
+            return await eraser.participant(participant, digest, why, keep_answers=keep_answers)
+        except NotFoundError:
+            done = await receipts.finished(eraser.core.db, "participant", digest)
+            if done is None:
+                raise
+            return done
 
     @operation
     async def receipt(self, id: UUID | str) -> ErasureReceipt:
@@ -264,6 +276,16 @@ class Privacy:
 
     async def _eraser(self) -> Eraser:
         return Eraser(await self._core_for(FORGETTING), *self._parts)
+
+    async def _erase_user(self, eraser: Eraser, person: UUID, reason: str) -> ErasureReceipt:
+        try:
+            return await eraser.user(person, reason)
+        except NotFoundError:
+            done = await receipts.finished(eraser.core.db, "user", hash_of_user(person))
+            if done is None:
+                raise
+        await eraser.destroy_late_key(person)
+        return done
 
     def _refuse_in_transaction(self) -> None:
         """An erasure has effects that a rollback cannot undo."""

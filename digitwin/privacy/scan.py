@@ -7,6 +7,7 @@ an erasure missed. Its cost grows with the size of the database.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,10 +15,13 @@ from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
 
-from digitwin.errors import InvalidStateError, KeyUnavailableError
+from digitwin.errors import DigiTwinError, InvalidStateError, KeyUnavailableError
 from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.repository.ports import EncryptedRow, FieldCipher
 from digitwin.kernel.sql.queries import Queries
+from digitwin.kernel.sql.tables import TABLES
+
+log = logging.getLogger("digitwin.privacy")
 
 SHORTEST: Final = 16
 """Minimum length of a text to search for: shorter ones match unrelated rows."""
@@ -75,7 +79,7 @@ class Scan:
 
     traces: tuple[Trace, ...]
     unread: tuple[str, ...] = ()
-    """Tables that this login may not read."""
+    """Tables that this login may not read, or that were left when the connection failed."""
 
     def __bool__(self) -> bool:
         """True if every table was read and nothing was found."""
@@ -106,23 +110,37 @@ async def _artifacts(on: Statements, person: UUID, cipher: FieldCipher) -> Any:
 
 
 async def scan(on: Statements, terms: Iterable[SearchTerm]) -> Scan:
-    """Search every table of the schema for the terms."""
+    """Search every table of the schema for the terms.
+
+    It runs after the erasure, which a failure of the database must not seem to undo: tables that
+    could not be read any more are among the ``unread`` ones.
+    """
     searched = [(n.what, *spelling) for n in terms for spelling in n.spellings()]
     if not searched:
         return Scan(())
     names = "whats", "values", "patterns"
     columns = dict(zip(names, map(list, zip(*searched, strict=True)), strict=True))
     traces: list[Trace] = []
-    unread: list[str] = []
-    for table, rows in groupby(await on.fetch(QUERIES["cells"]), key=lambda row: row["table_name"]):
-        cells = list(rows)
-        if not cells[0]["readable"]:
-            unread.append(table)
-            continue
-        values = ", ".join(value for cell in cells for value in _cell(cell))
-        found = await on.fetch(QUERIES.variant("scan", table=table, cells=values), **columns)
-        traces += [Trace(table, row["name"], row["what"], row["rows"]) for row in found]
-    return Scan(tuple(traces), tuple(unread))
+    unread = set(TABLES)
+    try:
+        cells = await on.fetch(QUERIES["cells"])
+        unread = {cell["table_name"] for cell in cells}
+        for table, rows in groupby(cells, key=lambda cell: cell["table_name"]):
+            held = list(rows)
+            if held[0]["readable"]:
+                traces += await _scan_table(on, table, held, columns)
+                unread.discard(table)
+    except DigiTwinError as error:
+        log.warning("The scan after an erasure was broken off: %s", error)
+    return Scan(tuple(traces), tuple(sorted(unread)))
+
+
+async def _scan_table(
+    on: Statements, table: str, cells: Iterable[Mapping[str, Any]], terms: Mapping[str, Any]
+) -> list[Trace]:
+    values = ", ".join(value for cell in cells for value in _cell(cell))
+    found = await on.fetch(QUERIES.variant("scan", table=table, cells=values), **terms)
+    return [Trace(table, row["name"], row["what"], row["rows"]) for row in found]
 
 
 def _cell(cell: Mapping[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from digitwin.conversations.participant import Kind
+from digitwin.kernel.primitives.ids import one_spelling
 from digitwin.kernel.primitives.validation import STRICT, line, validate
 
 SubjectKind: TypeAlias = Literal["user", "participant"]
@@ -31,7 +32,12 @@ def hash_of_user(user_id: UUID) -> str:
 
 def hash_of_participant(participant: ParticipantRef, pepper: str | None) -> str:
     """Return the hash that identifies an erased participant."""
-    text = json.dumps(["participant", participant.kind, participant.ref])
+    return hash_of_ref(participant.kind, participant.ref, pepper)
+
+
+def hash_of_ref(kind: str, ref: str, pepper: str | None) -> str:
+    """Return the hash of a participant whose ref was erased in this spelling."""
+    text = json.dumps(["participant", kind, ref])
     return hmac.new((pepper or "").encode(), text.encode(), "sha256").hexdigest()
 
 
@@ -46,7 +52,7 @@ _REF_FIELDS = TypeAdapter(_RefFields)
 
 @dataclass(frozen=True, slots=True)
 class ParticipantRef:
-    """Identifies a participant across all owners.
+    """Identifies a participant across all owners; a UUID in ``ref`` in one spelling.
 
     Raises:
         InvalidInputError: names the invalid field.
@@ -56,4 +62,6 @@ class ParticipantRef:
     ref: str
 
     def __post_init__(self) -> None:
-        validate(_REF_FIELDS, {"kind": self.kind, "ref": self.ref})
+        ref = one_spelling(self.ref) if isinstance(self.ref, str) else self.ref
+        validate(_REF_FIELDS, {"kind": self.kind, "ref": ref})
+        object.__setattr__(self, "ref", ref)

@@ -1,4 +1,12 @@
-"""E-mail addresses: validated by their syntax, unique without regard to case.
+"""E-mail addresses: validated by their syntax, unique by one form.
+
+The form is what reaches one mailbox: the local part without regard to case, and the domain as the
+DNS knows it, its A-label of IDNA 2008. So ``münchen.de`` and ``xn--mnchen-3ya.de`` are one domain,
+while ``straße`` and ``strasse``, or ``fußball.de`` and ``fussball.de``, are two: an address that
+only resembles another must never open its account.
+
+A domain is mapped by UTS 46 first, as browsers and mail programs do (case, full-width letters,
+composition), without its transitional rules, by which ``ß`` would become ``ss`` as in IDNA 2003.
 
 The validation is deliberately loose, one ``@`` between two plausible parts: only sending a
 mail shows whether an address exists.
@@ -24,19 +32,41 @@ _PATTERN = re.compile(
 
 
 def normalised(address: str) -> str:
-    """Return the form by which an address is unique: NFKC, case-folded, trimmed; idempotent."""
-    # Case folding can produce characters that NFKC composes, so it is normalised twice.
-    folded = unicodedata.normalize("NFKC", address).casefold()
-    return unicodedata.normalize("NFKC", folded).strip()
+    """Return the form by which an address is unique; idempotent."""
+    local, at, domain = address.strip().rpartition("@")
+    return f"{_folded(local)}{at}{_a_labels(domain) or _folded(domain)}"
+
+
+def _folded(text: str) -> str:
+    """Return a text in lower case and composed (NFC).
+
+    Not case-folded: that merges ``ß`` with ``ss``. Lower case can produce characters that NFC
+    composes, so it is composed twice.
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
+
+
+def _a_labels(domain: str) -> str | None:
+    """Return a domain as the DNS knows it; None if IDNA 2008 has no form of it."""
+    if domain.isascii():
+        return domain.lower()
+    import idna
+
+    try:
+        composed = unicodedata.normalize("NFC", domain)
+        return idna.encode(composed, uts46=True, std3_rules=True).decode()
+    except UnicodeError:
+        return None
 
 
 def _validated(address: str) -> str:
     address = address.strip()
-    form = normalised(address)
-    local = form.partition("@")[0]
+    compatible = unicodedata.normalize("NFKC", address)  # a full-width @ is none of the two parts
+    local = compatible.partition("@")[0]
     if (
-        len(form) > MAX_LENGTH
-        or not _PATTERN.fullmatch(_visible(form))
+        len(normalised(address)) > MAX_LENGTH
+        or not _PATTERN.fullmatch(_visible(compatible))
+        or _a_labels(address.rpartition("@")[2]) is None
         or ".." in local
         or local != local.strip(".")
     ):

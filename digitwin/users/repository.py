@@ -107,6 +107,8 @@ class UserRepository(SoftDeleteRepository[User]):
     async def get_by_email(self, email: str) -> User:
         """Return the user with this e-mail, compared without regard to case.
 
+        A domain is the same in letters and as its A-label: ``münchen.de``, ``xn--mnchen-3ya.de``.
+
         Raises:
             NotFoundError: no user has it, or the user is deleted.
             InvalidInputError: it is not an e-mail address.

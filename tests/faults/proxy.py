@@ -58,6 +58,8 @@ class Proxy:
         """Whether a connection that the server has ended stays open."""
         self.delay = 0.0
         """Seconds that every piece of data takes longer."""
+        self.passes: int | None = None
+        """Pieces of data, in both directions, that pass before every connection is reset, once."""
 
     @property
     def url(self) -> str:
@@ -86,6 +88,17 @@ class Proxy:
     def move(self, target: Target) -> None:
         """New connections lead to another server, as after a failover; open ones stay."""
         self._target = target
+
+    def cuts_here(self) -> bool:
+        """Count a piece of data; True if all connections were reset in its place."""
+        if self.passes is None:
+            return False
+        self.passes -= 1
+        if self.passes >= 0:
+            return False
+        self.passes = None
+        self.cut()
+        return True
 
     def hold(self, text: str, *, before: bool = False) -> Hold:
         """Block the answer to the next statement with this text in it.
@@ -178,6 +191,8 @@ class _Link:
                     self._hold = hold
                 elif not await hold.block():
                     break
+            if self._proxy.cuts_here():
+                break
             server.write(data)
         raise EOFError
 
@@ -188,6 +203,8 @@ class _Link:
                 if not await self._hold.block():
                     break
                 self._hold = None
+            if self._proxy.cuts_here():
+                break
             self._client[1].write(data)
         if self._proxy.lingering:
             await asyncio.Event().wait()

@@ -137,6 +137,12 @@ def _server_error(fault: asyncpg.PostgresError, *, write: bool) -> errors.DigiTw
         return errors.InvalidStateError(
             f"The database refused the statement: {fault}", sqlstate=code
         )
+    if code == "21000":
+        return errors.InvalidStateError(
+            "More than one row has this id: name its owner, with user_id or db.for_user(user_id)",
+            field="id",
+            sqlstate=code,
+        )
     if code == "P0001":
         return errors.InvalidStateError(str(fault), sqlstate=code)
     return errors.DigiTwinError(f"Database error: {fault}", sqlstate=code)
@@ -181,6 +187,8 @@ def _constraint_error(fault: asyncpg.PostgresError, code: str) -> errors.DigiTwi
     field = getattr(fault, "column_name", None) or field_of(constraint)
     details = {"field": field, "constraint": constraint, "sqlstate": code}
     if code == "23505":
+        if field == "id":  # the key or the unique index on it: which one tells who owns the row
+            del details["constraint"]
         return errors.AlreadyExistsError(f"{field} is already taken", **details)
     if code == "23503":
         return errors.NotFoundError(f"{field} refers to a row that does not exist", **details)

@@ -16,12 +16,15 @@ from tortoise.fields.relational import RelationalField
 from tortoise.models import Model
 
 from digitwin.errors import InvalidInputError, InvalidStateError
+from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.kernel.primitives.jsonb import dumps, json_error, text_error
 
 READ_ONLY = frozenset(
     {"id", "user_id", "created_at", "updated_at", "version", "deleted_at", "deletion_id"}
 )
 """Columns no model writes: they are set once, or by every statement that updates."""
+
+_NIL = str(NOBODY)
 
 CONVERSION_ERRORS = (BaseORMException, AttributeError, OverflowError, TypeError, ValueError)
 """What a field raises for a value that it cannot convert."""
@@ -91,6 +94,9 @@ def to_column(model: type[Model], name: str, value: Any, instance: Any = None) -
     found = text_error(converted) if isinstance(converted, str) else None
     if found is not None:
         raise InvalidInputError(f"{name} {found}", field=name)
+    # Where it is the default, a row may concern nobody.
+    if isinstance(field, fields.UUIDField) and converted == _NIL and field.default != NOBODY:
+        raise InvalidInputError(f"{name} must not be the nil UUID", field=name)
     return converted
 
 

@@ -18,12 +18,15 @@ from uuid import UUID
 from digitwin.errors import InvalidInputError
 
 NOBODY = UUID(int=0)
-"""Placeholder where a key requires a user id and there is no user."""
+"""Placeholder where a key requires a user id and there is no user; callers cannot pass it."""
 
 _COUNTER_BITS = 42
 _VERSION_AND_VARIANT = 0x7 << 76 | 0b10 << 62
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CANONICAL = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}")
+_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}"
+_CANONICAL = re.compile(_UUID)
+_NAMED = re.compile(rf"((?:.*[:/])?)(\{{)?({_UUID})(?(2)\}})")
+_URN = re.compile(r"(?:urn:uuid:)+\Z", re.IGNORECASE)
 
 
 class _Clock:
@@ -86,12 +89,40 @@ def floor_id(moment: datetime) -> UUID:
 def parse_id(value: object, field: str = "id") -> UUID:
     """Return a UUID, given as UUID or string.
 
+    The nil UUID is refused: in rows it stands for nobody, so that a caller that passes it, most
+    likely an unset variable, would address what belongs to no person.
+
     Raises:
-        InvalidInputError: it is neither; the error names ``field``.
+        InvalidInputError: it is neither, or nil; the error names ``field``.
     """
     kind = type(value)  # not isinstance(), which asks the value
     if issubclass(kind, UUID):
-        return value  # type: ignore[return-value]
-    if issubclass(kind, str) and (found := _CANONICAL.fullmatch(value)):  # type: ignore[call-overload]
-        return UUID(found[0])
-    raise InvalidInputError(f"{field} must be a UUID or its string", field=field)
+        id: UUID = value  # type: ignore[assignment]
+    elif issubclass(kind, str) and (found := _CANONICAL.fullmatch(value)):  # type: ignore[call-overload]
+        id = UUID(found[0])
+    else:
+        raise InvalidInputError(f"{field} must be a UUID or its string", field=field)
+    if not id.int:
+        raise InvalidInputError(f"{field} must not be the nil UUID", field=field)
+    return id
+
+
+def one_spelling(name: str) -> str:
+    """Return a name whose id, if it is or ends in one, is lower case with hyphens.
+
+    The id is a UUID in any spelling: upper case, without hyphens, in braces, as a URN. It is the
+    whole name, or follows ``:`` or ``/``, as in ``user:<id>``. Other names are unchanged.
+    """
+    match = _NAMED.fullmatch(name) if len(name) >= 32 else None
+    return name if match is None else f"{_URN.sub('', match[1])}{UUID(match[3])}"
+
+
+def refuse_nil(name: str, field: str) -> str:
+    """Return a name unchanged.
+
+    Raises:
+        InvalidInputError: it is the nil UUID.
+    """
+    if name == str(NOBODY):
+        raise InvalidInputError(f"{field} must not be the nil UUID", field=field)
+    return name

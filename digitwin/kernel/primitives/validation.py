@@ -127,8 +127,9 @@ def _utc(value: datetime) -> datetime:
 def _id(value: Any) -> UUID:
     try:
         return parse_id(value)
-    except InvalidInputError:
-        raise PydanticCustomError("id", "must be a UUID or its string") from None
+    except InvalidInputError as error:
+        reason = str(error).removeprefix("id ")
+        raise PydanticCustomError("id", "{reason}", {"reason": reason}) from None
 
 
 def _json(value: Any) -> Any:
@@ -161,7 +162,7 @@ JsonValue = Annotated[Any, AfterValidator(_json)]
 JsonObject = Annotated[dict[str, Any], BeforeValidator(_json_object)]
 Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Id = Annotated[UUID | str, BeforeValidator(_id)]
-"""Validated to a UUID."""
+"""Validated to a UUID, not the nil UUID."""
 Flag = Annotated[bool, Field(strict=True)]
 FiniteFloat = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 AwareDatetime = Annotated[pydantic.AwareDatetime, Field(strict=True), AfterValidator(_utc)]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
 from uuid import UUID
 
-from digitwin.errors import InvalidInputError, NotFoundError
+from digitwin.errors import InvalidInputError, InvalidStateError, NotFoundError
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.primitives.ids import parse_id
+
+Row = TypeVar("Row")
 
 
 class Repository:
@@ -45,6 +49,24 @@ class Repository:
                 "user_id is missing: pass it, or use db.for_user(user_id)", field="user_id"
             )
         return owner
+
+
+def the_only(rows: Sequence[Row], what: str, id: object) -> Row | None:
+    """Return the row that was found by its id alone, or None.
+
+    On one server a unique index says that there is one; a distributed schema cannot have it.
+
+    Raises:
+        InvalidStateError: rows of two people have the id.
+    """
+    if len(rows) > 1:
+        raise InvalidStateError(
+            f"More than one {what} has this id: name its owner, with user_id or"
+            " db.for_user(user_id)",
+            field="id",
+            id=str(id),
+        )
+    return rows[0] if rows else None
 
 
 def owner_not_found(user_id: UUID) -> NotFoundError:

@@ -14,7 +14,7 @@ from uuid import UUID
 from digitwin.errors import InvalidStateError, KeyUnavailableError
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.orm.encrypted_fields import mark_unreadable
-from digitwin.kernel.repository.base import owner_not_found
+from digitwin.kernel.repository.base import owner_not_found, the_only
 from digitwin.kernel.repository.entities import M
 from digitwin.kernel.repository.paging import Page
 from digitwin.kernel.repository.ports import EncryptedRow, FieldCipher
@@ -159,9 +159,10 @@ class EncryptedFieldsRepository(SoftDeleteRepository[M]):
     async def _owner_of(self, id: UUID) -> UUID:
         """Return the owner of a row if the caller did not name it; an owner never changes."""
         query = crud.select(self.model, ("id",), what='"user_id"')
-        owner: UUID | None = await self._core.db.fetchval(query, id=id)
-        if owner is None:
+        row = the_only(await self._core.db.fetch(query, id=id), self.noun, id)
+        if row is None:
             raise self._missing(id)
+        owner: UUID = row["user_id"]
         return owner
 
     def _row_of(self, owner: UUID, id: UUID) -> EncryptedRow:

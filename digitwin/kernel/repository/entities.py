@@ -27,7 +27,7 @@ from digitwin.kernel.orm.model import Model
 from digitwin.kernel.primitives.ids import parse_id, uuid7
 from digitwin.kernel.primitives.iterables import fields_of, listed
 from digitwin.kernel.primitives.validation import bounded, validate
-from digitwin.kernel.repository.base import Repository, owner_not_found
+from digitwin.kernel.repository.base import Repository, owner_not_found, the_only
 from digitwin.kernel.repository.paging import Page, decode_cursor, encode_cursor
 from digitwin.kernel.sql import crud
 from digitwin.kernel.sql.audit_step import parameters
@@ -61,6 +61,7 @@ class EntityRepository(Repository, Generic[M]):
 
         Raises:
             NotFoundError: there is none, or it belongs to another person.
+            InvalidStateError: on a distributed schema, rows of two people have this id.
             InvalidInputError: an id is not a UUID.
         """
         return await self._get(id, user_id)
@@ -81,7 +82,7 @@ class EntityRepository(Repository, Generic[M]):
     ) -> M | None:
         key = self._key(id, user_id)
         query = crud.select(self.model, tuple(key), hidden=include_deleted)
-        record = await self._core.db.fetchrow(query, **key)
+        record = the_only(await self._core.db.fetch(query, **key), self.noun, key["id"])
         return None if record is None else self._row(record)
 
     async def _create(self, id: object, fields: Mapping[str, Any]) -> M:

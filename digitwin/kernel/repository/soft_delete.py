@@ -89,7 +89,7 @@ class SoftDeleteRepository(EntityRepository[M]):
         async with self._core.transaction():
             if crud.is_owned(self.model):
                 await self._core.db.fetchval(crud.hold_owner(self.model, tuple(key)), **key)
-                await self._core.db.execute(crud.finish_deletion(self.model), id=key["id"])
+                await self._core.db.execute(crud.finish_deletion(self.model, tuple(key)), **key)
             await self._core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'on'")
             gone = await self._core.db.fetchval(crud.remove(self.model, tuple(key)), **key)
             await self._core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'off'")

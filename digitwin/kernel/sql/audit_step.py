@@ -66,6 +66,8 @@ def update(
     sets: Sequence[str],
     where: str,
     returning: str,
+    *,
+    one: bool = False,
 ) -> str:
     """Return the three steps of an update: ``before``, ``done`` and ``recorded``.
 
@@ -75,10 +77,13 @@ def update(
         sets: the assignments; ``t`` is the changed row.
         where: the condition, with a leading ``WHERE``.
         returning: the columns of ``t`` that ``done`` returns, ``names`` and the key among them.
+        one: fail if the condition finds rows of two people.
     """
     table, key = model._meta.db_table, _key(model)
     kept = ", ".join(f'"{name}"' for name in dict.fromkeys((*key, *names)))
     same = " AND ".join(f't."{name}" = before."{name}"' for name in key)
+    if one:
+        same += ' AND t."user_id" = (SELECT "user_id" FROM before)'
     return (
         f'before AS (SELECT {kept} FROM "{table}"{where} FOR NO KEY UPDATE),'
         f' done AS (UPDATE "{table}" AS t SET {", ".join(sets)} FROM before WHERE {same}'

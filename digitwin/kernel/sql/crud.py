@@ -150,6 +150,7 @@ def update_steps(model: type[Model], names: tuple[str, ...], equal: tuple[str, .
         [*(f'"{name}" = :{name}' for name in names), TOUCH],
         _where(model, equal, hidden=False),
         columns(model, "t."),
+        one=_is_ambiguous(model, equal),
     )
 
 
@@ -215,11 +216,11 @@ def hold_owner(model: type[Model], equal: tuple[str, ...]) -> Query:
 
 
 @cache
-def finish_deletion(model: type[Model]) -> Query:
+def finish_deletion(model: type[Model], equal: tuple[str, ...]) -> Query:
     """Mark the deletion of a row as final before the row is removed, unless it hides others."""
     return compiled(
         "UPDATE deletions AS d SET final_at = now()"
-        f' FROM "{model._meta.db_table}" AS t WHERE t.id = :id AND t.deleted_at IS NOT NULL'
+        f' FROM "{model._meta.db_table}" AS t WHERE {_same(equal)} AND t.deleted_at IS NOT NULL'
         f" AND d.user_id = t.user_id AND d.id = t.deletion_id AND d.resource = '{resource(model)}'"
         " AND d.restored_at IS NULL AND d.final_at IS NULL"
         f' AND NOT EXISTS (SELECT 1 FROM "{model._meta.db_table}" AS other WHERE'
@@ -264,13 +265,25 @@ def show(model: type[Model], equal: tuple[str, ...]) -> Query:
 @cache
 def remove(model: type[Model], equal: tuple[str, ...]) -> Query:
     """Delete a row permanently."""
+    table, owner = model._meta.db_table, ""
+    if _is_ambiguous(model, equal):
+        owner = f' AND "user_id" = (SELECT t.user_id FROM "{table}" t WHERE {_same(equal)})'
     return _recorded(
         model,
         "hard_delete",
-        f'DELETE FROM "{model._meta.db_table}"{_where(model, equal, hidden=True)}'
+        f'DELETE FROM "{table}"{_where(model, equal, hidden=True)}{owner}'
         f" RETURNING {columns(model)}",
         what="id",
     )
+
+
+def _is_ambiguous(model: type[Model], equal: Sequence[str]) -> bool:
+    """Return whether the columns could find rows of two people.
+
+    A distributed schema cannot have a unique index on ``id`` alone. A subquery for the one owner
+    then refuses the statement, SQLSTATE 21000, instead of choosing.
+    """
+    return is_owned(model) and "user_id" not in equal
 
 
 def _recorded(

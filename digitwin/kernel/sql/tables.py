@@ -143,8 +143,9 @@ class Table:
         holds: what it contains, for tables without personal data.
         person: the column with the person's id, used by row security.
         personal: its personal data; None if it has none.
-        late_writes: SQL for the person's id as text, if rows can be written after the person's
-            erasure for lack of a foreign key; ``maintain()`` removes such rows.
+        late_writes: SQL for the id, as text, of the person of the row ``late``, if rows can be
+            written after the person's erasure for lack of a foreign key; ``maintain()`` removes
+            such rows.
         on_owner_deleted: additional assignments when a deletion of the owner hides its rows.
         is_partitioned: whether it has partitions, which get the same privileges.
         sequences: sequences it uses.

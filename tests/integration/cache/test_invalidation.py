@@ -259,8 +259,8 @@ async def test_any_history_leaves_what_a_dictionary_would_hold(
         else:
             chosen = {
                 "tag": {"tag": "x"},
-                "person": {"user_id": person or NOBODY},
-                "both": {"tag": "x", "user_id": person or NOBODY},
+                "person": {"user_id": person or ADA},
+                "both": {"tag": "x", "user_id": person or ADA},
                 "all": {},
             }[kind]
             gone = {

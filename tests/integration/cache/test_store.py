@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import pytest
@@ -265,8 +264,3 @@ async def test_invalidate_checks_what_it_is_given(
     with pytest.raises(InvalidInputError) as refused:
         await cache.searches.invalidate(**{field: value})
     assert refused.value.details["field"] == field
-
-
-async def test_nobody_is_the_nil_uuid(cache: CacheRepository) -> None:
-    await cache.searches.set("key", 1)
-    assert await cache.searches.get("key", user_id=UUID(int=0)) == 1

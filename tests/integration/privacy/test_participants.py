@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import asyncpg
 import pytest
@@ -124,3 +125,10 @@ async def test_they_may_come_back_as_somebody_new(digitwin_db: Database, ada: Pe
     await digitwin_db.sessions.add_turn(session.id, user_text="Here I am again")
     await digitwin_db.privacy.erase_participant(kind="guest", ref="web-81f3", reason="x")
     assert len((await digitwin_db.privacy.receipts()).items) == 2
+
+
+async def test_a_second_erasure_returns_the_receipt(digitwin_db: Database, ada: Person) -> None:
+    erase = partial(digitwin_db.privacy.erase_participant, kind="guest", ref="web-81f3", reason="x")
+    receipt = await erase()
+    assert await erase() == receipt
+    assert (await digitwin_db.privacy.receipts()).items == [receipt]

@@ -22,10 +22,10 @@ from tests.support.waiting import UntilWaiting
     [
         ("Ada@Example.com", "ada@example.COM"),
         ("ada@example.com", "  ADA@example.com  "),
-        ("straße@example.com", "STRASSE@example.com"),
+        ("straße@example.com", "STRAẞE@example.com"),
         ("ada@exämple.com", "ADA@EXÄMPLE.COM"),
         ("ada@exämple.com", "ada@exa\u0308mple.com"),
-        ("ada@example.com", "ａｄａ@example.com"),
+        ("ada@example.com", "ada@ｅｘａｍｐｌｅ.com"),
     ],
 )
 async def test_a_user_is_found_whatever_the_case(
@@ -146,3 +146,41 @@ async def test_crowds_that_overlap_never_wait_in_a_circle(
 def one_was_stored(results: list[Any]) -> bool:
     kinds = sorted(type(result).__name__ for result in results)
     return kinds == ["AlreadyExistsError", "User"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("straße@example.com", "strasse@example.com"),
+        ("ada@fußball.de", "ada@fussball.de"),
+        ("ﬀ@example.com", "ff@example.com"),
+    ],
+)
+async def test_who_only_resembles_another_is_somebody_else(
+    digitwin_db: Database, one: str, other: str
+) -> None:
+    """A login by a verified address must not open the account of another."""
+    first = await digitwin_db.users.create(email=one, name="First")
+    assert await digitwin_db.users.find_by_email(other) is None
+    assert not await digitwin_db.users.exists(email=other)
+    second = await digitwin_db.users.create(email=other, name="Second")
+    assert (await digitwin_db.users.get_by_email(one)).id == first.id
+    assert (await digitwin_db.users.get_by_email(other.upper())).id == second.id
+    with pytest.raises(AlreadyExistsError):
+        await digitwin_db.users.update(second.id, email=one)
+
+
+async def test_a_domain_is_one_in_both_its_spellings(digitwin_db: Database) -> None:
+    user = await digitwin_db.users.create(email="Ada@MÜNCHEN.de", name="Ada")
+    assert user.email == "Ada@MÜNCHEN.de"
+    found = await digitwin_db.users.get_by_email("ada@xn--mnchen-3ya.de")
+    assert found.id == user.id
+    for same in ("ada@münchen.de", "ada@XN--MNCHEN-3YA.de", "ada@mu\u0308nchen.de"):
+        with pytest.raises(AlreadyExistsError) as taken:
+            await digitwin_db.users.create(email=same, name="Somebody else")
+        assert taken.value.details["field"] == "email"
+    await digitwin_db.users.delete(user.id)
+    other = await digitwin_db.users.create(email="ada@xn--mnchen-3ya.de", name="Other")
+    with pytest.raises(AlreadyExistsError) as taken:
+        await digitwin_db.users.restore(user.id)
+    assert taken.value.details["user_id"] == str(other.id)

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.primitives import ids
-from digitwin.kernel.primitives.ids import NOBODY, floor_id, parse_id, uuid7
+from digitwin.kernel.primitives.ids import NOBODY, floor_id, one_spelling, parse_id, uuid7
 
 ID = "0190a5b2-7c3e-7000-8000-0123456789ab"
 
@@ -130,3 +130,27 @@ def test_anything_else_is_refused_by_name(value: object) -> None:
 
 def test_nobody_sorts_before_everybody() -> None:
     assert uuid7() > NOBODY
+
+
+def spelled(id: UUID) -> list[str]:
+    forms = [str(id), id.hex, f"{{{id}}}", f"{{{id.hex}}}", id.urn]
+    return forms + [form.upper() for form in forms]
+
+
+@given(st.uuids(), st.sampled_from(["", "user:", "tenant:7/user:", "URN:x/"]))
+def test_every_spelling_of_an_id_is_one(id: UUID, prefix: str) -> None:
+    for form in spelled(id):
+        assert one_spelling(f"{prefix}{form}") == f"{prefix}{id}"
+
+
+@given(st.text(max_size=60))
+@example("urn:uuid:urn:uuid:" + "0" * 32)
+def test_a_name_in_one_spelling_stays(name: str) -> None:
+    assert one_spelling(one_spelling(name)) == one_spelling(name)
+
+
+@pytest.mark.parametrize("nil", [NOBODY, str(NOBODY), NOBODY.hex])
+def test_the_nil_uuid_is_nobodys_id(nil: object) -> None:
+    with pytest.raises(InvalidInputError, match="user_id must not be the nil UUID") as refused:
+        parse_id(nil, "user_id")
+    assert refused.value.details["field"] == "user_id"
