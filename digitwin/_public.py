@@ -36,9 +36,11 @@ from digitwin.errors import (
     QueryTimeoutError as QueryTimeoutError,
     RateLimitedError as RateLimitedError,
     ReadOnlyServerError as ReadOnlyServerError,
+    SchemaChangedError as SchemaChangedError,
     ScopeRequiredError as ScopeRequiredError,
     ServerExhaustedError as ServerExhaustedError,
     StaleVersionError as StaleVersionError,
+    StatementFailedError as StatementFailedError,
     UnsupportedServerError as UnsupportedServerError,
 )
 from digitwin.handle.health import Health as Health, PoolHealth as PoolHealth

@@ -142,8 +142,9 @@ class Database:
         Raises:
             PoolTimeoutError: no connection became free within ``acquire_timeout``.
             OutcomeUnknownError: the reply to COMMIT was lost.
-            InvalidStateError: used by a task that was started inside it, or a failed statement's
-                error was swallowed inside.
+            InvalidStateError: used by a task that was started inside it, or after a statement
+                inside failed and its error was caught.
+            SchemaChangedError: a migration changed a table meanwhile; run the transaction again.
         """
         return self._core.transaction()
 
@@ -274,7 +275,13 @@ class Database:
                 await self._server.release()
 
     async def __aenter__(self) -> Self:
-        return self
+        """Return the handle; leaving the block closes it.
+
+        Raises:
+            ClosedError: the handle is closed or closing.
+        """
+        with self._core.working():
+            return self
 
     async def __aexit__(
         self,

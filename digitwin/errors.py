@@ -11,6 +11,8 @@
     ├── AlreadyExistsError        a unique value is taken
     ├── StaleVersionError         the row was changed since it was read
     ├── InvalidStateError         the operation is not allowed in the current state
+    ├── StatementFailedError      the database refused a statement; names it
+    ├── SchemaChangedError        a migration changed a table; run the transaction again
     ├── ScopeRequiredError        the call needs a user scope
     ├── ConsentRequiredError      the person's consent is missing
     ├── KeyUnavailableError       the key of encrypted fields is missing or destroyed
@@ -100,6 +102,27 @@ class InvalidStateError(DigiTwinError):
     """The operation is not allowed in the current state."""
 
     code = "invalid_state"
+
+
+class StatementFailedError(DigiTwinError):
+    """The database refused a statement.
+
+    ``details`` names the ``statement`` and the ``sqlstate``. No migration of this package and no
+    other input would help: the schema was changed by hand, or digitwin has a bug.
+    """
+
+    code = "statement_failed"
+
+
+class SchemaChangedError(DigiTwinError):
+    """A table was changed while the transaction was open: run the whole transaction again.
+
+    A migration changed a type that a prepared statement returns. The transaction has stored
+    nothing. A call outside a transaction is run again by itself, once.
+    """
+
+    code = "schema_changed"
+    retryable = True
 
 
 class ScopeRequiredError(DigiTwinError):

@@ -235,19 +235,21 @@ class Settings(BaseSettings):
             raise ConfigurationError(f"There is no setting `{name}`", field=name)
         try:
             super().__init__(**values)
+            return
         except ValidationError as error:
-            raise _to_error(error) from None
+            refused = _to_error(error)
         except SettingsError:  # the only field that is parsed as JSON
-            raise ConfigurationError(
+            refused = ConfigurationError(
                 "Setting `policies`: must be a JSON list", field="policies"
-            ) from None
+            )
         except UnicodeDecodeError:
-            raise ConfigurationError("The file .env is not valid UTF-8") from None
+            refused = ConfigurationError("The file .env is not valid UTF-8")
         except ConfigurationError:
             raise
         except Exception as error:  # noqa: BLE001 - raised by a method of a value, or by the file
             kind = type(error).__name__
-            raise ConfigurationError(f"The settings cannot be read ({kind})") from None
+            refused = ConfigurationError(f"The settings cannot be read ({kind})")
+        raise refused  # outside the handlers: their errors hold values, such as secrets
 
     @property
     def schema(self) -> str:  # type: ignore[override]

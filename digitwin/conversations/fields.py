@@ -86,18 +86,22 @@ class NewTurn(TurnChanges, total=False):
 
 
 @with_config(STRICT)
-class SessionFields(TypedDict, total=False):
-    """Fields of ``start``.
+class NewNamedSession(TypedDict, total=False):
+    """Fields of ``start_or_get``; the models must belong to the owner and not be deleted."""
 
-    ``external_id`` is the caller's own name for the session, unique per owner. The voice and
-    face models must belong to the owner and not be deleted.
-    """
-
-    external_id: ExternalId | None
     participant: InstanceOf[Participant] | None
     voice_model_id: Id | None
     face_model_id: Id | None
     metadata: JsonObject | None
+
+
+class SessionFields(NewNamedSession, total=False):
+    """Fields of ``start``, those of :class:`NewNamedSession` among them.
+
+    ``external_id`` is the caller's own name for the session, unique per owner.
+    """
+
+    external_id: ExternalId | None
 
 
 class NewSession(SessionFields, total=False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, with_config
@@ -45,9 +45,9 @@ class Participant:
     """
 
     kind: Kind
-    ref: str | None = None
-    name: str | None = None
-    traits: Sequence[str] = ()
+    ref: str | None = field(default=None, repr=False)
+    name: str | None = field(default=None, repr=False)
+    traits: Sequence[str] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         given: Any = self.traits

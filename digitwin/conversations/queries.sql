@@ -9,12 +9,11 @@
 id, user_text, twin_text, heard_text, status, asr_ms, retrieval_ms, llm_first_token_ms, llm_ms,
 tts_ms, render_ms, first_audio_ms, total_ms, input_tokens, output_tokens, idempotency_key
 
--- name: start
--- Locks the owner against a concurrent deletion. Stores nothing, not even the participant, unless
--- every row that the session refers to exists. A returning participant is found, not duplicated.
-WITH owner AS (
-    SELECT id FROM users WHERE id = :user_id AND deleted_at IS NULL FOR SHARE
-), checked AS (
+-- name: session_steps
+-- What follows the step `owner`, which holds the owner or nothing. Stores nothing, not even the
+-- participant, unless every row that the session refers to exists. A returning participant is
+-- found, not duplicated.
+checked AS (
     SELECT id FROM owner
     WHERE (:voice_model_id::uuid IS NULL OR EXISTS (
             SELECT 1 FROM voice_models
@@ -41,7 +40,35 @@ WITH owner AS (
     FROM checked
     RETURNING {columns}
 ), recorded AS ({audit start})
+
+-- name: start
+-- Locks the owner against a concurrent deletion.
+WITH owner AS (
+    SELECT id FROM users WHERE id = :user_id AND deleted_at IS NULL FOR SHARE
+), {session_steps}
 SELECT * FROM done;
+
+-- name: start_or_get
+-- As start, unless the owner has a session with this external id, which is returned as it is. A
+-- concurrent call meets the unique index instead, and finds the session when it is sent again.
+WITH existing AS (
+    SELECT {columns} FROM conversation_sessions
+    WHERE user_id = :user_id AND external_id = :external_id AND deleted_at IS NULL
+), owner AS (
+    SELECT id FROM users WHERE id = :user_id AND deleted_at IS NULL
+      AND NOT EXISTS (SELECT 1 FROM existing) FOR SHARE
+), {session_steps}
+SELECT *, true AS started FROM done UNION ALL SELECT *, false FROM existing;
+
+-- name: with_external_id
+-- The session that has an external id, for the error of a refused start.
+SELECT id FROM conversation_sessions WHERE user_id = :user_id AND external_id = :external_id;
+
+-- name: sibling_with_external_id
+-- The same for a refused update of another session of this owner.
+SELECT sibling.id FROM conversation_sessions AS session
+JOIN conversation_sessions AS sibling ON sibling.user_id = session.user_id
+WHERE session.id = :session_id AND sibling.external_id = :external_id;
 
 -- name: references_exist
 -- Which of the rows that a session refers to exist; asked only after `start` stored nothing.

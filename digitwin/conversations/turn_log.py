@@ -8,7 +8,6 @@ counter back.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -27,7 +26,6 @@ from digitwin.errors import (
     NotFoundError,
     StaleVersionError,
 )
-from digitwin.kernel.connection.transactions import Transaction
 from digitwin.kernel.execution.core import operation
 from digitwin.kernel.orm.hydration import fill, hydrate, hydrator
 from digitwin.kernel.primitives.ids import parse_id
@@ -102,7 +100,8 @@ class TurnLog(EntityRepository[ConversationSession]):
             return []
         key, columns = self._session_key(session_id, user_id), turns.new_turns(valid, "new_turns")
         query = for_session("add_turns", key["user_id"])
-        records = await self._core.db.fetch(query, **key, **columns)
+        async with self._savepoint():
+            records = await self._core.db.fetch(query, **key, **columns)
         if not records:
             raise await self._not_active(key)
         return [self._turn(record) for record in records]
@@ -214,11 +213,6 @@ class TurnLog(EntityRepository[ConversationSession]):
         # While the first attempt waited for the session's row lock, the first turn may have been
         # committed and the session ended. The statement's snapshot was older; a new one sees both.
         return record or await append()
-
-    def _savepoint(self) -> AbstractAsyncContextManager[None]:
-        """Keep a failed statement from aborting the open transaction, if there is one."""
-        inside = Transaction.of(self._core.pool) is not None
-        return self._core.transaction() if inside else nullcontext()
 
     async def _read(
         self, session_id: object, user_id: object, before: int, limit: int | None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal
 
@@ -52,7 +52,7 @@ class Record:
 
     number: int
     size: int
-    raw: bytes | None
+    raw: bytes | None = field(repr=False)
 
     def conversation(self) -> Conversation:
         """Parse the line.

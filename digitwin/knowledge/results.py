@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from digitwin.knowledge.models import KnowledgeDocument
@@ -24,7 +24,7 @@ class SearchHit:
 
     document: KnowledgeDocument
     score: float
-    headline: str
+    headline: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

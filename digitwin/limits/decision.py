@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -34,7 +34,7 @@ class Decision(NamedTuple):
 class Ask:
     """One of several calls that are allowed or refused together; fields as in ``consume``."""
 
-    subject: UUID | str
+    subject: UUID | str = field(repr=False)
     endpoint: str
     limit: int
     window: float | timedelta

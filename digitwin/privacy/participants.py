@@ -10,7 +10,7 @@ is added.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
@@ -28,7 +28,7 @@ QUERIES = Queries(__package__, spellings=spellings(":ref::text"))
 class ParticipantFilter:
     """Selects participants by ref; optionally of one kind, or excluding one owner."""
 
-    ref: str
+    ref: str = field(repr=False)
     kind: str | None = None
     except_of: UUID | None = None
 

@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
@@ -43,7 +43,7 @@ class SearchTerm:
     """A value to search for. Results name only ``what`` it is, never the value."""
 
     what: str
-    text: str
+    text: str = field(repr=False)
     is_word: bool = False
     """Match whole words, ignoring case: ``Ada`` does not match ``Canada``."""
 

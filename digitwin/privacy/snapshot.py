@@ -6,10 +6,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.connection.transactions import begin, end
 from digitwin.kernel.execution.core import Core
-from digitwin.kernel.execution.executor import OnConnection
+from digitwin.kernel.execution.executor import OnConnection, cursor
 from digitwin.kernel.sql.queries import Query
 
 _REPEATABLE_READ = (
@@ -25,17 +24,13 @@ class Snapshot(OnConnection):
         self, query: Query, values: Mapping[str, Any], *, batch: int
     ) -> AsyncGenerator[Any, None]:
         """Yield the first column of each row, fetching ``batch`` rows at a time."""
-        try:
-            cursor = self.connection.cursor(
-                query.sql,
-                *query.bind(values),
-                prefetch=batch,
-                timeout=self.connection.deadline.limit,
-            )
-            async for row in cursor:
+        given = query.bind(values)
+        async with aclosing(cursor(self._own, query.sql, given, batch)) as rows:
+            async for row in rows:
                 yield row[0]
-        except driver_errors.DRIVER as fault:
-            raise driver_errors.translate(fault) or fault from fault
+
+    async def _own(self) -> Any:
+        return self.connection
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias, get_args
 from uuid import UUID
 
@@ -59,7 +59,7 @@ class ParticipantRef:
     """
 
     kind: Kind
-    ref: str
+    ref: str = field(repr=False)
 
     def __post_init__(self) -> None:
         ref = one_spelling(self.ref) if isinstance(self.ref, str) else self.ref

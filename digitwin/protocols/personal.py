@@ -8,6 +8,7 @@ from typing import Protocol, Unpack
 
 from digitwin.consents.fields import ConsentFilters, Evidence, Purpose
 from digitwin.conversations.fields import (
+    NewNamedSession,
     NewSession,
     NewTurn,
     SessionChanges,
@@ -176,6 +177,14 @@ class ConversationSessions(
     async def create(
         self, user_id: Id | None = None, *, id: Id | None = None, **fields: Unpack[SessionFields]
     ) -> ConversationSession: ...
+    async def start_or_get(
+        self,
+        user_id: Id | None = None,
+        *,
+        external_id: str,
+        id: Id | None = None,
+        **fields: Unpack[NewNamedSession],
+    ) -> tuple[ConversationSession, bool]: ...
     async def list(
         self, *, limit: int = 50, after: str | None = None, **filters: Unpack[SessionFilters]
     ) -> Page[ConversationSession]: ...

@@ -1,13 +1,26 @@
 -- name: create
--- The address and the user in one statement; the primary key of user_emails keeps it unique.
+-- The address and the user in one statement; the primary key of user_emails keeps it unique. No
+-- row if the address or the id is taken: an error would abort the caller's transaction.
 WITH taken AS (
-    INSERT INTO user_emails (address, user_id) VALUES (:address, :id::uuid)
+    INSERT INTO user_emails (address, user_id)
+    SELECT :address, :id::uuid WHERE NOT EXISTS (SELECT 1 FROM users WHERE id = :id::uuid)
+    ON CONFLICT DO NOTHING
+    RETURNING user_id
 ), done AS (
     INSERT INTO users (id, email, name, personality_traits, settings, subscription_tier)
-    VALUES (:id::uuid, :email, :name, :personality_traits::jsonb, :settings::jsonb, :subscription_tier)
+    SELECT user_id, :email, :name, :personality_traits::jsonb, :settings::jsonb, :subscription_tier
+    FROM taken
     RETURNING {columns}
 ), recorded AS ({audit create})
 SELECT * FROM done;
+
+-- name: holder
+-- Which user has one of these ids or addresses, for the error of a refused creation or change.
+-- Under a scope only the scope's person is seen.
+SELECT 'id' AS field, id FROM users WHERE id = ANY(:ids::uuid[])
+UNION ALL
+SELECT 'email', user_id FROM user_emails WHERE address = ANY(:addresses::text[])
+LIMIT 1;
 
 -- name: create_many
 -- As create, with one array for each column; addresses are sorted to prevent deadlocks.
@@ -103,10 +116,6 @@ WITH {steps}, finished AS (
     UPDATE deletions SET final_at = now() WHERE user_id = :user_id AND id = :deletion_id RETURNING id
 )
 SELECT count(*) FROM finished;
-
--- name: holder_of_email
--- The user who has the address, for the error of a restore.
-SELECT user_id FROM user_emails WHERE address = :address;
 
 -- name: free_email
 -- A hard delete of a user who is not soft-deleted frees the address.

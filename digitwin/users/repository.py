@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -15,7 +15,7 @@ from digitwin.kernel.execution.core import Core, operation, streaming
 from digitwin.kernel.orm.active_handle import Found
 from digitwin.kernel.primitives.ids import parse_id, uuid7
 from digitwin.kernel.primitives.validation import dumps, validate
-from digitwin.kernel.repository.entities import EntityRepository, row_dicts
+from digitwin.kernel.repository.entities import EntityRepository, row_dicts, taken
 from digitwin.kernel.repository.paging import Page
 from digitwin.kernel.repository.ports import CacheForgetter
 from digitwin.kernel.repository.soft_delete import SoftDeleteRepository, deletion_event
@@ -71,11 +71,15 @@ class UserRepository(SoftDeleteRepository[User]):
             The new user.
 
         Raises:
-            AlreadyExistsError: ``email`` belongs to another user, or ``id`` is taken.
+            AlreadyExistsError: ``email`` belongs to another user, or ``id`` is taken; an open
+                transaction stays usable. ``details["id"]`` is the user who has it, unless this
+                scope may not see them.
             InvalidInputError: names the missing, unknown or invalid field.
         """
-        record = await self._core.db.fetchrow(QUERIES["create"], **self._new_user(id, fields))
-        assert record is not None
+        given = self._new_user(id, fields)
+        record = await self._core.db.fetchrow(QUERIES["create"], **given)
+        if record is None:
+            raise await self._taken([given["id"]], [given["address"]])
         return self._row(record)
 
     @operation
@@ -97,9 +101,13 @@ class UserRepository(SoftDeleteRepository[User]):
         if not made:
             return []
         columns = {name: [user[name] for user in made] for name in made[0]}
-        records = await self._core.db.fetch(
-            QUERIES["create_many"], **columns, **parameters(len(made))
-        )
+        try:
+            async with self._savepoint():
+                records = await self._core.db.fetch(
+                    QUERIES["create_many"], **columns, **parameters(len(made))
+                )
+        except AlreadyExistsError as error:
+            raise await self._taken(columns["id"], columns["address"]) from error
         users = {record["id"]: self._row(record) for record in records}
         return [users[user["id"]] for user in made]
 
@@ -179,18 +187,24 @@ class UserRepository(SoftDeleteRepository[User]):
         Raises:
             NotFoundError: there is no such user.
             StaleVersionError: the row does not have ``expected_version``.
-            AlreadyExistsError: the new ``email`` belongs to another user.
+            AlreadyExistsError: the new ``email`` belongs to another user (``id`` in the details,
+                unless this scope may not see them); an open transaction stays usable.
             InvalidInputError: names the unknown or invalid field, or none is given.
         """
         if "email" not in changes:
             return await self._update(id, changes, expected_version)
         values, key = self._change(id, changes, expected_version)
-        record = await self._core.db.fetchrow(
-            _update_with_email(tuple(values), tuple(key)),
-            **crud.encode(User, values),
-            **key,
-            address=normalised(values["email"]),
-        )
+        address = normalised(values["email"])
+        try:
+            async with self._savepoint():
+                record = await self._core.db.fetchrow(
+                    _update_with_email(tuple(values), tuple(key)),
+                    **crud.encode(User, values),
+                    **key,
+                    address=address,
+                )
+        except AlreadyExistsError as error:
+            raise await self._taken([], [address]) from error
         if record is None:
             raise await self._not_updated(id, expected_version)
         return self._row(record)
@@ -338,12 +352,19 @@ class UserRepository(SoftDeleteRepository[User]):
                     address=address,
                 )
         except AlreadyExistsError as error:
-            holder = await self._core.db.fetchval(QUERIES["holder_of_email"], address=address)
+            refused = await self._taken([], [address])
             raise AlreadyExistsError(
                 "email belongs to another user",
-                field="email",
-                user_id=holder and str(holder),
+                **refused.details,
+                user_id=refused.details.get("id"),
             ) from error
+
+    async def _taken(self, ids: Sequence[UUID], addresses: Sequence[str]) -> AlreadyExistsError:
+        """Return the error for ids or addresses of which one is taken."""
+        holder = await self._core.db.fetchrow(QUERIES["holder"], ids=ids, addresses=addresses)
+        if holder is None:  # another person's, under a scope; or it is free again
+            return taken("email", None)
+        return taken(holder["field"], holder["id"])
 
     async def _find(
         self, id: object, user_id: object, *, include_deleted: bool = False

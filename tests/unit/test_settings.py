@@ -143,7 +143,7 @@ def test_a_refused_value_is_not_quoted() -> None:
         Settings(url=[SECRET])
     assert SECRET not in f"{caught.value} {caught.value.details}"
     assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None
 
 
 def test_the_example_file_names_every_setting_with_its_default() -> None:

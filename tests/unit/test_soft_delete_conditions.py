@@ -23,15 +23,18 @@ TOUCHES = re.compile(rf'\b(?:FROM|JOIN|UPDATE|INTO)\s+"?(?:{HIDES})(?!\w)')
 CONDITIONS = re.compile(r"deleted_at|\{ALIVE\}")
 
 EXCEPTIONS = {
-    "users/create": "a new row; the address's key says who is in the way",
+    "users/create": "a new row; an address or an id is taken, deleted or not",
     "users/create_many": "as create",
     "users/hold_owner": "locks the owner, deleted or not, before what is theirs",
+    "users/holder": "an id is taken, deleted or not",
     "users/remove_user": "asks for what one deletion hid, by its id",
     "conversations/tables.py": "an export holds the deleted too",
     "keys/removed": "asks who is there at all, deleted or not",
     "kernel/sql/queries.py": "an example in the docstring",
     "kernel/sql/crud.py": "locks the owner, deleted or not, before what is theirs",
     "repository/lock_activation": "a lock; the statements that follow check that the row is alive",
+    "conversations/with_external_id": "a deleted session keeps its external id",
+    "conversations/sibling_with_external_id": "the same",
     "conversations/owner": "an id finds its owner; each statement asks whether it is alive",
 }
 """Statements that say nothing about deletion, and why they need not."""

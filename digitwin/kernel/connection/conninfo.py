@@ -11,6 +11,7 @@ import configparser
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
@@ -90,10 +91,11 @@ def _from_environment(found: Mapping[str, str]) -> dict[str, str]:
 
 
 def _parse_url(url: str) -> dict[str, str]:
-    try:
+    parts = None
+    with suppress(ValueError):
         parts = urlsplit(url)
-    except ValueError:
-        raise _malformed() from None
+    if parts is None:  # outside a handler: the error quotes the URL
+        raise _malformed()
     login, _, server = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
     found = _parse_host(server) | {

@@ -1,17 +1,29 @@
 """Translates the driver's exceptions into digitwin's errors.
 
 Decides by SQLSTATE, never by message text. Constraint names contain the field
-(``uq_users__email``), so that the error can name it.
+(``uq_users__email``), so that the error can name it. Each function first removes values from the
+exception (:mod:`scrubbing`), which the caller then raises digitwin's error from.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import asyncpg
 
 from digitwin import errors
+from digitwin.kernel.connection.scrubbing import scrub, statement_of
 
-_FIELD_OF_CODE = {"54000": "content"}
-"""54000, program limit exceeded: the only limit our rows can hit is a tsvector's 1 MB."""
+_TOO_MANY_WORDS = "54000"
+"""Program limit exceeded: the only limit our rows can hit is a tsvector's 1 MiB."""
+_INVALID_VALUES = {
+    "22001": "is too long for its column",
+    "22003": "is out of range",
+    "22007": "is not a date or time",
+    "22008": "is out of range",
+    "22021": "contains a character that cannot be stored",
+    "22P05": "contains a character that cannot be stored",
+}
 
 _TIMEOUTS = {
     "57014": "The statement exceeded `statement_timeout` and was cancelled",
@@ -24,7 +36,6 @@ _DISCONNECTED = {
     "57P02",
     "57P03",
     "57P05",
-    "25P03",
     "53300",
     "08000",
     "08001",
@@ -43,7 +54,12 @@ STATEMENTS_LOST = (
     " or newer with max_prepared_statements above 0, or pool_mode = session, or the server's own"
     " address"
 )
-_UNDEFINED = {"42P01", "42703", "42883", "3F000"}
+_UNDEFINED = {
+    "42P01": "A table",
+    "42703": "A column",
+    "42883": "A function or an operator",
+    "3F000": "A schema",
+}
 
 OUT_OF_STEP = asyncpg.InternalClientError
 """Raised on an unexpected message, such as the server's shutdown notice. The connection is
@@ -83,7 +99,7 @@ def distrusts(fault: BaseException) -> bool:
 
 
 def translate(
-    fault: BaseException, *, write: bool = False, sent: bool = True
+    fault: BaseException, *, write: bool = False, sent: bool = True, within: Any = None
 ) -> errors.DigiTwinError | None:
     """Translate a driver exception; None if it is not one.
 
@@ -91,18 +107,41 @@ def translate(
         fault: the exception.
         write: the statement commits on its own, so that a lost reply leaves its outcome unknown.
         sent: False if nothing can have reached the server yet.
+        within: the connection, of a statement within a transaction.
     """
+    scrub(fault)
+    error = _translated(fault, write=write and sent)
+    if within is not None and type(error) is errors.ConnectionFailedError:
+        idle = within.is_closed() and isinstance(fault, asyncpg.InterfaceError | OUT_OF_STEP)
+        return _closed_within(error, fault, idle=idle or error.details.get("sqlstate") == "25P03")
+    return error
+
+
+def _translated(fault: BaseException, *, write: bool) -> errors.DigiTwinError | None:
     if isinstance(fault, asyncpg.PostgresError):
-        return _server_error(fault, write=write and sent)
+        return _server_error(fault, write=write)
     if isinstance(fault, _HARMLESS):
-        return errors.InvalidInputError(str(fault), field="value")
+        return errors.InvalidInputError("A value is not valid for its column", field="value")
     if isinstance(fault, TimeoutError):
-        return _connection_lost(fault, write=write and sent, timed_out=True)
+        return _connection_lost(fault, write=write, timed_out=True)
     if isinstance(fault, asyncpg.InterfaceError):
         return errors.ConnectionFailedError(f"The connection cannot be used: {fault}")
     if isinstance(fault, OSError | EOFError | OUT_OF_STEP):
-        return _connection_lost(fault, write=write and sent)
+        return _connection_lost(fault, write=write)
     return None
+
+
+def _closed_within(
+    error: errors.ConnectionFailedError, fault: BaseException, *, idle: bool
+) -> errors.ConnectionFailedError:
+    """Name the setting that closes transactions which pause for too long."""
+    why = "while its transaction was idle" if idle else f"within its transaction ({fault})"
+    return errors.ConnectionFailedError(
+        f"The connection was closed {why}. The server does that after"
+        " `idle_in_transaction_timeout`: do not pause that long inside a transaction, or between"
+        " the rows of a stream (pages, from `list`, hold no connection), or raise the setting",
+        **error.details,
+    )
 
 
 def _server_error(fault: asyncpg.PostgresError, *, write: bool) -> errors.DigiTwinError:
@@ -116,23 +155,22 @@ def _server_error(fault: asyncpg.PostgresError, *, write: bool) -> errors.DigiTw
         return errors.DigiTwinError(_scrubbed(fault, text), sqlstate=code)
     if code in _TIMEOUTS:
         return errors.QueryTimeoutError(_TIMEOUTS[code], sqlstate=code)
+    if code == "25P03":
+        return errors.ConnectionFailedError(sqlstate=code)
     if isinstance(fault, asyncpg.PostgresConnectionError) or code in _DISCONNECTED:
         return _connection_lost(fault, write=write)
     if code.startswith("23"):
         return _constraint_error(fault, code)
-    if code.startswith("22") or code in _FIELD_OF_CODE:
-        field = _FIELD_OF_CODE.get(code, "value")
-        return errors.InvalidInputError(str(fault), field=field, sqlstate=code)
     if code in _STATEMENTS:
         return errors.UnsupportedServerError(
             f"{STATEMENTS_LOST[0].upper()}{STATEMENTS_LOST[1:]}", sqlstate=code
         )
-    if code in _UNDEFINED:
-        return errors.MigrationRequiredError(
-            f"The schema does not match this version of digitwin ({fault}):"
-            " run `digitwin db upgrade`",
-            sqlstate=code,
-        )
+    if code.startswith("22") or code == _TOO_MANY_WORDS:
+        return _invalid_value(code)
+    if isinstance(fault, asyncpg.exceptions.InvalidCachedStatementError):
+        return errors.SchemaChangedError(statement=statement_of(fault), sqlstate=code)
+    if code == "25P02":
+        return errors.InvalidStateError(_ABORTED, sqlstate=code)
     if code == "42501":
         return errors.InvalidStateError(
             f"The database refused the statement: {fault}", sqlstate=code
@@ -145,13 +183,49 @@ def _server_error(fault: asyncpg.PostgresError, *, write: bool) -> errors.DigiTw
         )
     if code == "P0001":
         return errors.InvalidStateError(str(fault), sqlstate=code)
-    return errors.DigiTwinError(f"Database error: {fault}", sqlstate=code)
+    return _failed(fault, code)
+
+
+_ABORTED = (
+    "This transaction is aborted: an earlier statement in it failed, and its error was caught."
+    " Leave the transaction and run it again, or put what may fail into a nested"
+    " `async with db.transaction():`"
+)
+
+
+def _invalid_value(code: str) -> errors.InvalidInputError:
+    if code == _TOO_MANY_WORDS:
+        return errors.InvalidInputError(
+            "content has too many different words: its search index holds 1 MiB",
+            field="content",
+            sqlstate=code,
+        )
+    why = _INVALID_VALUES.get(code, "is not valid for its column")
+    return errors.InvalidInputError(f"A value {why}", field="value", sqlstate=code)
+
+
+def _failed(fault: asyncpg.PostgresError, code: str) -> errors.StatementFailedError:
+    statement = statement_of(fault)
+    what = f"The statement {statement}" if statement else "A statement"
+    if code in _UNDEFINED:
+        what = f"{_UNDEFINED[code]} is missing, so {what[0].lower()}{what[1:]}"
+    return errors.StatementFailedError(
+        f"{what} failed: {fault.args[0]}", statement=statement, sqlstate=code
+    )
+
+
+def is_missing_object(error: BaseException) -> bool:
+    """Return whether a statement named a table, column, function or schema that is missing."""
+    return (
+        isinstance(error, errors.StatementFailedError) and error.details["sqlstate"] in _UNDEFINED
+    )
 
 
 def unscoped(fault: BaseException) -> errors.ScopeRequiredError | None:
     """Translate a missing privilege of an unscoped statement; None for other errors."""
     if getattr(fault, "sqlstate", None) != "42501":
         return None
+    scrub(fault)
     return errors.ScopeRequiredError(
         f"The database refused a call without a scope ({fault}): use"
         " db.for_user(user_id) or db.for_service(reason=…), or a login with more privileges",
@@ -159,11 +233,12 @@ def unscoped(fault: BaseException) -> errors.ScopeRequiredError | None:
     )
 
 
-def of_role(fault: BaseException, role: str) -> errors.DigiTwinError | None:
+def of_role(fault: BaseException, role: str, *, within: Any = None) -> errors.DigiTwinError | None:
     """As :func:`translate`, for a statement that sets a role."""
+    scrub(fault)
     code = getattr(fault, "sqlstate", None)
     if code not in ("22023", "42501"):
-        return translate(fault)
+        return translate(fault, within=within)
     why = "is missing" if code == "22023" else "is not granted to this login"
     return errors.ConfigurationError(
         f"The database role {role} {why}: run `digitwin db roles --apply`"
@@ -223,6 +298,7 @@ _CONNECT_ERRORS = {
 
 def of_connecting(fault: BaseException, where: str) -> errors.ConnectionFailedError | None:
     """Translate a failed connection attempt; ``where`` is the address without its password."""
+    scrub(fault)
     if isinstance(fault, asyncpg.PostgresError):
         code = fault.sqlstate or ""
         error = errors.ConnectionFailedError(

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from weakref import WeakSet
 
 import asyncpg
 
-from digitwin.errors import PoolTimeoutError
+from digitwin.errors import DigiTwinError, PoolTimeoutError
 from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.connection.connections import NOW, cut
 from digitwin.kernel.connection.deadline import DeadlineTimer
@@ -45,6 +45,7 @@ class Pool:
         where: the server's address, for errors.
         answer_timeout: seconds within which every statement must be answered.
         idle_timeout, max_lifetime: as for :class:`IdleConnections`.
+        outdated: returns the error for a schema that this package cannot use, or None.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class Pool:
         answer_timeout: float,
         idle_timeout: float = 0,
         max_lifetime: float = 0,
+        outdated: Callable[[Any], Awaitable[DigiTwinError | None]] | None = None,
     ) -> None:
         self._pool = pool
+        self._outdated = outdated
         self._timeout = acquire_timeout
         self._size = size
         self._where = where
@@ -156,6 +159,28 @@ class Pool:
         for connection in self._open:
             connection.ends = NOW
         self._idle_connections.clear()
+
+    async def explained(self, error: DigiTwinError) -> DigiTwinError:
+        """Return the schema's error in place of one about a table or column that is missing.
+
+        Asks the database, on another connection: only what a migration cures says so.
+        """
+        if self._outdated is None or not driver_errors.is_missing_object(error):
+            return error
+        try:
+            async with asyncio.timeout(self.deadline.limit):
+                return await self._ask_for_version() or error
+        except (DigiTwinError, *driver_errors.DRIVER):
+            return error
+
+    async def _ask_for_version(self) -> DigiTwinError | None:
+        assert self._outdated is not None
+        connection, well = await self.acquire(), False
+        try:
+            found, well = await self._outdated(connection), True
+        finally:
+            await self.release(connection, well=well)
+        return found
 
     async def close(self, timeout: float) -> None:
         """Close every connection; those still busy after ``timeout`` seconds are terminated."""

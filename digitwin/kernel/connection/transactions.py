@@ -15,7 +15,7 @@ from contextvars import ContextVar, Token
 from typing import Any, TypeAlias
 
 from digitwin.errors import ConnectionFailedError, InvalidStateError
-from digitwin.kernel.connection import driver_errors
+from digitwin.kernel.connection import attempts, driver_errors
 from digitwin.kernel.connection.connections import cut
 from digitwin.kernel.connection.pool import RELEASE_TIMEOUT, Pool
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
@@ -175,7 +175,8 @@ class Savepoint:
         try:
             await self._outer.connection.ask("execute", statement)
         except driver_errors.DRIVER as fault:
-            raise driver_errors.translate(fault) or fault from fault
+            error = driver_errors.translate(fault, within=self._outer.connection)
+            raise error or fault from fault
 
 
 async def begin(connection: Any, scope: Scope = UNSCOPED) -> None:
@@ -201,7 +202,7 @@ async def _set_scope(connection: Any, scope: Scope) -> None:
     try:
         await connection.ask("execute", scope.sql)
     except driver_errors.DRIVER as fault:
-        raise driver_errors.of_role(fault, scope.role) or fault from fault
+        raise driver_errors.of_role(fault, scope.role, within=connection) or fault from fault
 
 
 async def end(connection: Any, *, failed: bool, write: bool = True) -> None:
@@ -219,6 +220,8 @@ async def end(connection: Any, *, failed: bool, write: bool = True) -> None:
     if failed:
         await _roll_back(connection, "ROLLBACK")
     else:
+        if write:
+            attempts.storing()
         await _commit(connection, write=write)
 
 
@@ -229,7 +232,7 @@ async def _commit(connection: Any, *, write: bool) -> None:
         cut(connection)
         raise
     except driver_errors.DRIVER as fault:
-        error = driver_errors.translate(fault, write=write)
+        error = driver_errors.translate(fault, write=write, within=connection)
         if isinstance(error, ConnectionFailedError):
             cut(connection)
         raise error or fault from fault

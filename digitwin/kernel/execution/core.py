@@ -22,8 +22,9 @@ from contextvars import ContextVar, Token
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from digitwin.errors import ClosedError, DigiTwinError, InvalidStateError
+from digitwin.errors import ClosedError, DigiTwinError, InvalidStateError, SchemaChangedError
 from digitwin.kernel.connection import forking, transactions
+from digitwin.kernel.connection.attempts import Attempt
 from digitwin.kernel.connection.pool import Pool
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.connection.transactions import CommitHook, Transaction
@@ -244,7 +245,9 @@ def operation(
 ) -> Callable[Concatenate[Self, P], Coroutine[Any, Any, T]]:
     """Decorate a public method: refused on a closed handle, awaited by ``close()``.
 
-    Its flags are validated here, whichever method has them; see :func:`flags_of`.
+    Its flags are validated here, whichever method has them; see :func:`flags_of`. On a class with
+    ``runs_again``, an operation whose transaction met a changed table is run again, once, if it
+    has stored nothing.
     """
     flags = flags_of(method)
 
@@ -257,20 +260,41 @@ def operation(
                     require_flags(flags, kwargs)
                 return await method(self, *args, **kwargs)
             except DigiTwinError as error:
-                await audit_records.refused(core, self, method.__name__, error)
+                await _failed(core, self, method.__name__, error)
                 raise
         work = core.begin()
         try:
             if flags:
                 require_flags(flags, kwargs)
+            if not getattr(self, "runs_again", False):
+                return await method(self, *args, **kwargs)
+            with Attempt() as attempt:
+                try:
+                    return await method(self, *args, **kwargs)
+                except SchemaChangedError:
+                    if attempt.stored or not _can_be_given_again(args, kwargs):
+                        raise
             return await method(self, *args, **kwargs)
         except DigiTwinError as error:
-            await audit_records.refused(core, self, method.__name__, error)
+            await _failed(core, self, method.__name__, error)
             raise
         finally:
             core.end(work)
 
     return run
+
+
+def _can_be_given_again(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Return whether no argument is an iterator, of which a second run would see the rest only."""
+    return not any(isinstance(value, Iterator) for value in (*args, *kwargs.values()))
+
+
+async def _failed(core: Core, part: Any, method: str, error: DigiTwinError) -> None:
+    """Record a denied call, and raise a better error if the schema's version explains this one."""
+    await audit_records.refused(core, part, method, error)
+    explained = await core.pool.explained(error)
+    if explained is not error:
+        raise explained from error
 
 
 def streaming(
@@ -288,7 +312,7 @@ def streaming(
                     async for item in items:
                         yield item
             except DigiTwinError as error:
-                await audit_records.refused(self._core, self, method.__name__, error)
+                await _failed(self._core, self, method.__name__, error)
                 raise
 
     return run

@@ -22,8 +22,8 @@ from typing import Any
 
 from asyncpg import Record
 
-from digitwin.errors import ScopeRequiredError
-from digitwin.kernel.connection import driver_errors
+from digitwin.errors import SchemaChangedError, ScopeRequiredError
+from digitwin.kernel.connection import attempts, driver_errors
 from digitwin.kernel.connection.pool import Pool
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.connection.transactions import Transaction, begin, end
@@ -92,7 +92,8 @@ class OnConnection(Statements):
             return await self.connection.ask(method, sql, *args)
         except driver_errors.DRIVER as fault:
             refused = driver_errors.unscoped(fault) if self._scope is UNSCOPED else None
-            raise refused or driver_errors.translate(fault) or fault from fault
+            error = refused or driver_errors.translate(fault, within=self.connection)
+            raise error or fault from fault
 
 
 class Executor(Statements):
@@ -129,9 +130,17 @@ class Executor(Statements):
             on = OnConnection(await transaction.under(self._scope), self._scope)
             return await on._run(method, self._scope.mark(sql), args, writes)
         if self._scope is not UNSCOPED:
+            sql = self._scope.mark(sql)
+            try:
+                async with self._short(writes=writes) as on:
+                    return await on._run(method, sql, args, writes)
+            except SchemaChangedError:
+                pass  # rolled back: run it again, once; outside transactions asyncpg does the same
             async with self._short(writes=writes) as on:
-                return await on._run(method, self._scope.mark(sql), args, writes)
+                return await on._run(method, sql, args, writes)
         connection = await self._pool.acquire()
+        if writes:
+            attempts.storing()
         try:
             answer = await connection.ask(method, sql, *args)
         except driver_errors.DRIVER as fault:
@@ -171,14 +180,23 @@ class Executor(Statements):
             await self._before()
         sql, given, _ = _bound(query, args, values)
         transaction = Transaction.of(self._pool) if self._joins else None
-        rows = (
-            self._stream_unjoined(sql, given, batch)
-            if transaction is None
-            else _cursor(partial(transaction.under, self._scope), sql, given, batch)
-        )
-        async with aclosing(rows):
-            async for row in rows:
-                yield row
+        final = transaction is not None
+        while True:
+            rows = (
+                self._stream_unjoined(sql, given, batch)
+                if transaction is None
+                else cursor(partial(transaction.under, self._scope), sql, given, batch)
+            )
+            try:
+                async with aclosing(rows):
+                    async for row in rows:
+                        final = True
+                        yield row
+                return
+            except SchemaChangedError:
+                if final:
+                    raise
+                final = True  # nothing was yielded: run it again, once
 
     async def _stream_unjoined(
         self, sql: str, args: Sequence[Any], batch: int
@@ -188,7 +206,7 @@ class Executor(Statements):
             await begin(connection, self._scope)
             try:
                 own = partial(_constant, connection)
-                async with aclosing(_cursor(own, sql, args, batch)) as rows:
+                async with aclosing(cursor(own, sql, args, batch)) as rows:
                     async for row in rows:
                         yield row
                 well = True
@@ -224,7 +242,7 @@ async def _constant(connection: Any) -> Any:
     return connection
 
 
-async def _cursor(
+async def cursor(
     acquire: Callable[[], Awaitable[Any]], sql: str, args: Sequence[Any], batch: int
 ) -> AsyncGenerator[Record, None]:
     """Yield rows of a cursor; row security applies to each fetch, so set the scope again."""
@@ -237,4 +255,7 @@ async def _cursor(
             await acquire()
     except driver_errors.DRIVER as fault:
         connection.judge(fault)
-        raise driver_errors.translate(fault) or fault from fault
+        error = driver_errors.translate(fault, within=connection)
+        if isinstance(error, SchemaChangedError):  # asyncpg would keep a cursor's statement
+            await connection.reload_schema_state()
+        raise error or fault from fault

@@ -66,9 +66,14 @@ async def ensure(
             upgrading()
             await _upgrade(connection, target, settings)
             found = await state(connection)
-        refusal = found.refusal(len(files.all_migrations()))
-        if refusal is not None:
-            raise refusal
+        refused = found.refusal(len(files.all_migrations()))
+        if refused is not None:
+            raise refused
+
+
+async def refusal(connection: asyncpg.Connection) -> MigrationRequiredError | None:
+    """Return why this package cannot use the schema as it is now, or None."""
+    return (await state(connection)).refusal(len(files.all_migrations()))
 
 
 def upgrades_automatically(target: Target, settings: Settings) -> bool:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
+from logging import LogRecord, getLogger
 from typing import Any
 
 from tortoise.models import Model
 
+from digitwin.errors import SchemaChangedError, StatementFailedError
 from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.connection.pool import Pool
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
@@ -20,8 +22,20 @@ from digitwin.kernel.connection.transactions import Transaction
 from digitwin.kernel.orm import active_handle
 from digitwin.kernel.orm.model_executor import ModelExecutor
 
+log = getLogger("digitwin.sql")
+
 MAX_SCOPED_CLIENTS = 1024
 """Clients of scopes that a handle keeps; an evicted one is made again when it is needed."""
+
+
+def _without_values(record: LogRecord) -> bool:
+    """Log the statement alone: Tortoise logs its values too."""
+    if isinstance(record.args, tuple) and record.args:
+        record.msg, record.args = "%s", record.args[:1]
+    return True
+
+
+log.addFilter(_without_values)
 
 
 class HandleClient(active_handle.Client):
@@ -35,6 +49,7 @@ class HandleClient(active_handle.Client):
         self.scope = scope
         self.deleter: Callable[[Scope, type[Model]], active_handle.Deleter]
         self.handle = self
+        self.log = log
         self.under = lru_cache(MAX_SCOPED_CLIENTS)(self._under)
 
     def _under(self, scope: Scope) -> HandleClient:
@@ -80,10 +95,22 @@ class HandleClient(active_handle.Client):
 
     async def _translate_exceptions(self, func: Any, *args: Any, **kwargs: Any) -> Any:
         try:
+            return await self._send(func, *args, **kwargs)
+        except SchemaChangedError:
+            if Transaction.of(self.pool) is not None:
+                raise
+        except StatementFailedError as error:
+            raise await self.pool.explained(error) from error.__cause__
+        return await self._send(func, *args, **kwargs)  # the scope's own transaction, once more
+
+    async def _send(self, func: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
             return await func(self, *args, **kwargs)
         except driver_errors.DRIVER as fault:
-            write = Transaction.of(self.pool) is None and not _is_select(str(args[0]))
-            raise driver_errors.translate(fault, write=write) or fault from fault
+            open_one = Transaction.of(self.pool)
+            write = open_one is None and not _is_select(str(args[0]))
+            within = open_one and open_one.connection
+            raise driver_errors.translate(fault, write=write, within=within) or fault from fault
 
 
 def _scope_within(transaction: Transaction, scope: Scope) -> Scope:

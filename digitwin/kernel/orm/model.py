@@ -96,11 +96,14 @@ class Model(models.Model, metaclass=ModelType):
                 setattr(self, name, value)  # plain text of the caller: a save refuses it
                 passed.add(name)
                 continue
+            refused = None
             try:
                 with translated_errors(name):
                     passed |= super()._set_kwargs({name: value})
-            except writes.CONVERSION_ERRORS as error:
-                raise InvalidInputError(f"{name} is not a valid value", field=name) from error
+            except writes.CONVERSION_ERRORS:
+                refused = InvalidInputError(f"{name} is not a valid value", field=name)
+            if refused is not None:  # outside the handler: the field's error repeats the value
+                raise refused
         return passed
 
     @classmethod

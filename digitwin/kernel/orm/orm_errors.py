@@ -32,14 +32,25 @@ def translated_errors(field: str = "query") -> Iterator[None]:
     """Translate what Tortoise raises inside the block; ``field`` is named in the error."""
     try:
         yield
-    except exceptions.BaseORMException as error:
+    except (exceptions.BaseORMException, ValueError) as error:  # ValueError: of a conversion
+        _scrub(error)
         raise _translate(error, field) from error
 
 
-def _translate(error: exceptions.BaseORMException, field: str) -> DigiTwinError:
+_REPEATS_VALUE = (exceptions.ValidationError, ValueError)
+
+
+def _scrub(error: Exception) -> None:
+    """Remove the value from an error, in place: it stays the cause of digitwin's."""
+    if isinstance(error, _REPEATS_VALUE):
+        error.args = ("a value is not valid",)
+        error.__cause__ = error.__context__ = None
+
+
+def _translate(error: Exception, field: str) -> DigiTwinError:
     if isinstance(error, _NOT_FOUND):
         return NotFoundError(str(error))
-    if isinstance(error, exceptions.ValidationError):  # its text repeats the value
+    if isinstance(error, _REPEATS_VALUE):
         return InvalidInputError(f"{field} has an invalid value", field=field)
     if isinstance(error, _INVALID_NAME):
         return InvalidInputError(str(error), field=field)

@@ -88,9 +88,11 @@ def to_column(model: type[Model], name: str, value: Any, instance: Any = None) -
         return None if value is None and field.null else _json(name, value)
     refuse_naive(name, value)
     try:
-        converted = field.to_db_value(value, instance)
-    except CONVERSION_ERRORS as error:
-        raise InvalidInputError(f"{name} cannot be stored in its column", field=name) from error
+        converted, refused = field.to_db_value(value, instance), None
+    except CONVERSION_ERRORS:
+        refused = InvalidInputError(f"{name} cannot be stored in its column", field=name)
+    if refused is not None:  # outside the handler: the field's error repeats the value
+        raise refused
     found = text_error(converted) if isinstance(converted, str) else None
     if found is not None:
         raise InvalidInputError(f"{name} {found}", field=name)

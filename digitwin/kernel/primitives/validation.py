@@ -194,11 +194,12 @@ def validate(adapter: TypeAdapter[T], data: object, field: str = "input") -> T:
     try:
         return adapter.validate_python(data)
     except pydantic.ValidationError as error:
-        raise refusal(error, field) from None
+        refused = refusal(error, field)
     except InvalidInputError:
         raise
     except Exception as error:  # noqa: BLE001 - raised by a method of the value
-        raise unreadable(field, error) from None
+        refused = unreadable(field, error)
+    raise refused  # outside the handlers: their errors hold the value
 
 
 def unreadable(field: str, error: Exception) -> InvalidInputError:

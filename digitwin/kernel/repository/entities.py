@@ -39,6 +39,9 @@ MAX_ROWS = 10_000
 """Rows of one ``create_many``, so that the statement and its locks stay short."""
 
 
+_IS_ALIVE = "SELECT true FROM users WHERE id = $1 AND deleted_at IS NULL"
+
+
 class EntityRepository(Repository, Generic[M]):
     """The rows of one table.
 
@@ -46,6 +49,8 @@ class EntityRepository(Repository, Generic[M]):
     and of filters.
     """
 
+    runs_again: ClassVar[bool] = True
+    """Its operations do nothing but SQL, in one transaction at most: see ``operation``."""
     model: ClassVar[type[Model]]
     noun: ClassVar[str]
     new: ClassVar[TypeAdapter[Any]]
@@ -88,10 +93,12 @@ class EntityRepository(Repository, Generic[M]):
     async def _create(self, id: object, fields: Mapping[str, Any]) -> M:
         given = self._new_row(id, fields)
         row = await self._to_store(given, given)
-        query = crud.insert(self.model, tuple(row))
+        query = crud.insert(self.model, tuple(row), may_exist=id is not None)
         record = await self._core.db.fetchrow(query, **crud.encode(self.model, row))
         if record is None:
-            raise owner_not_found(row["user_id"])
+            if id is None or not await self._core.db.fetchval(_IS_ALIVE, row["user_id"]):
+                raise owner_not_found(row["user_id"])
+            raise taken("id", row["id"])
         return self._row(record)
 
     async def _create_many(self, rows: Iterable[Mapping[str, Any]]) -> list[M]:
@@ -103,9 +110,15 @@ class EntityRepository(Repository, Generic[M]):
         for row in given:
             shapes.setdefault(tuple(row), []).append(row)
         made: dict[UUID, M] = {}
-        async with self._core.transaction():
-            for names, group in shapes.items():
-                made.update(await self._insert_many(names, group))
+        try:
+            async with self._core.transaction():
+                for names, group in shapes.items():
+                    made.update(await self._insert_many(names, group))
+        except AlreadyExistsError as error:
+            existing = await self._core.db.fetchval(
+                _one_of(self.model), [row["id"] for row in given]
+            )
+            raise taken(error.details["field"], existing) from error
         return [made[row["id"]] for row in given]
 
     async def _insert_many(
@@ -230,6 +243,20 @@ class EntityRepository(Repository, Generic[M]):
 
     def _missing(self, id: object) -> NotFoundError:
         return NotFoundError(f"{self.noun} not found", field="id", id=str(parse_id(id)))
+
+
+def _one_of(model: type[Model]) -> str:
+    return f'SELECT id FROM "{model._meta.db_table}" WHERE id = ANY($1::uuid[]) LIMIT 1'
+
+
+def taken(field: str, id: UUID | None) -> AlreadyExistsError:
+    """Return the error for a unique value that is taken.
+
+    Args:
+        id: the row that has it, unless the caller may not see that row.
+    """
+    details = {"field": field} if id is None else {"field": field, "id": str(id)}
+    return AlreadyExistsError(f"{field} is already taken", **details)
 
 
 def row_dicts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID
@@ -54,8 +54,8 @@ class Actor:
     """The current actor; None: unknown."""
 
     actor_id: UUID | None = None
-    ip_address: str | None = None
-    user_agent: str | None = None
+    ip_address: str | None = field(default=None, repr=False)
+    user_agent: str | None = field(default=None, repr=False)
     request_id: str | None = None
 
 

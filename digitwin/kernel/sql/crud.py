@@ -53,14 +53,18 @@ def encode(model: type[Model], row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def insert(model: type[Model], names: tuple[str, ...]) -> Query:
-    """Insert one row; none if its owner is deleted."""
+def insert(model: type[Model], names: tuple[str, ...], *, may_exist: bool = False) -> Query:
+    """Insert one row; none if its owner is deleted.
+
+    ``may_exist``: none either if its id is taken, which leaves an open transaction usable.
+    """
     values = ", ".join(f":{name}::{sql_type(model, name)}" for name in names)
     owner = f" FROM users WHERE id = :user_id AND {ALIVE} FOR SHARE" if is_owned(model) else ""
+    conflict = " ON CONFLICT DO NOTHING" if may_exist else ""
     return _recorded(
         model,
         "create",
-        f'INSERT INTO "{model._meta.db_table}" ({_list(names)}) SELECT {values}{owner}'
+        f'INSERT INTO "{model._meta.db_table}" ({_list(names)}) SELECT {values}{owner}{conflict}'
         f" RETURNING {columns(model)}",
     )
 

@@ -124,6 +124,7 @@ class Queries(dict[str, Query]):
 
     def __init__(self, package: str, **fills: str) -> None:
         super().__init__()
+        self._package = package.rpartition(".")[2]
         self._texts = load(package)
         self._fills = fills
         self._variants: dict[tuple[str, tuple[tuple[str, str], ...]], Query] = {}
@@ -145,7 +146,8 @@ class Queries(dict[str, Query]):
                 self._variants.clear()
             given = {word: text.translate(_MASK) for word, text in fills.items()}
             text = filled(self._texts[name], {**self._texts, **self._fills, **given})
-            query = self._variants[key] = compiled(text.translate(_UNMASK))
+            name = f" /* {self._package}.{name} */"  # for errors, and for the server's statistics
+            query = self._variants[key] = compiled(text.translate(_UNMASK) + name)
         return query
 
 

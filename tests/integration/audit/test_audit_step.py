@@ -90,6 +90,7 @@ CALLS: dict[tuple[str, str], Call] = {
     ("users", "hard_delete"): lambda w: w.db.users.hard_delete(w.ada.id),
     ("sessions", "start"): lambda w: w.db.sessions.start(w.ada.id),
     ("sessions", "create"): lambda w: w.db.sessions.create(w.ada.id),
+    ("sessions", "start_or_get"): lambda w: w.db.sessions.start_or_get(w.ada.id, external_id="x"),
     ("sessions", "create_many"): lambda w: w.db.sessions.create_many([{"user_id": w.ada.id}]),
     ("sessions", "update"): lambda w: w.db.sessions.update(w.session, external_id="x"),
     ("sessions", "end"): lambda w: w.db.sessions.end(w.session),
@@ -145,7 +146,7 @@ NOUN = {
     "documents": "document",
     "consents": "consent",
 }
-VERB = {"create_many": "create"}
+VERB = {"create_many": "create", "start_or_get": "start"}
 
 
 def expected(entity: str, method: str) -> str:
@@ -213,7 +214,7 @@ async def test_it_leaves_one_record_of_who_did_it_from_where_in_which_request(
         "success",
     )
     assert record.metadata["request_id"] == "r-1"
-    row = answer[0] if isinstance(answer, list) else answer
+    row = answer[0] if isinstance(answer, list | tuple) else answer
     if row is not None and not isinstance(row, UUID):
         assert record.resource_id == str(row.id)
         assert record.user_id == (row.id if entity == "users" else row.user_id)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import pytest
 
+import digitwin
 from digitwin.database import Database
 from digitwin.errors import ClosedError, DigiTwinError
 from digitwin.models import User
@@ -47,6 +48,15 @@ async def test_a_closed_handle_refuses(digitwin_db: Database, use: Use) -> None:
     await digitwin_db.close()
     with pytest.raises(ClosedError):
         await use(digitwin_db)
+
+
+async def test_a_closed_handle_cannot_be_entered(digitwin_url: str) -> None:
+    db = await digitwin.connect(digitwin_url, migrate="skip")
+    async with db:
+        pass
+    with pytest.raises(ClosedError):
+        async with db:
+            pytest.fail("the block of a closed handle ran")
 
 
 async def test_a_closed_handle_still_answers_probes(digitwin_db: Database) -> None:
