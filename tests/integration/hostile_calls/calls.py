@@ -132,7 +132,8 @@ async def _finish(found: Any) -> None:
 def _texts(error: BaseException | None) -> Iterator[str]:
     """Yield what is printed of an error and of those that it was raised from."""
     while error is not None:
-        yield f"{error} {error!r} {getattr(error, 'details', '')}"
+        details = {**getattr(error, "details", {}), "worker": None}  # who holds a lease is told
+        yield f"{error} {error!r} {details}"
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
