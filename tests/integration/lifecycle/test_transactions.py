@@ -6,13 +6,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+import asyncpg
 import pytest
 
 from digitwin.database import Database
-from digitwin.errors import AlreadyExistsError, InvalidStateError
+from digitwin.errors import InvalidInputError, InvalidStateError
 from digitwin.models import AuditLog, User
 
 Whole = Callable[[Database], Awaitable[None]]
+
+NO_EVE = "ALTER TABLE users ADD CHECK (name <> 'eve')"
+"""Makes the database refuse a name that digitwin accepts."""
 
 
 async def add(db: Database, name: str) -> User:
@@ -75,14 +79,15 @@ async def test_an_inner_transaction_rolls_back_alone(digitwin_db: Database) -> N
 
 
 async def test_an_error_of_the_database_costs_the_inner_transaction_only(
-    digitwin_db: Database,
+    digitwin_db: Database, raw: asyncpg.Connection
 ) -> None:
     db = digitwin_db
+    await raw.execute(NO_EVE)
     async with db.transaction():
         await add(db, "ada")
-        with pytest.raises(AlreadyExistsError):
+        with pytest.raises(InvalidInputError):
             async with db.transaction():
-                await add(db, "ada")
+                await add(db, "eve")
         await add(db, "bob")
     assert await names(db) == {"ada", "bob"}
 
@@ -109,14 +114,15 @@ async def test_a_scope_joins_the_transaction(digitwin_db: Database) -> None:
 
 
 async def test_a_swallowed_error_does_not_pass_for_a_commit(
-    digitwin_db: Database, whole: Whole
+    digitwin_db: Database, raw: asyncpg.Connection, whole: Whole
 ) -> None:
     db = digitwin_db
+    await raw.execute(NO_EVE)
     with pytest.raises(InvalidStateError):
         async with db.transaction():
             await add(db, "ada")
-            with suppress(AlreadyExistsError):
-                await add(db, "ada")
+            with suppress(InvalidInputError):
+                await add(db, "eve")
     assert await names(db) == set()
     await whole(db)
 
