@@ -193,6 +193,7 @@ async def _open_pool(settings: Settings, target: Target) -> Pool:
         answer_timeout=settings.statement_timeout + ANSWER_MARGIN,
         idle_timeout=settings.idle_timeout,
         max_lifetime=settings.max_lifetime,
+        outdated=upgrade.refusal,
     )
     try:
         async with asyncio.timeout(settings.connect_timeout):
