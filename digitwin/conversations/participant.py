@@ -52,7 +52,9 @@ class Participant:
     def __post_init__(self) -> None:
         given: Any = self.traits
         traits = list(tuple.__iter__(given)) if issubclass(type(given), tuple) else given
-        ref = one_spelling(self.ref) if type(self.ref) is str else self.ref
-        fields = {"kind": self.kind, "ref": ref, "name": self.name, "traits": traits}
-        object.__setattr__(self, "traits", tuple(validate(_FIELDS, fields)["traits"]))
-        object.__setattr__(self, "ref", ref if ref is None else refuse_nil(ref, "ref"))
+        fields = {"kind": self.kind, "ref": self.ref, "name": self.name, "traits": traits}
+        valid = validate(_FIELDS, fields)
+        object.__setattr__(self, "traits", tuple(valid["traits"]))
+        if valid["ref"] is not None:
+            ref = one_spelling(str.__str__(valid["ref"]))
+            object.__setattr__(self, "ref", refuse_nil(ref, "ref"))

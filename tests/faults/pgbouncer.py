@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
+from typing import Any
 
 from digitwin.kernel.connection import dsn
 
@@ -73,13 +74,16 @@ def in_front_of(url: str, mode: str, **settings: object) -> Iterator[str]:
 
 def _start(folder: Path, host: str) -> subprocess.Popen[bytes]:
     """Root may not run it: then it runs as the owner of the server's socket, or as nobody."""
-    owner = None
+    identity: dict[str, Any] = {}
     if os.geteuid() == 0:
-        owner = Path(host).stat().st_uid if host.startswith("/") else pwd.getpwnam("nobody").pw_uid
+        is_socket = host.startswith("/")
+        owner = pwd.getpwuid(os.stat(host).st_uid) if is_socket else pwd.getpwnam("nobody")
         for path in (folder, *folder.iterdir()):
-            os.chown(path, owner, -1)
+            os.chown(path, owner.pw_uid, -1)
+        # root's group would be refused in folders that others may pass through
+        identity = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
     return subprocess.Popen(
-        [str(program()), "-q", str(folder / "ini")], user=owner, stderr=subprocess.DEVNULL
+        [str(program()), "-q", str(folder / "ini")], stderr=subprocess.DEVNULL, **identity
     )
 
 

@@ -115,11 +115,18 @@ class EntityRepository(Repository, Generic[M]):
                 for names, group in shapes.items():
                     made.update(await self._insert_many(names, group))
         except AlreadyExistsError as error:
-            existing = await self._core.db.fetchval(
-                _one_of(self.model), [row["id"] for row in given]
-            )
+            existing = await self._one_taken([row["id"] for row in given])
             raise taken(error.details["field"], existing) from error
         return [made[row["id"]] for row in given]
+
+    async def _one_taken(self, ids: list[UUID]) -> UUID | None:
+        """Return an id that is taken; None where only one's own rows could be named."""
+        if len(ids) == 1:
+            return ids[0]
+        if self._scope is not None:
+            return None
+        found: UUID | None = await self._core.db.fetchval(_one_of(self.model), ids)
+        return found
 
     async def _insert_many(
         self, names: tuple[str, ...], rows: list[dict[str, Any]]

@@ -335,17 +335,25 @@ async def test_every_way_of_reading_refuses_what_others_wrote(
     await raw.execute(f"UPDATE {table} SET is_active = true WHERE id = $1", made.id)
     scoped = getattr(digitwin_db.for_user(ada.id), "voices" if purpose == "voice" else "faces")
 
+    async def listed(repository: Any) -> None:
+        shown((await repository.list()).items)
+
     async def streamed() -> None:
-        async for _ in models.stream(user_id=ada.id):
-            pass
+        shown([row async for row in models.stream(user_id=ada.id)])
+
+    def shown(rows: list[Any]) -> None:
+        """The other rows come; this one says which field cannot be read."""
+        [row] = [row for row in rows if row.id == made.id]
+        assert row.unreadable == (field,)
+        getattr(row, field)
 
     async def in_a_transaction() -> None:
         async with digitwin_db.transaction():
             await models.get(made.id)
 
     ways = (
-        *(models.get(made.id), models.find(made.id), scoped.get(made.id), models.list()),
-        *(scoped.list(), streamed(), in_a_transaction(), models.update(made.id, name="B")),
+        *(models.get(made.id), models.find(made.id), scoped.get(made.id), listed(models)),
+        *(listed(scoped), streamed(), in_a_transaction(), models.update(made.id, name="B")),
         *(models.active_for(ada.id), scoped.active_for(), models.deactivate(made.id)),
     )
     for way in ways:

@@ -11,8 +11,6 @@ import sys
 import asyncpg
 from tortoise import fields
 
-import digitwin
-from digitwin import models, roles
 from digitwin.kernel.orm.model import SoftDeleteEntity
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.sql.tables import OWNER_ID, PERSONAL, PersonalData, Table, declare
@@ -45,7 +43,9 @@ declare(
         ),
     )
 )
-models.__models__.append(Diary)
+# After the declaration, as in a new domain, which `digitwin.models` imports
+import digitwin  # noqa: E402
+from digitwin import roles  # noqa: E402
 
 _TABLE = """
 CREATE TABLE diaries (

@@ -37,6 +37,7 @@ REST: dict[str, Any] = {
     "error": "x",
     "worker": "w",
     "query": "x",
+    "external_id": "call-1",
     "endpoint": "/chat",
     "keys": [],
 }
@@ -48,7 +49,10 @@ FIELDS: dict[str, dict[str, Any]] = {
     **{f"{part}.update": {"name": "N"} for part in ("voices", "faces")},
     "documents.create": {"user_id": REST["user_id"], "title": "T", "content": "C"},
     "documents.update": {"title": "N"},
-    **{f"sessions.{name}": {"user_id": REST["user_id"]} for name in ("start", "create")},
+    **{
+        f"sessions.{name}": {"user_id": REST["user_id"]}
+        for name in ("start", "create", "start_or_get")
+    },
     "sessions.update": {"metadata": {}},
     **{f"sessions.{name}": {"user_text": "x"} for name in ("add_turn", "amend_turn")},
     "sessions.add_turns": {"new_turns": [{"user_text": "x"}]},

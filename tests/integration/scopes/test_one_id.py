@@ -33,10 +33,12 @@ WAYS: dict[str, Callable[[Database, UUID], Any]] = {
 Way = Callable[[Database, UUID], Any]
 
 
-async def told(making: Any) -> tuple[Any, ...]:
+async def told(making: Any, given: UUID) -> tuple[Any, ...]:
     with pytest.raises(AlreadyExistsError) as refused:
         await making
-    return str(refused.value), refused.value.details, refused.value.code
+    details = dict(refused.value.details)
+    assert details.pop("id", str(given)) == str(given)  # nothing but what the caller gave
+    return str(refused.value), details, "id" in refused.value.details, refused.value.code
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
@@ -52,8 +54,8 @@ async def test_a_taken_id_is_refused_whoever_owns_its_row(
         return await (rows.create_many([row]) if many else rows.create(**row))
 
     hers, his = getattr(ada, KINDS[kind]), getattr(bob, KINDS[kind])
-    answer = await told(make(hers))
-    assert answer == await told(make(his))
+    answer = await told(make(hers), hers)
+    assert answer == await told(make(his), his)
     assert answer[1]["field"] == "id"
     async with way(digitwin_db, bob.user).transaction():
         with pytest.raises(AlreadyExistsError):
@@ -71,11 +73,9 @@ async def test_a_taken_id_of_a_user_is_refused(
     new = {"email": "new@example.com", "name": "N"}
     await digitwin_db.users.delete(bob.user)
     for id in (ada.user, bob.user):
-        text, details, _ = await told(digitwin_db.users.create(id=id, **new))
-        assert (text, details["field"]) == ("id is already taken", "id")
-        assert await told(digitwin_db.users.create_many([{"id": id, **new}])) == (
-            *(text, details, "already_exists"),
-        )
+        answer = await told(digitwin_db.users.create(id=id, **new), id)
+        assert answer[:2] == ("id is already taken", {"field": "id"})
+        assert await told(digitwin_db.users.create_many([{"id": id, **new}]), id) == answer
 
 
 async def test_a_model_itself_is_refused_it_too(
