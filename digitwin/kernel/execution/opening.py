@@ -97,15 +97,19 @@ async def connect_once(
                 **({} if names else {"statement_cache_size": 0}),
             )
             if not any_role:
-                await _require_role(connection, target)
+                await _require_role(connection, settings, target)
     except driver_errors.DRIVER as fault:
         raise driver_errors.of_connecting(fault, target.display) or fault from fault
     return connection
 
 
-async def _require_role(connection: asyncpg.Connection, target: Target) -> None:
+async def _require_role(
+    connection: asyncpg.Connection, settings: Settings, target: Target
+) -> None:
+    """Refuse a new connection by the server's role; asyncpg sets no limit for the pool's."""
     try:
-        await server_role.require(connection, target.target_session_attrs, target.display)
+        async with asyncio.timeout(settings.connect_timeout):
+            await server_role.require(connection, target.target_session_attrs, target.display)
     except BaseException:
         connection.terminate()
         raise
@@ -147,7 +151,7 @@ async def _check_server(settings: Settings, target: Target) -> None:
                 f"{target.display} runs PostgreSQL {version}: digitwin requires 15 or newer",
                 server_version=version,
             )
-        await _require_role(connection, target)
+        await _require_role(connection, settings, target)
         await _require_prepared(connection, settings, target)
     except driver_errors.DRIVER as fault:
         raise driver_errors.of_connecting(fault, target.display) or fault from fault
@@ -183,7 +187,7 @@ async def _open_pool(settings: Settings, target: Target) -> Pool:
         max_size=settings.pool_max,
         max_inactive_connection_lifetime=settings.idle_timeout,
         connection_class=Connection,
-        init=partial(_require_role, target=target),
+        init=partial(_require_role, settings=settings, target=target),
     )
     pool = Pool(
         driver,

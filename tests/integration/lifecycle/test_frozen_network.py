@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import asyncpg
 import pytest
 
 from digitwin.database import Database
@@ -20,7 +21,9 @@ from digitwin.errors import (
 )
 from digitwin.kernel.connection.pool import RELEASE_TIMEOUT
 from digitwin.kernel.execution.opening import ANSWER_MARGIN
+from digitwin.testing import DatabaseFactory
 from tests.faults.proxy import Proxy
+from tests.integration.lifecycle.conftest import HASTY
 
 Whole = Callable[[Database], Awaitable[None]]
 
@@ -142,3 +145,21 @@ async def test_the_handle_closes(db: Database, proxy: Proxy) -> None:
         await db.close()
         with pytest.raises(DigiTwinError):
             await call
+
+
+async def test_frozen_while_a_new_server_is_asked_for_its_role(
+    proxy: Proxy, admin: asyncpg.Connection, digitwin_db_factory: DatabaseFactory
+) -> None:
+    """A server that reports itself read-only is asked again: a pooler's report may be old."""
+    url = f"{proxy.url}&target_session_attrs=read-write"
+    db = await digitwin_db_factory(url, **HASTY | {"pool_min": 0})
+    name = await admin.fetchval("SELECT current_database()")
+    await admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    proxy.cut()
+    asked = proxy.hold("pg_is_in_recovery")
+    async with asyncio.timeout(2 * HASTY["connect_timeout"] + RELEASE_TIMEOUT + SLACK):
+        with pytest.raises(ConnectionFailedError, match="connect_timeout"):
+            await db.users.count()
+    assert asked.seen.is_set()
+    asked.release()
+    assert (await db.health()).pool.in_use == 0
