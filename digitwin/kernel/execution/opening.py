@@ -103,9 +103,7 @@ async def connect_once(
     return connection
 
 
-async def _require_role(
-    connection: asyncpg.Connection, settings: Settings, target: Target
-) -> None:
+async def _require_role(connection: asyncpg.Connection, settings: Settings, target: Target) -> None:
     """Refuse a new connection by the server's role; asyncpg sets no limit for the pool's."""
     try:
         async with asyncio.timeout(settings.connect_timeout):
