@@ -141,9 +141,36 @@ def work(url: str, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> dict[st
             told[key] = fork(deed, db, where), run(parent(db, before))
     for deed in (call, transaction, stream, socket):
         told[f"{deed.__name__} inside"] = run(inside(db, deed))
+    for leaving in ("exit", "commit"):
+        told[leaving] = run(unwinds(db, leaving))
     run(db.close())
     loop.close()
     return told
+
+
+async def unwinds(db: Database, leaving: str) -> tuple[str, str]:
+    """Fork in a transaction and a stream; the child leaves both by an exception, as by exit()."""
+    before = await db._core.db.fetchval(PIDS)
+    here = os.getpid()
+    reading, writing = os.pipe()
+    try:
+        async for _ in db.users.stream():
+            async with db.transaction():
+                await db.users.count()
+                if (child := os.fork()) == 0:
+                    if leaving == "exit":
+                        sys.exit(3)
+                else:
+                    os.waitpid(child, 0)  # noqa: ASYNC222 - as a process that waits for it
+    except BaseException as error:  # noqa: BLE001 - told
+        os.write(writing, f"{type(error).__name__}: {error}".encode())
+    finally:
+        if os.getpid() != here:
+            os._exit(0)
+    os.close(writing)
+    met = os.read(reading, 4096).decode()
+    os.close(reading)
+    return met, await parent(db, before)
 
 
 async def _opened(url: str) -> Database:

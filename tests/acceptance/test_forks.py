@@ -19,6 +19,8 @@ MET = {
     "close": '"closed"',
     "own_handle": "[true, true]",
     "socket": "foreign ",
+    "exit": "SystemExit: 3",
+    "commit": "ConnectionFailedError",
 }
 """What a child meets; everything else is refused."""
 
@@ -40,7 +42,7 @@ def told(request: pytest.FixtureRequest, digitwin_url: str) -> dict[str, tuple[s
 
 def test_a_child_is_refused_and_its_parent_goes_on(told: dict[str, tuple[str, str]]) -> None:
     """Whatever the child does, on its own loop, on the inherited one, or inside a transaction."""
-    assert len(told) == 2 * len(forking.DEEDS) + 4
+    assert len(told) == 2 * len(forking.DEEDS) + 6
     for name, (child, parent) in told.items():
         assert child.startswith(MET.get(name.split()[0], REFUSED)), (name, child)
         assert parent == "well", (name, parent)

@@ -35,6 +35,7 @@ def _after_fork() -> None:
     for connection in list(_connections):
         with suppress(OSError, AttributeError):  # it is closed
             _replace_socket(connection._transport)
+        connection._aborted = True  # closed, for whatever of the parent's work unwinds here
     _connections.clear()
     hooks, _hooks[:] = [each() for each in _hooks], []
     for hook in hooks:

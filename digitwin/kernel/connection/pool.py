@@ -195,9 +195,13 @@ class Pool:
             self._pool.terminate()
 
     def disinherit(self) -> None:
-        """In a forked child: lend nothing, also to what is left of the parent's tasks."""
+        """In a forked child: lend nothing, also to what is left of the parent's tasks.
+
+        What they hold is not taken back: that would need the parent's event loop.
+        """
         self._free.close()
         self._long.close()
+        self.release = self.release_long = _keep  # type: ignore[method-assign]
 
     def terminate(self) -> None:
         """Terminate every connection at once."""
@@ -258,3 +262,7 @@ class Pool:
                 connection.add_termination_listener(self._lost)
                 return connection
             cut(connection)  # released before the pool was renewed
+
+
+async def _keep(connection: Any, *, well: bool = False) -> None:
+    """A release in a forked child."""

@@ -25,7 +25,7 @@ LONGEST_PAUSE = 1.0
 
 _BUSY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 _SHORT_WAIT = """
-SELECT set_config('lock_timeout', least(200, setting::integer / 2)::text, true)
+SELECT set_config('lock_timeout', least(200, greatest(1, setting::integer / 2))::text, true)
 FROM pg_settings WHERE name = 'deadlock_timeout'
 """
 _IS_BROKEN = """
