@@ -25,7 +25,7 @@ from digitwin.cache import invalidation
 from digitwin.cache.invalidation import InvalidationTarget
 from digitwin.cache.local_cache import LocalCache
 from digitwin.cache.locks import Connect
-from digitwin.errors import DigiTwinError
+from digitwin.errors import DigiTwinError, ReadOnlyServerError
 from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.execution import opening
 from digitwin.kernel.execution.background import NEVER, BackgroundTask
@@ -41,6 +41,7 @@ BACKOFF: Final = (0.1, 30.0)
 
 QUERIES = Queries(__package__)
 
+_HEARTBEAT: Final = "SHOW transaction_read_only"
 _PROBE_PREFIX: Final = "greeting "
 _logger = logging.getLogger(__name__)
 
@@ -123,11 +124,17 @@ class Listener:
         clock = asyncio.get_running_loop().time
         while not ended.is_set():
             sent = clock()
-            await connection.fetchval("SELECT 1", timeout=TRUST)
+            if await connection.fetchval(_HEARTBEAT, timeout=TRUST) == "on":
+                self._require_writable()
             self._local.trusted_until = sent + TRUST
             with suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT):
                     await ended.wait()
+
+    def _require_writable(self) -> None:
+        """Raise on a server that accepts no writes: after a failover others write elsewhere."""
+        if not self._core.reads_only:
+            raise ReadOnlyServerError
 
     def _on_notification(self, connection: Any, pid: int, channel: str, payload: str) -> None:
         if payload.startswith(_PROBE_PREFIX):

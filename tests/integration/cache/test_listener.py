@@ -22,7 +22,7 @@ from tests.integration.cache.conftest import Elsewhere, remembered, until
 
 TELL = listener.QUERIES["notify"].sql
 
-LISTENING = "datname = current_database() AND query = 'SELECT 1'"
+LISTENING = f"datname = current_database() AND query = '{listener._HEARTBEAT}'"
 """The listener's connection: its last statement is a sign of life."""
 
 
@@ -59,6 +59,21 @@ async def test_a_lost_connection_clears_the_memory_until_it_is_back(
         for _ in range(3):
             assert await hot.responses.get("key") == "new"
         assert len(hot._local) == 0
+    assert await remembered(hot, "key") == "new"
+
+
+async def test_a_server_that_became_read_only_is_not_trusted(
+    hot: CacheRepository, raw: asyncpg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a failover the old one may go on: it answers, and hears of no change."""
+    name = await raw.fetchval("SELECT current_database()")
+    await raw.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await raw.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {LISTENING}")
+    await until(lambda: "waits for its listener" in caplog.text)
+    await change_unheard(raw)
+    assert not trusted(hot)
+    assert await hot.responses.get("key") == "new"
+    await raw.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     assert await remembered(hot, "key") == "new"
 
 
