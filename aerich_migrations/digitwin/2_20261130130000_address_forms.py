@@ -180,15 +180,35 @@ async def upgrade(db: BaseDBAsyncClient) -> str:
 
 FOLDED = f"replace(replace({lower('normalize(email, NFKC)')}, 'ß', 'ss'), 'ς', 'σ')"
 
+# Two accounts that the previous release takes for one stop the way back
+BACK = f"""
+DO $back$
+DECLARE
+    one uuid;
+    other uuid;
+BEGIN
+    IF current_setting('server_encoding') <> 'UTF8' THEN
+        RETURN;
+    END IF;
+    SELECT min(user_id::text), max(user_id::text) INTO one, other FROM (
+        SELECT user_id, CASE WHEN email ~ '[^\\x01-\\x7f]' THEN normalize({FOLDED}, NFKC) ELSE address END AS form
+        FROM user_emails JOIN users ON users.id = user_id
+    ) AS forms GROUP BY form HAVING count(*) > 1 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'The users % and % have one e-mail address for the previous release: delete one of them,'
+            ' or change an address, and run the command again', one, other;
+    END IF;
+    UPDATE user_emails SET address = normalize({FOLDED}, NFKC)
+    FROM users WHERE users.id = user_id AND email ~ '[^\\x01-\\x7f]';
+END
+$back$
+"""
+
 
 async def downgrade(db: BaseDBAsyncClient) -> str:
-    """Two accounts that the previous release takes for one stop it: the addresses are unique."""
     return f"""
 SET LOCAL lock_timeout = '50ms';
-
-UPDATE user_emails SET address = normalize({FOLDED}, NFKC)
-FROM users WHERE users.id = user_id AND email ~ '[^\\x01-\\x7f]'
-  AND current_setting('server_encoding') = 'UTF8';
+{BACK};
 UPDATE digitwin_schema SET version = 2;
 """
 

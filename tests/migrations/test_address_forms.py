@@ -120,6 +120,19 @@ async def test_the_way_back_gives_the_forms_of_the_release_before(
     assert await addresses(before) == {id: folded(email) for id, email in people.items()}
 
 
+async def test_two_accounts_that_are_one_for_the_release_before_stop_the_way_back(
+    digitwin_db_factory: DatabaseFactory, before: asyncpg.Connection, digitwin_url: str
+) -> None:
+    db = await digitwin_db_factory(digitwin_url)
+    emails = ("straße@example.com", "bob@example.com", "strasse@example.com")
+    one, _, other = [await db.users.create(email=email, name="N") for email in emails]
+    held = await addresses(before)
+    with pytest.raises(asyncpg.RaiseError, match=f"{one.id} and {other.id} .* run the command"):
+        async with before.transaction():
+            await before.execute(await files.named(NAME).downgrade())
+    assert await addresses(before) == held
+
+
 async def test_refs_get_one_spelling_where_that_is_free(before: asyncpg.Connection) -> None:
     (owner,) = await store(before, "ada@example.com")
     one, two = uuid4(), uuid4()
