@@ -8,7 +8,10 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from digitwin.kernel.migrations import files
+from digitwin.errors import InvalidStateError
+from digitwin.kernel.connection import dsn
+from digitwin.kernel.migrations import files, upgrade
+from digitwin.settings import Settings
 from digitwin.testing import DatabaseFactory
 from digitwin.users.emails import normalised
 
@@ -127,10 +130,19 @@ async def test_two_accounts_that_are_one_for_the_release_before_stop_the_way_bac
     emails = ("straße@example.com", "bob@example.com", "strasse@example.com")
     one, _, other = [await db.users.create(email=email, name="N") for email in emails]
     held = await addresses(before)
-    with pytest.raises(asyncpg.RaiseError, match=f"{one.id} and {other.id} .* run the command"):
-        async with before.transaction():
-            await before.execute(await files.named(NAME).downgrade())
+    with pytest.raises(InvalidStateError, match=f"{one.id} and {other.id} .* run the command"):
+        await upgrade.downgrade(dsn.parse(digitwin_url), Settings())
     assert await addresses(before) == held
+
+
+async def test_whoever_upgrades_reads_which_two_accounts_stop_it(
+    before: asyncpg.Connection, digitwin_url: str
+) -> None:
+    await upgrade.downgrade(dsn.parse(digitwin_url), Settings())
+    people = await store(before, "ada@münchen.de", "ada@xn--mnchen-3ya.de")
+    with pytest.raises(InvalidStateError, match="delete one of them") as raised:
+        await upgrade.upgrade(dsn.parse(digitwin_url), Settings())
+    assert all(str(id) in str(raised.value) for id in people)
 
 
 async def test_refs_get_one_spelling_where_that_is_free(before: asyncpg.Connection) -> None:

@@ -34,8 +34,11 @@ _STATEMENT = re.compile(
     r"/\* (?P<name>[a-z_]+\.[a-z_]+) \*/"
     r"|(?P<verb>INSERT INTO|DELETE FROM|UPDATE|FROM)\s+\"?(?P<table>[a-z_]+)\b"
 )
-_GUARD = re.compile(r"[A-Z]+ on \w+ is refused: [\w ]+")
-"""The message of digitwin's guard triggers."""
+_OURS = re.compile(
+    r"[A-Z]+ on \w+ is refused: [\w ]+"
+    r"|The users [0-9a-f-]{36} and [0-9a-f-]{36} have one e-mail address [\w ,:]+"
+)
+"""The messages of digitwin's guard triggers and migrations."""
 _PARAMETER = re.compile(r"query argument \$\d+")
 
 
@@ -77,7 +80,7 @@ def _scrub_server_error(fault: asyncpg.PostgresError) -> None:
 def _names_only(fault: asyncpg.PostgresError) -> bool:
     code = fault.sqlstate or ""
     if code == "P0001":
-        return _GUARD.fullmatch(fault.args[0]) is not None
+        return _OURS.fullmatch(fault.args[0]) is not None
     return code[:2] in _NAMES_ONLY and code not in _QUOTES_SQL
 
 
