@@ -87,8 +87,8 @@ async def require(connection: Any, attrs: str, where: str) -> None:
         )
     kind = "a standby" if role.standby else "read-only"
     raise ReadOnlyServerError(
-        f"{where} is {kind}: connect to the primary, or set target_session_attrs=any"
-        " in the URL to read from it",
+        f"{where} is {kind}: connect to the primary, or set"
+        " target_session_attrs=prefer-standby in the URL to read from it",
         target_session_attrs=attrs,
     )
 
