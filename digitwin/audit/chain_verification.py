@@ -41,12 +41,18 @@ class ChainVerification(FaultList):
     newest: Seal | None = None
     horizon: datetime | None = None
     """Every genuine record dated before it is sealed."""
+    returns: list[tuple[int, datetime]] = field(default_factory=list)
+    """The seals, with their times, before which the database's clock had been ahead."""
     notices: list[str] = field(default_factory=list)
     changed: list[Mapping[str, Any]] = field(default_factory=list)
 
     @property
     def fault_count(self) -> int:
         return len(self.faults) + len(self.changed)
+
+    def was_ahead(self, seal: int, created_at: datetime) -> bool:
+        """Return whether a record of this seal was dated by a clock that went back since."""
+        return any(number >= seal and at < created_at for number, at in self.returns)
 
 
 async def verify_chain(on: Executor, config: SealingConfig) -> ChainVerification:
@@ -192,11 +198,14 @@ class _ChainVerifier:
             f"The database's clock was ahead, by {ahead} or more, before seal {seal.number}: it"
             " covers records that an earlier seal did not wait for"
         )
+        self._found.returns.append((seal.number, seal.created_at))
         at = {"first": self._first, "number": seal.number, "at": seal.created_at}
         self._known = await self._on.fetchval(QUERIES["horizon_before"], **at) or MIN_TIME
 
     async def _add_notices(self, last: Mapping[str, Any] | None) -> None:
         notices = self._found.notices
+        if last is not None and last["created_at"] > last["now"]:
+            self._found.returns.append((last["number"] + 1, last["now"]))
         if last is not None and last["horizon"] is not None and last["horizon"] > last["now"]:
             notices.append(
                 f"The database's clock was ahead when seal {last['number']} was made, by"

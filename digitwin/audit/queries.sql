@@ -31,12 +31,13 @@ GROUP BY GROUPING SETS ((action), (result), (user_id), (day))
 
 -- name: placed_records
 -- What only the database knows about a record: when it was inserted, whether a monthly partition
--- and a seal hold it.
+-- holds it, its seal, and whether it is dated after that (without a seal: after now).
 SELECT id, least(greatest(audit_logs.created_at, '0001-01-02 UTC'), '9999-12-31 UTC') AS created_at,
-       leaf.record_id IS NOT NULL AS is_sealed,
+       leaf.seal, audit_logs.created_at > coalesce(made.created_at, now()) AS is_ahead,
        audit_logs.tableoid = (SELECT partdefid FROM pg_partitioned_table
                               WHERE partrelid = 'audit_logs'::regclass) AS is_unplaced
 FROM audit_logs LEFT JOIN audit_leaves AS leaf ON leaf.record_id = id
+     LEFT JOIN audit_seals AS made ON made.number = leaf.seal
 
 -- name: unguarded
 -- The partitions of the trail and the tables of seals that lack a row trigger before DELETE and

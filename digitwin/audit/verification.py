@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from digitwin.audit import guards, partitions
-from digitwin.audit.chain_verification import verify_chain
+from digitwin.audit.chain_verification import ChainVerification, verify_chain
 from digitwin.audit.faults import MAX_FAULTS, AuditFault, AuditVerification
 from digitwin.audit.sealing import MAX_TIME, SealingConfig
 from digitwin.kernel.execution.core import Core
@@ -29,12 +29,19 @@ async def verify(core: Core, config: SealingConfig) -> AuditVerification:
     faults = await _faulty_tables(core)
     chain = await verify_chain(core.db, config)
     faults += chain.faults
-    records = 0
+    records = ahead = 0
     async with aclosing(core.db.stream(QUERIES["placed_records"])) as rows:
         async for row in rows:
             records += 1
-            if len(faults) < MAX_FAULTS and (fault := check_record(row, chain.horizon)) is not None:
+            if _is_ahead(row, chain):
+                ahead += 1
+            elif len(faults) < MAX_FAULTS and (fault := _fault_of(row, chain.horizon)) is not None:
                 faults.append(fault)
+    if ahead:
+        chain.notices.append(
+            f"{ahead:,} records are dated later than their ids, by a clock of the database that was"
+            " ahead or by whoever inserted them"
+        )
     return AuditVerification(
         records,
         tuple(faults[:MAX_FAULTS]),
@@ -56,8 +63,24 @@ async def _faulty_tables(core: Core) -> list[AuditFault]:
     ]
 
 
-def check_record(row: Mapping[str, Any], horizon: datetime | None = None) -> AuditFault | None:
-    """Check a record without its seal.
+def _time_of(row: Mapping[str, Any]) -> datetime:
+    """Return the time in a record's id."""
+    return datetime.fromtimestamp(min((row["id"].int >> 80) / 1000, MAX_TIME.timestamp()), UTC)
+
+
+def _is_ahead(row: Mapping[str, Any], chain: ChainVerification) -> bool:
+    """Return whether the database's clock, when it dated this record, was ahead for a while.
+
+    Such a record is dated after its own seal, after a seal that was made later, or after now.
+    """
+    if row["id"].version != 7 or row["created_at"] - _time_of(row) <= TOLERANCE:
+        return False
+    seal = row["seal"]
+    return row["is_ahead"] or (seal is not None and chain.was_ahead(seal, row["created_at"]))
+
+
+def _fault_of(row: Mapping[str, Any], horizon: datetime | None) -> AuditFault | None:
+    """Check a record without its leaf.
 
     Args:
         row: of the query ``placed_records``.
@@ -66,11 +89,11 @@ def check_record(row: Mapping[str, Any], horizon: datetime | None = None) -> Aud
     id, created_at = row["id"], row["created_at"]
     if id.version != 7:
         return AuditFault("id", "its id carries no time: this package did not create it", id)
-    time = datetime.fromtimestamp(min((id.int >> 80) / 1000, MAX_TIME.timestamp()), UTC)
+    time = _time_of(row)
     if abs(time - created_at) > TOLERANCE:
         return AuditFault("time", f"its id is of {time:%F %T}, its row of {created_at:%F %T}", id)
     if row["is_unplaced"]:
         return AuditFault("unplaced", f"there is no partition for {time:%B %Y}", id)
-    if horizon is not None and created_at < horizon and not row["is_sealed"]:
+    if horizon is not None and created_at < horizon and row["seal"] is None:
         return AuditFault("inserted", f"unsealed, but all of {created_at:%F %T} was sealed", id)
     return None

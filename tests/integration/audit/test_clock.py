@@ -50,6 +50,28 @@ async def test_what_follows_is_sealed_and_told_once(
     assert len([notice for notice in seen.notices if "clock" in notice]) == 1
 
 
+async def test_records_dated_by_that_clock_are_no_faults(
+    db: Database, raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their ids are of the service's clock, which was right."""
+    dated = "ALTER TABLE audit_logs ALTER created_at SET DEFAULT now()"
+    await raw.execute(f"{dated} + interval '1 day' - interval '1 second'")
+    await seal_ahead(db, monkeypatch)
+    await db.audit.record("ahead, and not sealed yet", "test")
+    await raw.execute(dated)
+    assert await faults_and_ahead(db) == ([], 2)
+    await db.audit.record("after", "test")
+    await db.audit.seal()
+    assert await faults_and_ahead(db) == ([], 2)
+    await raw.execute(
+        "INSERT INTO audit_logs (id, action, resource, created_at)"
+        " VALUES ($1, 'x', 'r', now() - interval '1 day')",
+        uuid7(),
+    )
+    found, ahead = await faults_and_ahead(db)
+    assert ([kind for kind, _ in found], ahead) == (["time"], 2)
+
+
 async def test_health_counts_what_has_no_seal(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,3 +126,10 @@ async def test_a_notice_is_not_made_of_a_seal_in_time(db: Database) -> None:
 
 async def faults(db: Database) -> list[tuple[str, UUID | None]]:
     return [(fault.kind, fault.record_id) for fault in (await db.audit.verify()).faults]
+
+
+async def faults_and_ahead(db: Database) -> tuple[list[tuple[str, UUID | None]], int]:
+    """The faults, and how many records a notice says are dated later than their ids."""
+    notices = (await db.audit.verify()).notices
+    counts = [notice.split()[0] for notice in notices if "later than their ids" in notice]
+    return await faults(db), sum(map(int, counts))
