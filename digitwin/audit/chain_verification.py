@@ -17,6 +17,7 @@ from digitwin.audit import hash_chain
 from digitwin.audit.checkpoints import CHUNK, CheckpointSink
 from digitwin.audit.faults import FaultList
 from digitwin.audit.hash_chain import GENESIS, Checkpoint, RootHash, Seal
+from digitwin.audit.leaves import LeafReader, is_swapped, is_unchanged
 from digitwin.audit.sealing import MIN_TIME, SealingConfig, last_checkpoint, seals_after
 from digitwin.kernel.execution.executor import Executor
 from digitwin.kernel.sql.queries import Queries
@@ -92,7 +93,7 @@ class _ChainVerifier:
         self._found.horizon = None if last is None else last["known"]
         leaves = self._on.stream(QUERIES["leaves_with_records"], after=self._first, upto=upto)
         async with aclosing(leaves), aclosing(self._seals(upto)) as seals:
-            reader = _LeafReader(leaves)
+            reader = LeafReader(leaves)
             async for seal in seals:
                 await self._check_seal(seal)
                 await self._check_leaves(seal, reader)
@@ -148,7 +149,7 @@ class _ChainVerifier:
         elif self._is_signed or (since is not None and covers > since):
             self._found.add("signature", f"seal {seal.number} is unsigned, after signed ones")
 
-    async def _check_leaves(self, seal: Seal, reader: _LeafReader) -> None:
+    async def _check_leaves(self, seal: Seal, reader: LeafReader) -> None:
         root, leaves, place, faults = RootHash(), 0, 0, self._found.fault_count
         oldest = seal.created_at
         async for row in reader.of(seal.number):
@@ -182,7 +183,7 @@ class _ChainVerifier:
             return
         erased = hash_chain.is_erased(row, row["salts"])
         self._found.erased += erased is not None
-        if erased is False or not _is_unchanged(row):
+        if erased is False or not is_unchanged(row):
             self._add_changed(row)
         elif not is_genuine:
             self._found.add("reordered", f"it is not in its place in seal {seal.number}", id)
@@ -239,7 +240,7 @@ class _ChainVerifier:
         for row in self._found.changed:
             id = row["record_id"]
             others = (other for other in self._found.changed if other is not row)
-            if any(_is_swapped(row, other) or _is_swapped(other, row) for other in others):
+            if any(is_swapped(row, other) or is_swapped(other, row) for other in others):
                 self._found.add("reordered", "it was swapped with another record", id)
             else:
                 self._found.add("changed", "it differs from what was sealed", id)
@@ -285,33 +286,3 @@ class _ChainVerifier:
             self._found.add("checkpoint", f"seal {number} is kept outside, and missing here")
         elif outside != stored:
             self._found.add("checkpoint", f"seal {number} differs from the one kept outside")
-
-
-class _LeafReader:
-    """Reads rows, which are in the order of their seals, one seal at a time."""
-
-    def __init__(self, rows: AsyncGenerator[Mapping[str, Any], None]) -> None:
-        self._rows = rows
-        self._ahead: Mapping[str, Any] | None = None
-
-    async def of(self, seal: int) -> AsyncGenerator[Mapping[str, Any], None]:
-        """Yield the rows of a seal; skip those of earlier seals, which are missing."""
-        while (row := self._ahead or await anext(self._rows, None)) is not None:
-            self._ahead = row
-            if row["seal"] > seal:
-                return
-            self._ahead = None
-            if row["seal"] == seal:
-                yield row
-
-
-def _is_unchanged(row: Mapping[str, Any]) -> bool:
-    committed = hash_chain.commitments(row, row["salts"], row["commitments"])
-    now = hash_chain.content(row, committed), committed, row["created_at"]
-    return now == (row["content"], row["commitments"], row["dated"])
-
-
-def _is_swapped(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether a record has the content that was sealed for another one."""
-    committed = hash_chain.commitments(row, other["salts"], other["commitments"])
-    return bool(hash_chain.content(row, committed) == other["content"])

@@ -57,8 +57,9 @@ class AuditVerification:
     signatures: Signatures = "none"
     """``unchecked`` if the seals are signed and no key is known here; ``none`` if unsigned."""
     notices: tuple[str, ...] = ()
-    """What is no fault by itself and somebody should know: a clock that was ahead, seals much
-    younger than their records, no checkpoints outside the database."""
+    """What is no fault by itself and somebody should know: a clock that was ahead, and how many
+    records it dated; seals much younger than their records; no checkpoints outside the database;
+    a schema newer than this package, whose guards are not compared."""
 
     @property
     def ok(self) -> bool:

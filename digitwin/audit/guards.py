@@ -1,7 +1,7 @@
 """Compares the database's guards with what this package's migrations make.
 
-Functions, triggers and CHECKs are read from the migrations' own SQL, so that nothing is written
-twice. A migration that is newer than this package is not judged.
+Functions, triggers and the names of CHECKs are read from the migrations' own SQL, so that nothing
+is written twice. A migration that is newer than this package is not judged.
 """
 
 from __future__ import annotations
@@ -71,6 +71,11 @@ class Guards:
                 del self.triggers[key]
 
 
+def known_version() -> int:
+    """Return the version of the schema after all migrations of this package."""
+    return len(files.all_migrations())
+
+
 async def expected(version: int) -> Guards:
     """Return the guards of a schema after so many migrations."""
     guards = Guards()
@@ -79,18 +84,17 @@ async def expected(version: int) -> Guards:
     return guards
 
 
-async def differences(core: Core) -> list[str]:
-    """Return how the database's guards differ from those that the migrations make."""
-    version: int = await core.db.fetchval(QUERIES["schema_version"])
-    if version > len(files.all_migrations()):
-        return []
+async def differences(core: Core, version: int) -> list[str]:
+    """Return how the database's guards differ from those that so many migrations make."""
     guards = await expected(version)
     functions = await core.db.fetch(QUERIES["guard_functions"])
     triggers = await core.db.fetch(QUERIES["guard_triggers"])
+    rules = await core.db.fetch(QUERIES["rules"])
     checks = await core.db.fetch(QUERIES["checks"])
     return [
         *_of_functions(guards, functions),
         *_of_triggers(guards, triggers),
+        *(f"the rule {row['name']} of {row['table']} is not of this package" for row in rules),
         *_of_checks(guards, checks),
     ]
 
@@ -101,7 +105,7 @@ def _of_functions(guards: Guards, rows: Iterable[Mapping[str, Any]]) -> Iterator
         row = stored.get(name)
         if row is None:
             yield f"the function {name} is missing"
-        elif row["body"] != body or row["language"] != "plpgsql" or row["is_definer"]:
+        elif row["body"] != body or not row["is_ours"]:
             yield f"the function {name} was replaced"
         elif guards.have_fixed_paths and not row["is_fixed"]:
             yield f"the function {name} has no fixed search path"
@@ -117,6 +121,11 @@ def _of_triggers(guards: Guards, rows: Iterable[Mapping[str, Any]]) -> Iterator[
             yield f"the trigger {name} of {table} is disabled"
         elif (row["type"], row["function"]) != wanted or row["is_conditional"]:
             yield f"the trigger {name} of {table} was replaced"
+    for (table, name), row in stored.items():
+        is_before = row["type"] & 2  # it can change or drop what is recorded
+        is_ours = (table, name) in guards.triggers or row["is_inherited"]
+        if table.startswith("audit_") and is_before and not is_ours:
+            yield f"the trigger {name} of {table} is not of this package"
 
 
 def _of_checks(guards: Guards, rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:

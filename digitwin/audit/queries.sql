@@ -362,9 +362,12 @@ ORDER BY created_at, id
 SELECT version FROM digitwin_schema
 
 -- name: guard_functions
--- The functions of this package, as they are stored, and whether their search path is fixed.
-SELECT proname::text AS name, prosrc AS body, lanname::text AS language, prosecdef AS is_definer,
-       coalesce(array_to_string(proconfig, ';') LIKE 'search_path=%, pg_temp', false) AS is_fixed
+-- The functions of this package, as they are stored, and whether their only setting is our search
+-- path.
+SELECT proname::text AS name, prosrc AS body,
+       lanname = 'plpgsql' AND NOT prosecdef AND NOT proisstrict AND provolatile = 'v' AS is_ours,
+       proconfig IS NOT DISTINCT FROM
+           ARRAY['search_path=' || quote_ident(current_schema()) || ', pg_temp'] AS is_fixed
 FROM pg_proc JOIN pg_language ON pg_language.oid = prolang
 WHERE pronamespace = to_regnamespace(quote_ident(current_schema()))
   AND starts_with(proname, 'digitwin_')
@@ -373,13 +376,23 @@ WHERE pronamespace = to_regnamespace(quote_ident(current_schema()))
 -- All triggers of this schema. A condition or a list of columns makes a trigger fire less often.
 SELECT relname::text AS table, tgname::text AS name, tgtype::int AS type,
        CASE WHEN pronamespace = relnamespace THEN proname::text END AS function,
-       tgenabled IN ('O', 'A') AS is_enabled,
+       tgenabled IN ('O', 'A') AS is_enabled, tgparentid <> 0 AS is_inherited,
        tgqual IS NOT NULL OR tgattr <> '' AS is_conditional
 FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid JOIN pg_proc ON pg_proc.oid = tgfoid
 WHERE relnamespace = to_regnamespace(quote_ident(current_schema())) AND NOT tgisinternal
 
+-- name: rules
+-- A rule replaces or adds to a statement; this package makes none.
+SELECT relname::text AS table, rulename::text AS name
+FROM pg_rewrite JOIN pg_class ON pg_class.oid = ev_class
+WHERE relnamespace = to_regnamespace(quote_ident(current_schema()))
+  AND starts_with(relname, 'audit_') AND rulename <> '_RETURN'
+
 -- name: checks
--- All CHECKs of this schema. Partitions may keep those that their table lost.
+-- All CHECKs of this schema that look at a column of the table in their name. Partitions may keep
+-- those that their table lost.
 SELECT conname::text AS name, convalidated AS is_valid
 FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid
-WHERE contype = 'c' AND NOT relispartition AND connamespace = to_regnamespace(quote_ident(current_schema()))
+WHERE contype = 'c' AND NOT relispartition AND cardinality(conkey) > 0
+  AND starts_with(conname, 'ck_' || relname || '__')
+  AND connamespace = to_regnamespace(quote_ident(current_schema()))

@@ -173,15 +173,15 @@ class AuditLogRepository(Repository):
 
         Reported are: records that were changed, removed, moved, or inserted into a time that was
         sealed; changed seals, and unsigned ones after signed ones; guards (triggers, their
-        functions, CHECKs) that are missing, disabled or not as the migrations made them; ids
-        that this package did not create; records whose time is not their id's, or without a
-        monthly partition; and a missing partition. Records without a seal are checked only in
+        functions, CHECKs by their names) that are missing, disabled or not as the migrations made
+        them; triggers and rules that others added to the trail; ids that this package did not
+        create; records whose time is not their id's, or without a monthly partition; and a missing
+        partition. Records without a seal are checked only in
         part. ``SECURITY.md`` describes which attacks need a key, or heads kept outside the
         database, to be found.
 
         Returns:
-            What was checked, up to 1,000 faults, and notices: a clock that was ahead, seals
-            much younger than their records, no checkpoints outside the database.
+            What was checked, up to 1,000 faults, and notices, such as a clock that was ahead.
         """
         return await verification.verify(self._core, self._sealing)
 

@@ -26,7 +26,8 @@ QUERIES = Queries(__package__)
 
 async def verify(core: Core, config: SealingConfig) -> AuditVerification:
     """Verify the whole trail. See :meth:`AuditLogRepository.verify`."""
-    faults = await _faulty_tables(core)
+    version: int | None = await core.db.fetchval(QUERIES["schema_version"])
+    faults = await _faulty_tables(core, version)
     chain = await verify_chain(core.db, config)
     faults += chain.faults
     records = ahead = 0
@@ -37,6 +38,12 @@ async def verify(core: Core, config: SealingConfig) -> AuditVerification:
                 ahead += 1
             elif len(faults) < MAX_FAULTS and (fault := _fault_of(row, chain.horizon)) is not None:
                 faults.append(fault)
+    known = guards.known_version()
+    if version is not None and version > known:
+        chain.notices.append(
+            f"The schema's version {version} is newer than this package, which knows {known}: the"
+            " guards were not compared with its migrations"
+        )
     if ahead:
         chain.notices.append(
             f"{ahead:,} records are dated later than their ids, by a clock of the database that was"
@@ -53,12 +60,16 @@ async def verify(core: Core, config: SealingConfig) -> AuditVerification:
     )
 
 
-async def _faulty_tables(core: Core) -> list[AuditFault]:
+async def _faulty_tables(core: Core, version: int | None) -> list[AuditFault]:
     tables = await core.db.fetch(QUERIES["unguarded"])
     months = await partitions.missing(core, 0)
+    changes = ["the schema's version is not recorded"]
+    if version is not None:
+        is_known = version <= guards.known_version()
+        changes = await guards.differences(core, version) if is_known else []
     return [
         *(AuditFault("guard", f"{row[0]} has no guard against changes") for row in tables),
-        *[AuditFault("guard", detail) for detail in await guards.differences(core)],
+        *(AuditFault("guard", detail) for detail in changes),
         *(AuditFault("partition", f"{month.name} is missing") for month in months),
     ]
 

@@ -61,6 +61,37 @@ async def test_as_the_migrations_made_them_they_are_in_order(digitwin_db: Databa
             "the trigger users_guard of users was replaced",
         ),
         (
+            "CREATE SCHEMA elsewhere;"
+            " ALTER FUNCTION digitwin_guard() SET search_path = elsewhere, public, pg_temp",
+            "the function digitwin_guard has no fixed search path",
+        ),
+        (
+            "ALTER FUNCTION digitwin_guard() SET digitwin.allow_hard_delete = 'on, pg_temp'",
+            "the function digitwin_guard has no fixed search path",
+        ),
+        (
+            "ALTER FUNCTION digitwin_is_erased(uuid, bigint) IMMUTABLE",
+            "the function digitwin_is_erased was replaced",
+        ),
+        (
+            "CREATE TRIGGER first BEFORE INSERT ON audit_logs FOR EACH ROW"
+            " EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+            "the trigger first of audit_logs is not of this package",
+        ),
+        (
+            "CREATE RULE dropped AS ON INSERT TO audit_leaves DO INSTEAD NOTHING",
+            "the rule dropped of audit_leaves is not of this package",
+        ),
+        (
+            "ALTER TABLE voice_models DROP CONSTRAINT ck_voice_models__artifact_uri,"
+            " ADD CONSTRAINT ck_voice_models__artifact_uri CHECK (true)",
+            "the constraint ck_voice_models__artifact_uri is missing, or not valid",
+        ),
+        (
+            "DELETE FROM digitwin_schema",
+            "the schema's version is not recorded",
+        ),
+        (
             "ALTER TABLE voice_models DROP CONSTRAINT ck_voice_models__artifact_uri",
             "the constraint ck_voice_models__artifact_uri is missing, or not valid",
         ),
@@ -83,3 +114,5 @@ async def test_a_schema_newer_than_this_package_is_not_judged(
     await raw.execute("UPDATE digitwin_schema SET version = version + 1")
     await raw.execute("DROP TRIGGER users_guard ON users")
     assert await details(digitwin_db) == []
+    notices = (await digitwin_db.audit.verify()).notices
+    assert any("guards were not compared" in notice for notice in notices)
