@@ -47,7 +47,7 @@ _EXHAUSTED = {
     "53200": "The server is out of memory; nothing was changed",
 }
 _INTERNAL = ("58", "F0", "XX")
-"""Classes of errors inside the server, whose texts name its files."""
+"""Classes of errors inside the server."""
 _STATEMENTS = {"26000", "42P05"}
 STATEMENTS_LOST = (
     "a pooler in between is in transaction mode and loses prepared statements: use PgBouncer 1.21"
@@ -149,10 +149,11 @@ def _server_error(fault: asyncpg.PostgresError, *, write: bool) -> errors.DigiTw
     if code == "25006":
         return errors.ReadOnlyServerError(sqlstate=code)
     if code.startswith("53") and code not in _DISCONNECTED:
-        return errors.ServerExhaustedError(_scrubbed(fault, _EXHAUSTED.get(code)), sqlstate=code)
+        return errors.ServerExhaustedError(_EXHAUSTED.get(code), sqlstate=code)
     if code.startswith(_INTERNAL):
-        text = "The server reported an internal error: its log says more"
-        return errors.DigiTwinError(_scrubbed(fault, text), sqlstate=code)
+        return errors.DigiTwinError(
+            "The server reported an internal error: its log says more", sqlstate=code
+        )
     if code in _TIMEOUTS:
         return errors.QueryTimeoutError(_TIMEOUTS[code], sqlstate=code)
     if code == "25P03":
@@ -247,14 +248,6 @@ def of_role(fault: BaseException, role: str, *, within: Any = None) -> errors.Di
         role=role,
         sqlstate=code,
     )
-
-
-def _scrubbed(fault: asyncpg.PostgresError, text: str | None) -> str | None:
-    """Remove the server's own words, which name its files, from an error that may be chained."""
-    fault.args = (text or "The server has too few resources",)
-    for name in ("message", "detail", "hint", "context", "internal_query"):
-        setattr(fault, name, None)
-    return text
 
 
 def _constraint_error(fault: asyncpg.PostgresError, code: str) -> errors.DigiTwinError:

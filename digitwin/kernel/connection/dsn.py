@@ -102,10 +102,10 @@ class Target:
         host = self.host or ""
         if self._is_socket:
             words, host = {"host": host}, ""
-        if self.target_session_attrs != server_role.DEFAULT:
-            words["target_session_attrs"] = self.target_session_attrs
         elif ":" in host:
             host = f"[{host}]"
+        if self.target_session_attrs != server_role.DEFAULT:
+            words["target_session_attrs"] = self.target_session_attrs
         port = f":{self.port}" if host or self.port != PORT else ""
         query = "&".join(f"{name}={quote(value)}" for name, value in words.items())
         database = quote(self.database, safe="")

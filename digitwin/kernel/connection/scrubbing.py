@@ -27,8 +27,9 @@ _KEPT = {
 }
 _NAMES_ONLY = {"08", "0A", "23", "25", "28", "3D", "3F", "40", "42", "53", "55", "57"}
 """Classes of SQLSTATE whose messages name objects of the database, and no values."""
-_QUOTES_SQL = {"42601"}
-"""Within those classes: a syntax error quotes the statement."""
+_NOT_NAMES_ONLY = {"42601", "53100", "53200", "53400"}
+"""Within those classes: a syntax error quotes the statement, and a full disk names the server's
+files."""
 
 _STATEMENT = re.compile(
     r"/\* (?P<name>[a-z_]+\.[a-z_]+) \*/"
@@ -81,7 +82,7 @@ def _names_only(fault: asyncpg.PostgresError) -> bool:
     code = fault.sqlstate or ""
     if code == "P0001":
         return _OURS.fullmatch(fault.args[0]) is not None
-    return code[:2] in _NAMES_ONLY and code not in _QUOTES_SQL
+    return code[:2] in _NAMES_ONLY and code not in _NOT_NAMES_ONLY
 
 
 def _scrub_unsent(fault: asyncpg.DataError) -> None:

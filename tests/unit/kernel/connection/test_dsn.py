@@ -169,6 +169,8 @@ def test_the_password_is_only_where_it_is_asked_for() -> None:
     [
         "postgres://a%40b:p%2F@h:6000/my%20db?sslmode=prefer",
         "postgres://u:p@[::1]/d",
+        "postgres://u@[::1]:5433/d?target_session_attrs=any",
+        "postgres://u@/d?host=/var/run&target_session_attrs=standby",
         "postgres://u:p@/d?host=/run/my%20folder%26co&port=6000",
         "postgres://u@/d",
     ],
