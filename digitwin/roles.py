@@ -99,6 +99,10 @@ $temporary$"""
 """A temporary table left on a pooled connection could stand in for one of ours. The database's
 owner and superusers still create them; other programs need a GRANT of their own."""
 
+_MAY_CREATE_TEMPORARY = f"""
+SELECT bool_or(has_database_privilege(role, current_database(), 'TEMPORARY'))
+FROM unnest(ARRAY['{APPLICATION}', '{SERVICE}']) AS role
+"""
 _STATE = """
 SELECT rolsuper, ARRAY(SELECT tablename || '.' || policyname FROM pg_policies
                        WHERE schemaname = current_schema())
@@ -218,6 +222,15 @@ async def apply(
         raise ConfigurationError(f"A login does not exist: {fault}", field="login") from fault
     except driver_errors.DRIVER as fault:
         raise driver_errors.translate(fault) or fault from fault
+
+
+async def may_create_temporary(connection: asyncpg.Connection) -> bool:
+    """Return whether a service may still create temporary tables.
+
+    Only the database's owner and superusers can revoke that: another login's :func:`apply` cannot.
+    """
+    allowed: bool = await connection.fetchval(_MAY_CREATE_TEMPORARY)
+    return allowed
 
 
 async def ensure(connection: asyncpg.Connection, schema: str = "public") -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -85,14 +86,23 @@ def roles(
     async def carry_out(target: Target, settings: Settings) -> list[str]:
         made = roles.statements(settings.schema_name, login or ())
         if apply:
-            await _with_connection(
-                target, settings, lambda given, schema: roles.apply(given, schema, login or ())
-            )
+            await _with_connection(target, settings, partial(_apply_roles, login or ()))
         return made
 
     made = output.run(lambda: _with_database(carry_out))
     text = "Roles and privileges are applied" if apply else ";\n".join(made) + ";"
     output.show({"applied": apply, "statements": made}, text)
+
+
+async def _apply_roles(logins: Iterable[str], connection: asyncpg.Connection, schema: str) -> None:
+    from digitwin import roles
+
+    await roles.apply(connection, schema, logins)
+    if await roles.may_create_temporary(connection):
+        output.say(
+            "Services may still create temporary tables: the database's owner must run"
+            " `REVOKE TEMPORARY ON DATABASE … FROM PUBLIC`"
+        )
 
 
 async def _roles_if_allowed(connection: asyncpg.Connection, schema: str) -> None:

@@ -12,7 +12,7 @@ from digitwin import roles
 from digitwin.connecting import connect
 from digitwin.database import Database
 from digitwin.errors import ConfigurationError, DigiTwinError
-from digitwin.kernel.connection import scopes
+from digitwin.kernel.connection import dsn, scopes
 from digitwin.kernel.sql.tables import TABLES
 from tests.integration.scopes.conftest import Belongings
 from tests.integration.scopes.test_row_security import a_login
@@ -169,6 +169,23 @@ async def test_a_stolen_login_is_refused(
 ) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await stolen.execute(sql)
+
+
+async def test_who_cannot_revoke_temporary_tables_is_told(
+    digitwin_db: Database, digitwin_url: str, raw: asyncpg.Connection
+) -> None:
+    await roles.apply(raw)
+    assert not await roles.may_create_temporary(raw)
+    async with a_login(digitwin_url, *scopes.ROLES) as url:
+        name = dsn.parse(url).user
+        await raw.execute(f"ALTER ROLE {name} CREATEROLE")
+        await raw.execute(f"GRANT {', '.join(scopes.ROLES)} TO {name} WITH ADMIN OPTION")
+        database = await raw.fetchval("SELECT quote_ident(current_database())")
+        await raw.execute(f"GRANT TEMPORARY ON DATABASE {database} TO PUBLIC")
+        owner = await asyncpg.connect(url)
+        await roles.apply(owner)
+        assert await roles.may_create_temporary(owner)
+        await owner.close()
 
 
 async def test_a_temporary_table_stands_in_for_none_of_ours(
