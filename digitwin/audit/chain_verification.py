@@ -216,8 +216,8 @@ class _ChainVerifier:
             first, newest = self._late[0].number, self._late[-1].number
             which = f"Seal {first}" if first == newest else f"Seals from {first} to {newest}"
             notices.append(
-                f"{which}: more than a day younger than records they cover. Unless nothing was"
-                " sealed before, earlier seals were removed, and the records may have been edited"
+                f"{which}: more than a day younger than their oldest records. Unless nothing was"
+                " sealed for so long, earlier seals were removed, and the records may be edited"
             )
         if not await self._seen.remains(self._on, last):
             notices.append(
