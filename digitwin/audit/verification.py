@@ -46,8 +46,8 @@ async def verify(core: Core, config: SealingConfig) -> AuditVerification:
         )
     if ahead:
         chain.notices.append(
-            f"{ahead:,} records are dated later than their ids, by a clock of the database that was"
-            " ahead or by whoever inserted them"
+            f"Records dated later than their ids: {ahead:,}. The database's clock was ahead, or"
+            " somebody else inserted them"
         )
     return AuditVerification(
         records,

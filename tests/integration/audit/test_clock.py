@@ -131,5 +131,6 @@ async def faults(db: Database) -> list[tuple[str, UUID | None]]:
 async def faults_and_ahead(db: Database) -> tuple[list[tuple[str, UUID | None]], int]:
     """The faults, and how many records a notice says are dated later than their ids."""
     notices = (await db.audit.verify()).notices
-    counts = [notice.split()[0] for notice in notices if "later than their ids" in notice]
-    return await faults(db), sum(map(int, counts))
+    start = "Records dated later than their ids: "
+    told = [notice.removeprefix(start) for notice in notices if notice.startswith(start)]
+    return await faults(db), sum(int(notice.partition(".")[0]) for notice in told)
