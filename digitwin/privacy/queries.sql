@@ -74,13 +74,14 @@ ON CONFLICT DO NOTHING
 
 -- name: claim_artifacts
 -- Claims expire by the database clock; SKIP LOCKED lets several instances work at once. No claim and
--- no pause is longer than `longest`: a later time was written while the clock was ahead.
+-- no pause is longer than `longest`: a later time was written while the clock was ahead. `attempts`
+-- stops at its largest value, so that no row fails the batch.
 WITH due AS (SELECT id FROM artifact_deletions
              WHERE due_at <= now()
                 OR (due_at > now() + make_interval(secs => :longest) AND due_at < 'infinity')
              ORDER BY due_at LIMIT :batch FOR UPDATE SKIP LOCKED)
 UPDATE artifact_deletions AS waiting
-SET attempts = attempts + 1, due_at = now() + make_interval(secs => :claim_seconds)
+SET attempts = least(attempts, 2147483646) + 1, due_at = now() + make_interval(secs => :claim_seconds)
 FROM due WHERE waiting.id = due.id
 RETURNING waiting.id, kind, address, attempts
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -166,6 +167,20 @@ async def test_a_claim_made_while_the_clock_was_ahead_is_taken_over(
     digitwin_db.privacy.artifacts.deleter = (bucket := Bucket())
     assert await digitwin_db.privacy.deliver() == 2
     assert bucket.addresses == [FACE, ARTIFACT]
+
+
+async def test_a_row_that_somebody_else_wrote_stops_no_other(
+    digitwin_db: Database, raw: asyncpg.Connection, ada: Person
+) -> None:
+    await digitwin_db.privacy.erase(ada.id, reason="x")
+    await raw.execute(
+        "INSERT INTO artifact_deletions (id, kind, address, attempts)"
+        " VALUES ($1, 'voice', 'dt1:x', 2147483647)",
+        uuid4(),
+    )
+    digitwin_db.privacy.artifacts.deleter = (bucket := Bucket())
+    assert await digitwin_db.privacy.deliver() == 2
+    assert set(bucket.addresses) == {FACE, ARTIFACT}
 
 
 async def test_a_hook_that_takes_too_long_is_given_up(
