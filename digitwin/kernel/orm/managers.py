@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pypika_tortoise.functions import Now as SqlNow
-from tortoise.expressions import Expression, F, ResolveContext, ResolveResult
+from tortoise.expressions import Expression, F, ResolveContext, ResolveResult, Subquery
 from tortoise.manager import Manager
 from tortoise.models import Model
 from tortoise.queryset import (
@@ -48,7 +48,7 @@ class ModelQuerySet(QuerySet[Any]):
         for name, value in kwargs.items():
             if name in self.model._meta.fields_db_projection and not isinstance(value, Expression):
                 writes.to_column(self.model, name, value)
-        return self._touching(**kwargs)
+        return self._unlimited()._touching(**kwargs)
 
     def delete(self) -> DeleteQuery:
         if not hasattr(self.model, "restored_through"):
@@ -83,6 +83,22 @@ class ModelQuerySet(QuerySet[Any]):
     def values(self, *args: str, **kwargs: str) -> ValuesQuery[Any]:
         _require_identifiers(kwargs)
         return super().values(*args, **kwargs)
+
+    def _unlimited(self) -> ModelQuerySet:
+        """Return the rows of a queryset with a limit as one without: those with their ids.
+
+        PostgreSQL's UPDATE has no limit, and Tortoise would leave it out without a word.
+        """
+        if self._limit is None and self._offset is None:
+            return self
+        rows, found = self._clone(), self._clone()
+        rows._limit = rows._offset = None
+        rows._orderings = []
+        found._fields_for_select = ()
+        ids: Any = Subquery(found.values(self.model._meta.pk_attr))
+        # Tortoise leaves out a limit of 0
+        limited: Any = rows.filter(pk__in=ids if self._limit != 0 else [])
+        return limited  # type: ignore[no-any-return]
 
     def _touching(self, **kwargs: Any) -> UpdateQuery:
         known = self.model._meta.fields_map

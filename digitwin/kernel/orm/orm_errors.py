@@ -32,12 +32,13 @@ def translated_errors(field: str = "query") -> Iterator[None]:
     """Translate what Tortoise raises inside the block; ``field`` is named in the error."""
     try:
         yield
-    except (exceptions.BaseORMException, ValueError) as error:  # ValueError: of a conversion
+    except (exceptions.BaseORMException, *_CONVERSION) as error:
         _scrub(error)
         raise _translate(error, field) from error
 
 
-_REPEATS_VALUE = (exceptions.ValidationError, ValueError)
+_CONVERSION = (ValueError, OverflowError, RecursionError)
+_REPEATS_VALUE = (exceptions.ValidationError, *_CONVERSION)
 
 
 def _scrub(error: Exception) -> None:

@@ -26,6 +26,7 @@ class SoftDeleteQuery:
         client: Any = self._rows._db or active_handle.client()
         model = self._rows.model
         rows = self._rows.using_db(client).filter(deleted_at__isnull=True)
+        rows._fields_for_select = ()  # of an only(), which values_list() refuses
         # A user is its own owner
         owner = "user_id" if "user_id" in model._meta.fields_map else "id"
 

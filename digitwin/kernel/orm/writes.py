@@ -26,7 +26,14 @@ READ_ONLY = frozenset(
 
 _NIL = str(NOBODY)
 
-CONVERSION_ERRORS = (BaseORMException, AttributeError, OverflowError, TypeError, ValueError)
+CONVERSION_ERRORS = (
+    BaseORMException,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 """What a field raises for a value that it cannot convert."""
 
 

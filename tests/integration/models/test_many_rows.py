@@ -15,6 +15,7 @@ from digitwin.kernel.repository.soft_delete import SoftDeleteRepository
 from digitwin.models import (
     AuditLog,
     ConversationSession,
+    ConversationTurn,
     FaceModel,
     KnowledgeDocument,
     User as Person,
@@ -75,6 +76,24 @@ async def test_what_an_update_computes_is_recorded(
     changes = [each.metadata.get("changes") for each in await records("voice_model.update")]
     assert {"quality_score": {"before": 0.25, "after": 0.5}} in changes
     assert changes.count(None) == 2  # their rows were written, and hold what they held
+
+
+async def test_an_update_of_a_limited_queryset_changes_those_alone(
+    digitwin_db: Database, ada: Person, voices: list[VoiceModel]
+) -> None:
+    latest = VoiceModel.filter(user__name="Ada").order_by("-name").only("name")
+    assert await latest.limit(2).update(provider="new") == 2
+    assert await latest.offset(2).update(provider="last") == 1
+    assert await VoiceModel.all().limit(0).update(provider="never") == 0
+    told = await VoiceModel.all().order_by("name").values_list("provider", flat=True)
+    assert told == ["last", "new", "new"]
+    assert len(await records("voice_model.update")) == 3
+    session = await digitwin_db.sessions.start(ada.id)
+    for text in ("one", "two"):
+        await digitwin_db.sessions.add_turn(session.id, user_text=text)
+    assert await ConversationTurn.all().order_by("position").limit(1).update(total_ms=1) == 1
+    times = await ConversationTurn.all().order_by("position").values_list("total_ms", flat=True)
+    assert times == [1, None]
 
 
 async def test_an_update_of_a_tier_is_a_change_of_tier(ada: Person) -> None:
@@ -191,7 +210,7 @@ async def test_a_deletion_is_bounded(
         await VoiceModel.all().delete()
     assert caught.value.details["limit"] == 2
     assert await VoiceModel.all().count() == 3
-    assert await VoiceModel.all().order_by("id").limit(2).delete() == 2
+    assert await VoiceModel.all().only("id").order_by("id").limit(2).delete() == 2
     assert [row.id for row in await VoiceModel.all()] == [voices[2].id]
 
 

@@ -120,6 +120,25 @@ async def test_an_update_that_does_not_fit_is_refused_by_name(
     assert (await User.get()).version == 1
 
 
+async def test_a_value_that_no_column_takes_is_refused(ada: User) -> None:
+    deep: Any = []
+    for _ in range(5000):
+        deep = [deep]
+    for query in (
+        lambda: User.filter(name=deep),
+        lambda: User.filter(name__in=[deep]),
+        lambda: User.filter(settings__filter={"a": deep}),
+        lambda: User.get(created_at=deep),
+        lambda: User.filter(version=10**30),
+        lambda: User.filter(id="Ada"),
+    ):
+        with pytest.raises(InvalidInputError) as refused:
+            await query()
+        assert "Ada" not in str(refused.value)
+    with pytest.raises(InvalidInputError, match="name"):
+        VoiceModel(name=deep)
+
+
 async def test_the_audit_trail_is_neither_updated_nor_deleted(digitwin_db: Database) -> None:
     await digitwin_db.audit.record("a", "r")
     for change in (AuditLog.all().update(action="b"), AuditLog.all().delete()):
