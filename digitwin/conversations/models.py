@@ -12,7 +12,25 @@ from tortoise.models import Model as AnyModel
 from digitwin.conversations.fields import STAGES, TOKENS
 from digitwin.kernel.orm.model import Entity, Model
 from digitwin.kernel.orm.parent_visibility import ParentVisibility
-from digitwin.kernel.primitives.ids import uuid7
+from digitwin.kernel.primitives.ids import one_spelling, refuse_nil, uuid7
+
+
+class Ref(fields.CharField[Any]):
+    """A participant's ref, an id among them in its one spelling."""
+
+    def to_db_value(self, value: Any, instance: Any) -> Any:
+        """Return what is stored and looked for.
+
+        Raises:
+            InvalidInputError: it is the nil UUID.
+        """
+        value = super().to_db_value(value, instance)
+        return refuse_nil(one_spelling(value), "ref") if isinstance(value, str) else value
+
+    def describe(self, serializable: bool) -> dict[str, Any]:
+        """Describe the column, which is text, for migrations."""
+        told = super().describe(serializable)
+        return {**told, "field_type": "CharField"} if serializable else told
 
 
 class SessionParticipant(Model):
@@ -28,7 +46,7 @@ class SessionParticipant(Model):
     id = fields.UUIDField(primary_key=True, default=uuid7)
     user_id = fields.UUIDField()
     kind = fields.CharField(max_length=16)
-    ref = fields.CharField(max_length=200, null=True)
+    ref = Ref(max_length=200, null=True)
     name = fields.CharField(max_length=200, null=True)
     traits: fields.Field[list[str]] = fields.JSONField(default=list)
     created_at = fields.DatetimeField(db_default=Now())

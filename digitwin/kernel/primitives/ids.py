@@ -118,11 +118,11 @@ def one_spelling(name: str) -> str:
 
 
 def refuse_nil(name: str, field: str) -> str:
-    """Return a name unchanged.
+    """Return a name, in its one spelling, unchanged.
 
     Raises:
-        InvalidInputError: it is the nil UUID.
+        InvalidInputError: it is the nil UUID, or ``user:`` and the nil UUID.
     """
-    if name == str(NOBODY):
+    if name.removeprefix("user:") == str(NOBODY):
         raise InvalidInputError(f"{field} must not be the nil UUID", field=field)
     return name

@@ -11,7 +11,8 @@ import pytest
 
 from digitwin import Participant
 from digitwin.database import Database
-from digitwin.kernel.primitives.ids import uuid7
+from digitwin.kernel.primitives.ids import one_spelling, uuid7
+from digitwin.models import SessionParticipant
 from digitwin.privacy.subjects import hash_of_ref
 from tests.integration.privacy.conftest import Person, read
 from tests.support.tables import tables_with
@@ -42,6 +43,24 @@ async def test_a_participant_is_one_however_spelled(
     scope = digitwin_db.for_user(bob.id)
     again = await scope.sessions.start(participant=participant)
     assert again.participant_id == first.participant_id
+
+
+@every_spelling
+async def test_models_store_and_find_one_spelling(
+    digitwin_db: Database, bob: Person, spelled: Callable[[UUID], str]
+) -> None:
+    visitor, ref = uuid7(), spelled(uuid7())
+    sam = await SessionParticipant.create(user_id=bob.id, kind="user", ref=spelled(visitor))
+    session = await digitwin_db.sessions.start(
+        bob.id, participant=Participant("user", str(visitor))
+    )
+    assert session.participant_id == sam.id
+    assert await SessionParticipant.filter(ref=spelled(visitor)).count() == 1
+    sam.ref = ref
+    await sam.save()
+    assert (await SessionParticipant.get(id=sam.id)).ref == one_spelling(ref)
+    await SessionParticipant.filter(id=sam.id).update(ref=spelled(visitor))
+    assert (await SessionParticipant.get(id=sam.id)).ref == str(visitor)
 
 
 @every_spelling

@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from digitwin import Participant
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError
 from digitwin.models import AuditLog, SessionParticipant, User
@@ -151,12 +152,23 @@ async def test_a_model_does_not_store_it(digitwin_db: Database, ada: Any) -> Non
     for make in (
         lambda: SessionParticipant.create(id=NIL, user_id=ada.user, kind="guest"),
         lambda: SessionParticipant.create(user_id=NIL, kind="guest"),
+        lambda: SessionParticipant.create(user_id=ada.user, kind="user", ref=NIL.hex),
         lambda: AuditLog.create(action="a", resource="r", actor_id=NIL),
     ):
         with pytest.raises(InvalidInputError, match="nil UUID"):
             await make()
     record = await AuditLog.create(action="a", resource="r")
     assert record.user_id == NIL
+
+
+@pytest.mark.parametrize("name", [NIL.hex, f"user:{NIL}", f"user:{{{NIL}}}"])
+async def test_nor_does_a_name_of_a_persons_form_hold_it(digitwin_db: Database, name: str) -> None:
+    with pytest.raises(InvalidInputError, match="nil UUID"):
+        await digitwin_db.limits.consume(name, "/chat", limit=1, window=1)
+    with pytest.raises(InvalidInputError, match="nil UUID"):
+        Participant("user", name)
+    with pytest.raises(InvalidInputError, match="nil UUID"):
+        await digitwin_db.privacy.erase_participant(kind="user", ref=name, reason="x")
 
 
 async def test_what_belongs_to_nobody_stays(digitwin_db: Database, raw: asyncpg.Connection) -> None:
