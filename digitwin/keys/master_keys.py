@@ -157,7 +157,7 @@ def service_of(settings: Settings, embedded_home: Path | None) -> KeyService:
 
 def _missing() -> ConfigurationError:
     return ConfigurationError(
-        f"EncryptedRow fields are encrypted, and no master key is configured: {ADVICE}",
+        f"Some fields are encrypted, and no master key is configured: {ADVICE}",
         field="master_key",
     )
 

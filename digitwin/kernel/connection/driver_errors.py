@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 
 from digitwin import errors
+from digitwin.kernel.connection.scopes import RETENTION
 from digitwin.kernel.connection.scrubbing import scrub, statement_of
 
 _TOO_MANY_WORDS = "54000"
@@ -241,9 +242,14 @@ def of_role(fault: BaseException, role: str, *, within: Any = None) -> errors.Di
     if code not in ("22023", "42501"):
         return translate(fault, within=within)
     why = "is missing" if code == "22023" else "is not granted to this login"
+    help = (
+        "run `digitwin db roles --apply` as an administrator (with `--login NAME` for a service's"
+        " login)"
+    )
+    if code == "42501" and role == RETENTION:
+        help = f"a service's login does not get it; use the owner of the tables, or grant {role}"
     return errors.ConfigurationError(
-        f"The database role {role} {why}: run `digitwin db roles --apply`"
-        " as an administrator (with `--login NAME` for a service's login)",
+        f"The database role {role} {why}: {help}",
         field="role",
         role=role,
         sqlstate=code,

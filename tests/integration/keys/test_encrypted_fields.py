@@ -1,4 +1,4 @@
-"""EncryptedRow fields: repositories show them, the database and models used directly do not."""
+"""Encrypted fields: repositories show them, the database and models used directly do not."""
 
 from __future__ import annotations
 

@@ -213,6 +213,16 @@ async def test_a_service_neither_destroys_nor_rotates_keys_and_says_who_may(
     assert await digitwin_db.keys.destroy(ada.user)
 
 
+async def test_a_service_does_not_erase_and_says_who_may(
+    digitwin_db: Database, ada: Belongings, login: str
+) -> None:
+    async with digitwin.connect(login, migrate="check") as service:
+        with pytest.raises(ConfigurationError, match="use the owner of the tables") as refused:
+            await service.privacy.erase(ada.user, reason="asked")
+    assert "db roles" not in str(refused.value)  # which does not grant that role to a service
+    assert await digitwin_db.users.get(ada.user)
+
+
 async def test_a_login_for_maintenance_destroys_keys(
     digitwin_db: Database, ada: Belongings, digitwin_url: str
 ) -> None:
