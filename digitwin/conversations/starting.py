@@ -22,7 +22,7 @@ from digitwin.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from digitwin.kernel.execution.core import operation
 from digitwin.kernel.primitives.ids import parse_id, uuid7
 from digitwin.kernel.primitives.validation import Id, dumps, validate
-from digitwin.kernel.repository.entities import row_dicts, taken
+from digitwin.kernel.repository.entities import refuse_repeated_ids, row_dicts, taken
 
 _NOUNS = {"user_id": "user", "voice_model_id": "voice model", "face_model_id": "face model"}
 
@@ -126,6 +126,7 @@ class SessionStarting(TurnLog):
             As ``start``.
         """
         new = [self._new_session(row) for row in row_dicts(rows)]
+        refuse_repeated_ids(new)
         sessions, values = {}, {}
         try:
             async with self._core.transaction():

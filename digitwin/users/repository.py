@@ -15,7 +15,12 @@ from digitwin.kernel.execution.core import Core, operation, streaming
 from digitwin.kernel.orm.active_handle import Found
 from digitwin.kernel.primitives.ids import parse_id, uuid7
 from digitwin.kernel.primitives.validation import dumps, validate
-from digitwin.kernel.repository.entities import EntityRepository, row_dicts, taken
+from digitwin.kernel.repository.entities import (
+    EntityRepository,
+    refuse_repeated_ids,
+    row_dicts,
+    taken,
+)
 from digitwin.kernel.repository.paging import Page
 from digitwin.kernel.repository.ports import CacheForgetter
 from digitwin.kernel.repository.soft_delete import SoftDeleteRepository, deletion_event
@@ -96,8 +101,7 @@ class UserRepository(SoftDeleteRepository[User]):
             As :meth:`create`.
         """
         made = [self._new_user(row.pop("id", None), row) for row in row_dicts(rows)]
-        if len({user["id"] for user in made}) < len(made):
-            raise AlreadyExistsError("id is given twice", field="id")
+        refuse_repeated_ids(made)
         if not made:
             return []
         columns = {name: [user[name] for user in made] for name in made[0]}

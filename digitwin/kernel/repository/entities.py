@@ -103,8 +103,7 @@ class EntityRepository(Repository, Generic[M]):
 
     async def _create_many(self, rows: Iterable[Mapping[str, Any]]) -> list[M]:
         given = [self._new_row(row.pop("id", None), row) for row in row_dicts(rows)]
-        if len({row["id"] for row in given}) < len(given):
-            raise AlreadyExistsError("id is given twice", field="id")
+        refuse_repeated_ids(given)
         given = [await self._to_store(row, row) for row in given]
         shapes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for row in given:
@@ -264,6 +263,16 @@ def taken(field: str, id: UUID | None) -> AlreadyExistsError:
     """
     details = {"field": field} if id is None else {"field": field, "id": str(id)}
     return AlreadyExistsError(f"{field} is already taken", **details)
+
+
+def refuse_repeated_ids(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse rows of a ``create_many`` of which two have one id.
+
+    Raises:
+        AlreadyExistsError: names no row, since none has the id yet.
+    """
+    if len({row["id"] for row in rows}) < len(rows):
+        raise AlreadyExistsError("id is given twice", field="id")
 
 
 def row_dicts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

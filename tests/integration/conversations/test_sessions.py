@@ -47,6 +47,9 @@ async def test_many_begin_all_or_none(
     assert error.value.details["field"] == "user_id"
     with pytest.raises(AlreadyExistsError):
         await sessions.create_many([{**row, "external_id": "x"}, {**row, "external_id": "x"}])
+    with pytest.raises(AlreadyExistsError, match="given twice") as twice:
+        await sessions.create_many([{**row, "id": ada.id}, {**row, "id": str(ada.id)}])
+    assert twice.value.details == {"field": "id"}  # no session has it
     assert await sessions.count() == 0
     assert await raw.fetchval("SELECT count(*) FROM participants") == 0
 
