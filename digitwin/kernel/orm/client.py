@@ -63,10 +63,16 @@ class HandleClient(active_handle.Client):
         return self.under(Scope.of_text(scope)) if scope else self
 
     async def delete_instance(self, instance: Any) -> None:
-        await self.handle.deleter(self.scope, type(instance)).one(instance.pk)
+        await self._deleter(type(instance)).one(instance.pk)
 
     async def delete_found(self, model: type[Model], find: active_handle.Find) -> int:
-        return await self.handle.deleter(self.scope, model).found(find)
+        return await self._deleter(model).found(find)
+
+    def _deleter(self, model: type[Model]) -> active_handle.Deleter:
+        """Return the repository's deletions, in the scope that the client's statements have."""
+        transaction = Transaction.of(self.pool)
+        scope = _scope_within(transaction, self.scope) if transaction else self.scope
+        return self.handle.deleter(scope, model)
 
     def acquire_connection(self) -> Any:
         return _lend(self.pool, self.scope)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -221,6 +222,24 @@ async def test_a_deletion_of_a_scope_reaches_its_own(digitwin_db: Database, ada:
     me = await digitwin_db.for_user(ada.id).users.get(ada.id)
     assert await me.documents.all().delete() == 1
     assert [row.user_id for row in await KnowledgeDocument.all()] == [bob.id]
+
+
+@pytest.mark.parametrize(("model", "kind"), [*HIDDEN, (Person, "users")])
+@pytest.mark.parametrize("within", ["alone", "in a transaction of nobody"])
+async def test_in_a_transaction_of_a_scope_its_own_rows_are_deleted(
+    digitwin_db: Database, ada: Person, model: Any, kind: str, within: str
+) -> None:
+    """Models take on the scope of the open transaction: their deletions, too."""
+    bob = await digitwin_db.users.create(email="bob@example.com", name="Bob")
+    rows = [each if kind == "users" else await make(digitwin_db, kind, each) for each in (ada, bob)]
+    async with AsyncExitStack() as stack:
+        if within != "alone":
+            await stack.enter_async_context(digitwin_db.transaction())
+        async with digitwin_db.for_user(ada.id).transaction():
+            with pytest.raises(NotFoundError):
+                await rows[1].delete()
+            assert await model.all().delete() == 1
+        assert await model.all().values_list("id", flat=True) == [rows[1].id]
 
 
 async def test_a_row_that_no_longer_matches_is_not_deleted(
