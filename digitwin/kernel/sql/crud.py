@@ -185,7 +185,8 @@ def hide(model: type[Model], equal: tuple[str, ...]) -> Query:
 def hide_many(model: type[Model]) -> Query:
     """Soft-delete rows at their versions: one event for each owner, a record for each row.
 
-    ``:owner`` and ``:event`` are the owners and their events; owners are locked first, in order.
+    ``:owner`` and ``:event`` are the owners and their events. Owners are locked first, against a
+    deletion of theirs, then the rows, both in order: so do all statements that lock many rows.
     """
     table = model._meta.db_table
     record = audit_step.insert_numbered(
@@ -195,11 +196,14 @@ def hide_many(model: type[Model]) -> Query:
         "WITH given AS (SELECT * FROM unnest(:user_id::uuid[], :id::uuid[], :version::int[])"
         " AS one (user_id, id, version)),"
         " event AS (SELECT * FROM unnest(:owner::uuid[], :event::uuid[]) AS one (user_id, id)),"
-        " owner AS (SELECT id FROM users WHERE id = ANY(:owner) ORDER BY id FOR KEY SHARE),"
-        f' done AS (UPDATE "{table}" AS t SET "deleted_at" = now(), "deletion_id" = event.id,'
-        f" {TOUCH} FROM given JOIN event ON event.user_id = given.user_id"
-        " JOIN owner ON owner.id = given.user_id"
-        " WHERE t.user_id = given.user_id AND t.id = given.id AND t.version = given.version"
+        " owner AS (SELECT id FROM users WHERE id = ANY(:owner) ORDER BY id FOR SHARE),"
+        f' held AS (SELECT t.user_id, t.id, event.id AS event FROM "{table}" AS t'
+        " JOIN given ON t.user_id = given.user_id AND t.id = given.id"
+        " JOIN event ON event.user_id = t.user_id JOIN owner ON owner.id = t.user_id"
+        " WHERE t.version = given.version AND t.deleted_at IS NULL"
+        " ORDER BY t.user_id, t.id FOR NO KEY UPDATE OF t),"
+        f' done AS (UPDATE "{table}" AS t SET "deleted_at" = now(), "deletion_id" = held.event,'
+        f" {TOUCH} FROM held WHERE t.user_id = held.user_id AND t.id = held.id"
         " AND t.deleted_at IS NULL RETURNING t.user_id, t.id, t.deletion_id),"
         f" recorded AS ({record}),"
         " noted AS (INSERT INTO deletions (user_id, id, resource, resource_id, actor_id)"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
+import asyncpg
 import pytest
 from tortoise.expressions import Case, F, When
 
@@ -251,6 +253,31 @@ async def test_a_row_that_no_longer_matches_is_not_deleted(
         await until_waiting(1)
     assert await deletion == 2
     assert [row.id for row in await VoiceModel.all()] == [voices[0].id]
+
+
+CHANGES: dict[str, Callable[[list[VoiceModel]], Any]] = {
+    "bulk_update": lambda rows: VoiceModel.bulk_update(rows, ["provider"]),
+    "update": lambda rows: VoiceModel.all().order_by("-id").update(provider="new"),
+    "delete": lambda rows: VoiceModel.all().order_by("-id").delete(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+async def test_rows_are_locked_in_the_order_of_their_ids(
+    raw: asyncpg.Connection, voices: list[VoiceModel], until_waiting: UntilWaiting, change: Any
+) -> None:
+    """So that two such changes, in whatever order their rows were found, do not deadlock."""
+    lock = "SELECT id FROM voice_models WHERE id = $1 FOR NO KEY UPDATE NOWAIT"
+    async with raw.transaction():
+        await raw.execute(lock, voices[0].id)
+        changing = asyncio.ensure_future(_awaited(change(voices[::-1])))
+        await until_waiting(1)
+        assert await raw.fetchval(lock, voices[2].id) == voices[2].id
+    assert await changing == 3
+
+
+async def _awaited(query: Any) -> Any:
+    return await query
 
 
 async def _elsewhere(rows: Any) -> int:
