@@ -36,7 +36,6 @@ EXCEPTIONS = {
     "repository/lock_activation": "a lock; the statements that follow check that the row is alive",
     "conversations/with_external_id": "a deleted session keeps its external id",
     "conversations/sibling_with_external_id": "the same",
-    "knowledge/queries.py": "an id finds its owner; the statement around it asks who is alive",
     "conversations/owner": "an id finds its owner; each statement asks whether it is alive",
     "knowledge/queries.py": "the same, of a document",
 }
