@@ -37,7 +37,6 @@ EXCEPTIONS = {
     "conversations/with_external_id": "a deleted session keeps its external id",
     "conversations/sibling_with_external_id": "the same",
     "conversations/owner": "an id finds its owner; each statement asks whether it is alive",
-    "knowledge/queries.py": "the same, of a document",
 }
 """Statements that say nothing about deletion, and why they need not."""
 
