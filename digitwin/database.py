@@ -28,7 +28,7 @@ from digitwin.handle.scopes import PERMITS, PersonalRepositories, ServiceScope, 
 from digitwin.kernel.connection import dsn
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.execution import opening
-from digitwin.kernel.execution.core import Core, operation
+from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.maintenance import (
     MaintenanceReport,
     MaintenanceStep,
@@ -37,6 +37,7 @@ from digitwin.kernel.execution.maintenance import (
     log as maintenance_log,
     maintain,
 )
+from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.orm import active_handle
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.repository.soft_delete import SoftDeleteRepository

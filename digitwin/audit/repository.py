@@ -16,7 +16,8 @@ from digitwin.audit.models import AuditLog
 from digitwin.audit.sealing import MAX_TIME, MIN_TIME, SealingConfig
 from digitwin.audit.signing import Signers
 from digitwin.audit.statistics import AuditStatistics, add_up
-from digitwin.kernel.execution.core import Core, operation, streaming
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.operations import operation, streaming
 from digitwin.kernel.orm.hydration import hydrate
 from digitwin.kernel.primitives.ids import NOBODY, uuid7
 from digitwin.kernel.primitives.iterables import fields_of, listed

@@ -11,7 +11,7 @@ from digitwin.cache import fields
 from digitwin.cache.codecs import Array, Vector, VectorCodec, require_numpy
 from digitwin.cache.fields import Audience
 from digitwin.cache.store import Store
-from digitwin.kernel.execution.core import operation
+from digitwin.kernel.execution.operations import operation
 
 
 class EmbeddingStore(Store[Vector, list[float]]):

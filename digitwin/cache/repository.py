@@ -17,7 +17,8 @@ from digitwin.cache.locks import AdvisoryLocks, Connect
 from digitwin.cache.statistics import HitCounters, StoreStatistics
 from digitwin.cache.store import Store
 from digitwin.kernel.connection.transactions import Transaction
-from digitwin.kernel.execution.core import Core, operation
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.repository.base import Repository
 from digitwin.kernel.sql.queries import Queries
 

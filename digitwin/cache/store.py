@@ -16,7 +16,8 @@ from digitwin.cache.loader import Loader
 from digitwin.cache.locks import AdvisoryLocks
 from digitwin.cache.statistics import HitCounters
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.execution.core import Core, operation
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.operations import operation
 
 In = TypeVar("In")
 Out = TypeVar("Out")

@@ -23,7 +23,8 @@ from digitwin.consents.fields import (
 )
 from digitwin.consents.models import Consent
 from digitwin.errors import NotFoundError
-from digitwin.kernel.execution.core import Core, operation
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.primitives.validation import dumps, validate
 from digitwin.kernel.repository.base import owner_not_found

@@ -19,7 +19,7 @@ from digitwin.conversations.queries import QUERIES, for_session
 from digitwin.conversations.starting import SessionStarting
 from digitwin.conversations.statistics import SessionStatistics
 from digitwin.errors import AlreadyExistsError
-from digitwin.kernel.execution.core import operation, streaming
+from digitwin.kernel.execution.operations import operation, streaming
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.primitives.validation import PERIOD, Id, validate
 from digitwin.kernel.repository.entities import taken

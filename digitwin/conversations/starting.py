@@ -19,7 +19,7 @@ from digitwin.conversations.participant import Participant
 from digitwin.conversations.queries import QUERIES
 from digitwin.conversations.turn_log import TurnLog
 from digitwin.errors import AlreadyExistsError, InvalidInputError, NotFoundError
-from digitwin.kernel.execution.core import operation
+from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.primitives.ids import parse_id, uuid7
 from digitwin.kernel.primitives.validation import Id, dumps, validate
 from digitwin.kernel.repository.entities import refuse_repeated_ids, row_dicts, taken

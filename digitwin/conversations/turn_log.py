@@ -26,7 +26,7 @@ from digitwin.errors import (
     NotFoundError,
     StaleVersionError,
 )
-from digitwin.kernel.execution.core import operation
+from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.orm.hydration import fill, hydrate, hydrator
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.primitives.iterables import listed

@@ -21,7 +21,8 @@ from digitwin.errors import (
     InvalidStateError,
     KeyUnavailableError,
 )
-from digitwin.kernel.execution.core import Core, operation
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.orm.encrypted_text import is_encrypted
 from digitwin.kernel.primitives.ids import NOBODY, parse_id
 from digitwin.kernel.primitives.validation import bounded

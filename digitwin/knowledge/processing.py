@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from digitwin.errors import DigiTwinError, InvalidStateError
-from digitwin.kernel.execution.core import operation
+from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.primitives.validation import seconds, validate
 from digitwin.kernel.repository.soft_delete import SoftDeleteRepository

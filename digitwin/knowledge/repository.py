@@ -9,7 +9,8 @@ from uuid import UUID
 
 from typing_extensions import Unpack
 
-from digitwin.kernel.execution.core import Core, operation, streaming
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.operations import operation, streaming
 from digitwin.kernel.orm.active_handle import Found
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.primitives.validation import validate

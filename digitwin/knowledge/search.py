@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.execution.core import operation
+from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.primitives.validation import bounded, validate
 from digitwin.kernel.repository.soft_delete import SoftDeleteRepository
 from digitwin.knowledge.fields import SEARCH, VISIBLE_TO, Audience

@@ -10,7 +10,7 @@ from typing import ClassVar, TypeVar
 from uuid import UUID
 
 from digitwin.errors import ConsentRequiredError, InvalidStateError
-from digitwin.kernel.execution.core import operation
+from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.repository.consent import CONSENT_IN_FORCE, lock_activation
 from digitwin.kernel.repository.encrypted_fields import EncryptedFieldsRepository
 from digitwin.kernel.sql.queries import Queries

@@ -8,7 +8,7 @@ from uuid import UUID
 from typing_extensions import Unpack
 
 from digitwin.errors import InvalidInputError, InvalidStateError
-from digitwin.kernel.execution.core import operation, streaming
+from digitwin.kernel.execution.operations import operation, streaming
 from digitwin.kernel.primitives.validation import validate
 from digitwin.kernel.repository.entities import row_dicts
 from digitwin.kernel.repository.paging import Page

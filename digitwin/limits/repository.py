@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from digitwin.errors import RateLimitedError
-from digitwin.kernel.execution.core import Core, operation
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.repository.base import Repository
 from digitwin.limits import fields

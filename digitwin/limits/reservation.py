@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from digitwin.errors import DigiTwinError, InvalidStateError, OutcomeUnknownError
-from digitwin.kernel.execution.core import Core, operation
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.operations import operation
 from digitwin.limits import fields
 from digitwin.limits.buckets import Buckets, decision
 from digitwin.limits.decision import Decision

@@ -14,7 +14,8 @@ from digitwin.conversations.participant import Kind
 from digitwin.errors import InvalidInputError, InvalidStateError, NotFoundError
 from digitwin.kernel.connection.scopes import ACROSS_PEOPLE, FORGETTING, Scope
 from digitwin.kernel.connection.transactions import Transaction
-from digitwin.kernel.execution.core import Core, operation, streaming
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.operations import operation, streaming
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.primitives.validation import bounded, line, validate
 from digitwin.kernel.repository.paging import Page

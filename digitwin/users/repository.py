@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from typing_extensions import Unpack
 
 from digitwin.errors import AlreadyExistsError, NotFoundError
-from digitwin.kernel.execution.core import Core, operation, streaming
-from digitwin.kernel.orm.active_handle import Found
-from digitwin.kernel.primitives.ids import parse_id, uuid7
+from digitwin.kernel.execution.operations import operation, streaming
+from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.primitives.validation import dumps, validate
 from digitwin.kernel.repository.entities import (
-    EntityRepository,
     refuse_repeated_ids,
     row_dicts,
-    taken,
 )
 from digitwin.kernel.repository.paging import Page
-from digitwin.kernel.repository.ports import CacheForgetter
-from digitwin.kernel.repository.soft_delete import SoftDeleteRepository, deletion_event
 from digitwin.kernel.sql import crud
 from digitwin.kernel.sql.audit_step import parameters
-from digitwin.kernel.sql.queries import Queries, Query
-from digitwin.users import cascade
+from digitwin.kernel.sql.queries import Query
+from digitwin.users.deletion import UserDeletion
 from digitwin.users.emails import normalised, unique_form
 from digitwin.users.fields import (
     CHANGES,
-    DELETION_FILTERS,
     FILTERS,
     NEW,
     NewUser,
@@ -39,15 +32,11 @@ from digitwin.users.fields import (
     UserChanges,
     UserFilters,
 )
-from digitwin.users.models import Deletion, User
-
-QUERIES = Queries(__package__, table="users")
-
-MAX_DELETED: Final = 100
-"""Users that a queryset's ``delete()`` deletes at once: each with everything they own."""
+from digitwin.users.models import User
+from digitwin.users.queries import QUERIES
 
 
-class UserRepository(SoftDeleteRepository[User]):
+class UserRepository(UserDeletion):
     """Repository of users, the owners of twins (``db.users``).
 
     Fields: ``email`` (unique among users who are not deleted, without regard to case),
@@ -55,14 +44,7 @@ class UserRepository(SoftDeleteRepository[User]):
     ``subscription_tier`` (free, pro, enterprise).
     """
 
-    model, noun = User, "user"
-    most_at_once = MAX_DELETED
     new, changes, filters = NEW, CHANGES, FILTERS
-
-    def __init__(self, core: Core, *, scope: UUID | None = None, cache: CacheForgetter) -> None:
-        super().__init__(core, scope=scope)
-        self._cache = cache
-        self._events = _Deletions(core, scope=scope)
 
     @operation
     async def create(self, *, id: UUID | str | None = None, **fields: Unpack[NewUser]) -> User:
@@ -225,101 +207,6 @@ class UserRepository(SoftDeleteRepository[User]):
         """Return whether any user matches."""
         return await self._exists(filters, include_deleted=include_deleted)
 
-    @operation
-    async def delete(self, id: UUID | str, *, reason: str | None = None) -> None:
-        """Delete a user with everything they own, as one deletion; atomic.
-
-        Voice models, face models, documents and sessions are hidden; open sessions end (reason
-        ``user_deleted``); the e-mail can be used again; cached entries are deleted.
-        :meth:`restore` undoes the deletion until maintenance makes it final, after
-        ``deletion_retention``.
-
-        Args:
-            reason: stored with the deletion's event, at most 500 characters.
-
-        Raises:
-            NotFoundError: there is no such user, or the user is already deleted.
-            InvalidInputError: ``reason`` is invalid.
-        """
-        user_id, event = self._id(id), deletion_event(reason)
-        async with self._core.transaction():
-            if not await self._delete_user(user_id, event):
-                raise self._missing(id)
-
-    @operation
-    async def restore(self, id: UUID | str) -> User:
-        """Undo a user's deletion, and of everything that was deleted with them; atomic.
-
-        Sessions stay ended. What was deleted before the user stays deleted.
-
-        Returns:
-            The restored user.
-
-        Raises:
-            NotFoundError: there is no such deleted user, or the deletion is final.
-            AlreadyExistsError: another user has the e-mail now (``user_id`` in the details).
-        """
-        user_id = self._id(id)
-        async with self._core.transaction():
-            record = await self._core.db.fetchrow(QUERIES["restore"], user_id=user_id)
-            if record is None:
-                raise self._missing(id)
-            user = self._row(record)
-            await self._restore_belongings(user, record["was_deletion_id"])
-        return user
-
-    @operation
-    async def hard_delete(self, id: UUID | str) -> None:
-        """Delete a user and everything they own permanently; atomic. The audit trail stays.
-
-        Raises:
-            NotFoundError: there is no such user, deleted or not.
-        """
-        user_id = self._id(id)
-        async with self._core.transaction():
-            await super().hard_delete(user_id)
-            await self._core.db.execute(QUERIES["free_email"], user_id=user_id)
-            await self._cache.forget_user(user_id)
-
-    @operation
-    async def deletions(
-        self, user_id: UUID | str | None = None, *, limit: int = 50, after: str | None = None
-    ) -> Page[Deletion]:
-        """Return a page of deletion events, oldest first, restored and final ones included.
-
-        Args:
-            user_id: the owner of what was deleted; if unset, the person of the scope, or all.
-            limit: rows per page, 1 to 1,000.
-            after: the ``next_cursor`` of the previous page.
-
-        Raises:
-            InvalidInputError: names the invalid id, limit or cursor.
-        """
-        whose = {} if user_id is None else {"user_id": user_id}
-        return await self._events._list(whose, limit=limit, after=after)
-
-    async def _hide(self, found: builtins.list[Found], events: Mapping[UUID, UUID]) -> int:
-        """Delete people at their versions, in order: each is a deletion of its own."""
-        deleted = 0
-        for row in sorted(found):
-            deleted += await self._delete_user(row.id, deletion_event(None), row.version)
-        return deleted
-
-    async def _delete_user(
-        self, user_id: UUID, event: Mapping[str, Any], version: int | None = None
-    ) -> bool:
-        """Delete a user with everything they own; return False if there is none."""
-        db, deletion = self._core.db, event["deletion_id"]
-        about = parameters(deletion_id=str(deletion))
-        found = await db.fetchval(
-            QUERIES["delete"], user_id=user_id, version=version, **event, **about
-        )
-        if not found:
-            return False
-        await db.execute(cascade.hide_belongings(), user_id=user_id, deletion_id=deletion)
-        await self._cache.forget_user(user_id)
-        return True
-
     def _new_user(self, id: object, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return all parameters of a new row."""
         given = validate(NEW, dict(fields))
@@ -345,58 +232,11 @@ class UserRepository(SoftDeleteRepository[User]):
             return None
         return self._row(record)
 
-    async def _restore_belongings(self, user: User, deletion: UUID) -> None:
-        address = normalised(user.email)
-        try:
-            async with self._core.transaction():
-                await self._core.db.execute(
-                    cascade.restore_belongings(),
-                    user_id=user.id,
-                    deletion_id=deletion,
-                    address=address,
-                )
-        except AlreadyExistsError as error:
-            refused = await self._taken([], [address])
-            raise AlreadyExistsError(
-                "email belongs to another user",
-                **refused.details,
-                user_id=refused.details.get("id"),
-            ) from error
-
-    async def _taken(self, ids: Sequence[UUID], addresses: Sequence[str]) -> AlreadyExistsError:
-        """Return the error for ids or addresses of which one is taken."""
-        holder = await self._core.db.fetchrow(QUERIES["holder"], ids=ids, addresses=addresses)
-        if holder is None:  # another person's, under a scope; or it is free again
-            return taken("email", None)
-        return taken(holder["field"], holder["id"])
-
-    async def _find(
-        self, id: object, user_id: object, *, include_deleted: bool = False
-    ) -> User | None:
-        person = parse_id(id)
-        if self._owner(user_id) not in (None, person):
-            return None
-        return await super()._find(person, None, include_deleted=include_deleted)
-
     def _conditions(self, filters: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         equal, null = super()._conditions(filters)
         if "email" in equal:
             equal["email"] = normalised(equal["email"])
         return equal, null
-
-    def _key(self, id: object, user_id: object) -> dict[str, Any]:
-        return {"id": self._id(id)}
-
-    def _id(self, id: object) -> UUID:
-        user_id = parse_id(id)
-        if self._scope not in (None, user_id):
-            raise self._missing(id)
-        return user_id
-
-
-class _Deletions(EntityRepository[Deletion]):
-    model, noun = Deletion, "deletion"
-    filters = DELETION_FILTERS
 
 
 @cache

@@ -21,7 +21,7 @@ from digitwin.errors import (
     NotFoundError,
     StaleVersionError,
 )
-from digitwin.kernel.execution.core import operation
+from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.orm.hydration import hydrate
 from digitwin.kernel.orm.model import Model
 from digitwin.kernel.primitives.ids import parse_id, uuid7

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from digitwin.errors import InvalidInputError, InvalidStateError, StaleVersionError
-from digitwin.kernel.execution.core import operation
+from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.orm.active_handle import Find, Found
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.primitives.validation import Line, validate

@@ -14,7 +14,8 @@ from digitwin.database import Database
 from digitwin.errors import DigiTwinError, InvalidStateError, NotFoundError, ScopeRequiredError
 from digitwin.handle.scopes import UserScope
 from digitwin.kernel.execution import audit_records
-from digitwin.kernel.execution.core import Core, operation
+from digitwin.kernel.execution.core import Core
+from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import AuditLog, User, VoiceModel
 

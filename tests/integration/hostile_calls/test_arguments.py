@@ -9,7 +9,7 @@ import pytest
 
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError
-from digitwin.kernel.execution.core import operation
+from digitwin.kernel.execution.operations import operation
 from digitwin.models import User
 
 

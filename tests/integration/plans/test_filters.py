@@ -12,7 +12,7 @@ from digitwin.kernel.sql import crud
 from digitwin.kernel.sql.queries import Query
 from digitwin.models import ConversationSession, FaceModel, KnowledgeDocument, User, VoiceModel
 from digitwin.testing.databases import Databases
-from digitwin.users.repository import QUERIES
+from digitwin.users.queries import QUERIES
 from tests.support.plans import described, explain_generic, filled
 
 PEOPLE = 4_000
