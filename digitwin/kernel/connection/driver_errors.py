@@ -235,11 +235,16 @@ def unscoped(fault: BaseException) -> errors.ScopeRequiredError | None:
     )
 
 
+def may_be_of_role(fault: BaseException) -> bool:
+    """Return whether a role can be at fault: it is missing, or not granted."""
+    return getattr(fault, "sqlstate", None) in ("22023", "42501")
+
+
 def of_role(fault: BaseException, role: str, *, within: Any = None) -> errors.DigiTwinError | None:
     """As :func:`translate`, for a statement that sets a role."""
     scrub(fault)
     code = getattr(fault, "sqlstate", None)
-    if code not in ("22023", "42501"):
+    if not may_be_of_role(fault):
         return translate(fault, within=within)
     why = "is missing" if code == "22023" else "is not granted to this login"
     help = (

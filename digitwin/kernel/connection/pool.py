@@ -20,7 +20,7 @@ from weakref import WeakSet
 import asyncpg
 
 from digitwin.errors import DigiTwinError, PoolTimeoutError
-from digitwin.kernel.connection import driver_errors
+from digitwin.kernel.connection import driver_errors, wire
 from digitwin.kernel.connection.connections import NOW, cut
 from digitwin.kernel.connection.deadline import DeadlineTimer
 from digitwin.kernel.connection.idle import IdleConnections
@@ -65,12 +65,14 @@ class Pool:
         self._timeout = acquire_timeout
         self._size = size
         self._where = where
-        self._free = FairSemaphore(size)
-        self._long = FairSemaphore(size - 1)
+        self._free = FairSemaphore(size, acquire_timeout)
+        self._long = FairSemaphore(size - 1, acquire_timeout)
         self._idle_connections = IdleConnections(idle_timeout, max_lifetime)
         self._open: WeakSet[Any] = WeakSet()
         self._renewed = NOW
         self.deadline = DeadlineTimer(answer_timeout)
+        self.pipelines = wire.FITS
+        """Whether a scope and its statement are sent in one write; a pooler may not stand it."""
         self.in_use = 0
         self.on_lost: Callable[[], None] | None = None
         """Called when a connection has ended, for whatever reason."""
@@ -92,6 +94,29 @@ class Pool:
         """Callers that wait for a connection."""
         return self._free.waiting + self._long.waiting
 
+    def take(self) -> Any:
+        """Return a connection that is ready, for one statement; None if there is none now."""
+        if self._free.try_acquire():
+            connection = self._idle_connections.take()
+            if connection is not None:
+                self.in_use += 1
+                return connection
+            self._free.release()
+        return None
+
+    def reuse(self, connection: Any) -> bool:
+        """Release a connection whose statements were all answered, without waiting.
+
+        Returns:
+            False if it is not fit for that: :meth:`release` it.
+        """
+        if connection.is_closed() or connection.is_in_transaction():
+            return False
+        self._idle_connections.put(connection)
+        self.in_use -= 1
+        self._free.release()
+        return True
+
     async def acquire(self) -> Any:
         """Return a connection for one statement; :meth:`release` must follow.
 
@@ -99,12 +124,12 @@ class Pool:
             PoolTimeoutError: all stayed in use for ``acquire_timeout``.
             ConnectionFailedError: a new connection could not be opened.
         """
-        if not self._free.try_acquire():
-            await self._wait(self._free)
-        connection = self._idle_connections.take()
+        connection = self.take()
         if connection is None:
-            connection = await self._connect()
-        self.in_use += 1
+            if not self._free.try_acquire():
+                await self._wait(self._free)
+            connection = self._idle_connections.take() or await self._connect()
+            self.in_use += 1
         return connection
 
     async def acquire_long(self) -> Any:
@@ -122,13 +147,13 @@ class Pool:
         Args:
             well: every statement on it was answered, so that it can be reused at once.
         """
+        if well and self.reuse(connection):
+            return
         try:
-            if not connection.is_closed():
-                if connection.is_in_transaction() or (not well and connection.ends == NOW):
-                    cut(connection)
-                elif well:
-                    self._idle_connections.put(connection)
-                    return
+            if not connection.is_closed() and (
+                connection.is_in_transaction() or connection.ends == NOW
+            ):
+                cut(connection)
             await self._pool.release(connection.place, timeout=RELEASE_TIMEOUT)
         except driver_errors.DRIVER:
             cut(connection)
@@ -159,6 +184,11 @@ class Pool:
         for connection in self._open:
             connection.ends = NOW
         self._idle_connections.clear()
+
+    def forget_statements(self) -> None:
+        """Have every connection prepare its statements again, since a table has changed."""
+        for connection in self._open:
+            connection.forget_statements()
 
     async def explained(self, error: DigiTwinError) -> DigiTwinError:
         """Return the schema's error in place of one about a table or column that is missing.
@@ -229,7 +259,7 @@ class Pool:
 
     async def _wait(self, semaphore: FairSemaphore) -> None:
         try:
-            await semaphore.acquire(self._timeout)
+            await semaphore.acquire()
         except TimeoutError:
             raise PoolTimeoutError(
                 f"All {self._size} connections stayed in use for {self._timeout:g} s",
@@ -256,7 +286,7 @@ class Pool:
             place = await self._pool.acquire()
             connection = place._con
             connection.place, connection.deadline = place, self.deadline
-            connection.renew = self.renew
+            connection.renew, connection.forget = self.renew, self.forget_statements
             if connection.ends > NOW:
                 self._open.add(connection)
                 connection.add_termination_listener(self._lost)

@@ -1,16 +1,20 @@
 """Scopes of statements: a database role, and the person whose rows it may see.
 
-Both are set with ``SET LOCAL`` and end with the transaction, so that pooled connections carry no
-state. The role makes row security apply even if the login owns the tables or is a superuser,
-which would bypass it. The policies are in ``digitwin.roles``.
+Both end with the transaction, so that pooled connections carry no state. A statement on its own is
+sent together with the message that sets them, :attr:`Scope.entry`: one write, one implicit
+transaction, one round trip. The role makes row security apply even if the login owns the tables or
+is a superuser, which would bypass it. The policies are in ``digitwin.roles``.
 """
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Final
 from uuid import UUID
+
+from digitwin.kernel.connection import wire
 
 OWNER: Final = "digitwin_owner"
 """Owns the tables, except the audit trail."""
@@ -28,9 +32,11 @@ ROLES: Final = (OWNER, APPLICATION, SERVICE, READ_ONLY, AUDIT, RETENTION)
 """All roles; none can log in, logins are members."""
 PERSON: Final = "digitwin.user_id"
 """The session setting that the policies compare with."""
+_PROCESS: Final = secrets.token_hex(4)
+"""In the names of statements: a pooler that mixes up connections must not find another's."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scope:
     """A role (``NONE``: the login itself) and optionally a person."""
 
@@ -40,12 +46,35 @@ class Scope:
     @property
     def sql(self) -> str:
         """The statements that set this scope; contains no user input."""
-        return f"SET LOCAL ROLE {self.role}; SET LOCAL {PERSON} = '{self.user_id or ''}'"
+        return f"SET LOCAL ROLE {self.role}; SET LOCAL {PERSON} = '{self.person}'"
+
+    @cached_property
+    def entry(self) -> bytes:
+        """The messages that set this scope for the statement that follows in the same write."""
+        return wire.run_of(self.entry_name, self.person)
+
+    @property
+    def entry_name(self) -> str:
+        """The name of the prepared statement :attr:`entry_sql`."""
+        return f"enter_{self.role}_{_PROCESS}"
+
+    @property
+    def entry_sql(self) -> str:
+        """Sets the role and the person ``$1`` until the transaction ends, and returns no row."""
+        return (
+            f"SELECT 1 WHERE set_config('role', '{self.role}', true) IS NULL"
+            f" OR set_config('{PERSON}', $1, true) IS NULL"
+        )
+
+    @property
+    def person(self) -> str:
+        """The person as text; empty if there is none."""
+        return str(self.user_id or "")
 
     @property
     def text(self) -> str:
         """Serialized form, parsed by :meth:`of_text`; stored on models as a stamp."""
-        return f"{self.role}/{self.user_id or ''}"
+        return f"{self.role}/{self.person}"
 
     @classmethod
     def of_text(cls, text: str) -> Scope:

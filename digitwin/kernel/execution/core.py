@@ -14,10 +14,11 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from contextvars import ContextVar, Token
+from contextvars import Token
 
 from digitwin.errors import ClosedError, DigiTwinError, InvalidStateError
-from digitwin.kernel.connection import forking, transactions
+from digitwin.kernel.connection import attempts, forking, transactions
+from digitwin.kernel.connection.attempts import Attempt
 from digitwin.kernel.connection.pool import Pool
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.connection.transactions import CommitHook, Transaction
@@ -27,18 +28,17 @@ from digitwin.kernel.orm import active_handle
 from digitwin.kernel.orm.client import HandleClient
 from digitwin.settings import Settings
 
-_work: ContextVar[_Work | None] = ContextVar("digitwin_work", default=None)
 
-
-class _Work:
+class Work(Attempt):
     """A running operation; nested calls belong to it, even while the handle closes."""
 
     __slots__ = ("client_token", "core", "live", "work_token")
 
-    work_token: Token[_Work | None]
+    work_token: Token[Attempt | None]
     client_token: Token[active_handle.Client | None]
 
     def __init__(self, core: Core) -> None:
+        super().__init__()
         self.core = core
         self.live = True
 
@@ -98,23 +98,23 @@ class Core:
 
     def within(self) -> bool:
         """Return whether the caller is inside a running operation of this handle."""
-        work = _work.get()
-        return work is not None and work.core is self and work.live
+        work = attempts.current.get()
+        return isinstance(work, Work) and work.core is self and work.live
 
-    def begin(self) -> _Work:
+    def begin(self) -> Work:
         """Start an operation; :meth:`end` must follow. Errors as :meth:`working`."""
         self._admit()
         self._running += 1
-        work = _Work(self)
-        work.work_token = _work.set(work)
+        work = Work(self)
+        work.work_token = attempts.current.set(work)
         work.client_token = active_handle.activate(self.client)
         return work
 
-    def end(self, work: _Work) -> None:
+    def end(self, work: Work) -> None:
         """End an operation."""
         work.live = False
         active_handle.deactivate(work.client_token)
-        _work.reset(work.work_token)
+        attempts.current.reset(work.work_token)
         self._finished()
 
     @contextmanager
@@ -182,7 +182,7 @@ class Core:
     def _disinherit(self) -> None:
         """In a forked child: refuse everything, also inside what the parent had begun."""
         self.closing = self.inherited = True
-        _work.set(None)
+        attempts.current.set(None)
         self.pool.disinherit()
         active_handle.disinherit()
         transactions.disinherit()
@@ -210,10 +210,10 @@ class ScopedCore(Core):
     def within(self) -> bool:
         return self._handle.within()
 
-    def begin(self) -> _Work:
+    def begin(self) -> Work:
         return self._handle.begin()
 
-    def end(self, work: _Work) -> None:
+    def end(self, work: Work) -> None:
         self._handle.end(work)
 
     def counted(self) -> _GeneratorContextManager[None, None, None]:

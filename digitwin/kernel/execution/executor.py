@@ -18,16 +18,19 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
+from logging import getLogger
 from typing import Any
 
 from asyncpg import Record
 
-from digitwin.errors import SchemaChangedError, ScopeRequiredError
+from digitwin.errors import DigiTwinError, SchemaChangedError, ScopeRequiredError
 from digitwin.kernel.connection import attempts, driver_errors
 from digitwin.kernel.connection.pool import Pool
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
-from digitwin.kernel.connection.transactions import Transaction, begin, end
+from digitwin.kernel.connection.transactions import Transaction, begin, end, enters
 from digitwin.kernel.sql.queries import Query, writes_rows
+
+log = getLogger("digitwin.sql")
 
 Before = Callable[[], Awaitable[None]]
 """Awaited before each statement; if it raises, the statement is not sent."""
@@ -89,7 +92,7 @@ class OnConnection(Statements):
 
     async def _run(self, method: str, sql: str, args: Sequence[Any], writes: bool) -> Any:
         try:
-            return await self.connection.ask(method, sql, *args)
+            return await self.connection.ask(method, sql, args)
         except driver_errors.DRIVER as fault:
             refused = driver_errors.unscoped(fault) if self._scope is UNSCOPED else None
             error = refused or driver_errors.translate(fault, within=self.connection)
@@ -99,7 +102,8 @@ class OnConnection(Statements):
 class Executor(Statements):
     """Runs statements in the task's open transaction, else each on its own.
 
-    In a scope, a statement on its own is wrapped in a short transaction that sets role and person.
+    In a scope, a statement on its own is sent behind a message that sets role and person for it, in
+    the same implicit transaction; or within a short transaction, where that is not possible.
 
     Args:
         pool: supplies connections.
@@ -129,29 +133,69 @@ class Executor(Statements):
         if transaction is not None:
             on = OnConnection(await transaction.under(self._scope), self._scope)
             return await on._run(method, self._scope.mark(sql), args, writes)
+        scope = None
         if self._scope is not UNSCOPED:
-            sql = self._scope.mark(sql)
-            try:
-                async with self._short(writes=writes) as on:
-                    return await on._run(method, sql, args, writes)
-            except SchemaChangedError:
-                pass  # rolled back: run it again, once; outside transactions asyncpg does the same
-            async with self._short(writes=writes) as on:
-                return await on._run(method, sql, args, writes)
-        connection = await self._pool.acquire()
+            scope, sql = self._scope, self._scope.mark(sql)
+            if not self._pool.pipelines:
+                return await self._in_a_transaction(method, sql, args, writes)
+        connection = self._pool.take() or await self._pool.acquire()
+        new = scope is not None and scope.role not in connection.entered
+        if new and not await self._enters(connection):
+            return await self._in_a_transaction(method, sql, args, writes)
         if writes:
             attempts.storing()
         try:
-            answer = await connection.ask(method, sql, *args)
+            answer = await connection.ask(method, sql, args, scope)
         except driver_errors.DRIVER as fault:
-            await self._pool.release(connection)
-            error = driver_errors.unscoped(fault) or driver_errors.translate(fault, write=writes)
+            try:
+                error = await self._explained(fault, connection, scope, writes)
+            finally:
+                await self._pool.release(connection)
             raise error or fault from fault
         except BaseException:
             await self._pool.release(connection)
             raise
-        await self._pool.release(connection, well=True)
+        if not self._pool.reuse(connection):
+            await self._pool.release(connection)
         return answer
+
+    async def _enters(self, connection: Any) -> bool:
+        """Return whether this scope and a statement can be sent in one write; else release it."""
+        fits = False
+        try:
+            fits = await enters(connection, self._scope)
+        finally:
+            if not fits:
+                await self._pool.release(connection)
+        if not fits:
+            self._pool.pipelines = False
+            log.warning(
+                "a pooler separates messages sent together: each call in a scope takes three round"
+                " trips instead of one"
+            )
+        return fits
+
+    async def _explained(
+        self, fault: BaseException, connection: Any, scope: Scope | None, writes: bool
+    ) -> DigiTwinError | None:
+        """Return the error for a failed statement; of a scope, ask whether its role is at fault."""
+        if scope is None:
+            return driver_errors.unscoped(fault) or driver_errors.translate(fault, write=writes)
+        if driver_errors.may_be_of_role(fault):
+            await enters(connection, scope)
+        return driver_errors.translate(fault, write=writes)
+
+    async def _in_a_transaction(
+        self, method: str, sql: str, args: Sequence[Any], writes: bool
+    ) -> Any:
+        """Set the scope in a message of its own, and commit in another."""
+        try:
+            async with self._short(writes=writes) as on:
+                return await on._run(method, sql, args, writes)
+        except SchemaChangedError:
+            pass  # rolled back: run it again, once
+        async with self._short(writes=writes) as on:
+            return await on._run(method, sql, args, writes)
 
     def transaction(self) -> AbstractAsyncContextManager[Statements]:
         """Open a short transaction of its own; await nothing but its statements inside."""
@@ -258,4 +302,5 @@ async def cursor(
         error = driver_errors.translate(fault, within=connection)
         if isinstance(error, SchemaChangedError):  # asyncpg would keep a cursor's statement
             await connection.reload_schema_state()
+            connection.forget()
         raise error or fault from fault

@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from digitwin.errors import ConnectionFailedError, UnsupportedServerError
-from digitwin.kernel.connection import driver_errors, pooler, server_role
+from digitwin.kernel.connection import driver_errors, pooler, server_role, wire
 from digitwin.kernel.connection.connections import Connection
 from digitwin.kernel.connection.dsn import Target
 from digitwin.kernel.connection.pool import Pool
@@ -178,6 +178,11 @@ async def close_once(connection: asyncpg.Connection) -> None:
         connection.terminate()
 
 
+async def _connect_armable(*args: Any, loop: Any, **given: Any) -> asyncpg.Connection:
+    """Open a connection whose statements can be sent together with their scope."""
+    return await asyncpg.connect(*args, loop=wire.Loop(loop), **given)
+
+
 async def _open_pool(settings: Settings, target: Target) -> Pool:
     driver = asyncpg.create_pool(
         **connect_arguments(settings, target),
@@ -185,6 +190,7 @@ async def _open_pool(settings: Settings, target: Target) -> Pool:
         max_size=settings.pool_max,
         max_inactive_connection_lifetime=settings.idle_timeout,
         connection_class=Connection,
+        connect=_connect_armable if wire.FITS else None,
         init=partial(_require_role, settings=settings, target=target),
     )
     pool = Pool(

@@ -8,7 +8,6 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from digitwin.errors import DigiTwinError, SchemaChangedError
-from digitwin.kernel.connection.attempts import Attempt
 from digitwin.kernel.execution import audit_records
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.primitives.flags import flags_of, require_flags
@@ -48,14 +47,12 @@ def operation(
         try:
             if flags:
                 require_flags(flags, kwargs)
-            if not getattr(self, "runs_again", False):
+            try:
                 return await method(self, *args, **kwargs)
-            with Attempt() as attempt:
-                try:
-                    return await method(self, *args, **kwargs)
-                except SchemaChangedError:
-                    if attempt.stored or not _can_be_given_again(args, kwargs):
-                        raise
+            except SchemaChangedError:
+                again = getattr(self, "runs_again", False) and _can_be_given_again(args, kwargs)
+                if work.stored or not again:
+                    raise
             return await method(self, *args, **kwargs)
         except DigiTwinError as error:
             await _failed(core, self, method.__name__, error)

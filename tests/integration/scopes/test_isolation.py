@@ -12,7 +12,7 @@ import pytest
 from digitwin.database import Database
 from digitwin.errors import DigiTwinError, NotFoundError
 from digitwin.handle.scopes import UserScope
-from digitwin.kernel.connection.connections import Connection
+from digitwin.kernel.connection.connections import WHO, Connection
 from digitwin.kernel.primitives.ids import uuid7
 from tests.integration.scopes.conftest import Belongings
 
@@ -101,7 +101,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ask = Connection.ask
 
     async def told(self: Connection, method: str, sql: str, *args: Any) -> Any:
-        statements.append(sql)
+        if sql != WHO:  # sent once for each connection
+            statements.append(sql)
         return await ask(self, method, sql, *args)
 
     monkeypatch.setattr(Connection, "ask", told)

@@ -23,6 +23,7 @@ from digitwin.errors import (
 )
 from digitwin.kernel.connection import dsn, scopes
 from digitwin.kernel.connection.connections import Connection
+from digitwin.kernel.connection.wire import SYNC, Transport
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.sql.tables import TABLES
 from digitwin.models import ConversationTurn, KnowledgeDocument, User, VoiceModel
@@ -269,22 +270,29 @@ async def test_a_stream_stays_its_persons_whoever_is_asked_in_between(
     assert seen == 1201
 
 
-async def test_role_and_person_go_with_begin_in_one_message(
+async def test_role_and_person_go_with_the_statement_in_one_write(
     digitwin_db: Database, ada: Belongings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent: list[str] = []
-    ask = Connection.ask
+    me = digitwin_db.for_user(ada.user)
+    await me.voices.get(ada.voice)
+    asked: list[str] = []
+    written: list[bytes] = []
+    ask, write = Connection.ask, Transport._write_behind
 
     async def told(self: Connection, method: str, sql: str, *args: Any) -> Any:
-        sent.append(sql)
+        asked.append(sql)
         return await ask(self, method, sql, *args)
 
+    def seen(self: Transport, data: Any) -> None:
+        written.append(self._prefix + bytes(data))
+        write(self, data)
+
     monkeypatch.setattr(Connection, "ask", told)
-    await digitwin_db.for_user(ada.user).voices.get(ada.voice)
-    begin, statement, commit = sent
-    assert begin.startswith("BEGIN; SET LOCAL ROLE digitwin_app; SET LOCAL digitwin.user_id = ")
-    assert "user_id" in statement
-    assert commit == "COMMIT"
+    monkeypatch.setattr(Transport, "_write_behind", seen)
+    await me.voices.get(ada.voice)
+    assert len(asked) == len(written) == 1
+    assert written[0].count(SYNC) == 1
+    assert written[0].index(str(ada.user).encode()) < written[0].index(ada.voice.bytes)
 
 
 # As a service's own login --------------------------------------------------------------------
