@@ -177,9 +177,9 @@ class Database:
         """Return the repositories of personal data, bound to one person; holds no connection.
 
         Every statement filters by the id and runs as the database role ``digitwin_app``, for
-        which row security shows only that person's rows. Each call is a short transaction of
-        its own; ``async with me.transaction():`` covers several. Inside ``db.transaction()`` a
-        call joins it, and restores role and person afterwards.
+        which row security shows only that person's rows. Each statement takes one round trip, as
+        without a scope; ``async with me.transaction():`` makes several statements one. Inside
+        ``db.transaction()`` a call joins it, and restores role and person afterwards.
 
         Args:
             user_id: the owner of the twin.

@@ -1,6 +1,6 @@
 """The repositories of personal data: unscoped, of one person, or across people with a reason.
 
-No scope holds a connection: role and person are set at the start of each transaction.
+No scope holds a connection: role and person go with each statement, or with BEGIN.
 """
 
 from __future__ import annotations

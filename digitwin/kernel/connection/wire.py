@@ -2,7 +2,7 @@
 
 Asyncpg ends each statement with Sync, and PostgreSQL commits at Sync. What is sent before a
 statement without a Sync of its own therefore belongs to its implicit transaction: a scope needs no
-BEGIN and COMMIT, which are two more round trips (:mod:`scoped_statement`).
+BEGIN and COMMIT, which are two more round trips.
 
 The bytes are joined by the connection's transport in the one write that asyncpg makes for a
 statement. Until that write they are nowhere else, so a statement whose arguments cannot be encoded
