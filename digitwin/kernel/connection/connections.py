@@ -98,12 +98,21 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
         if self._wire is None:
             return False
         if scope.role not in self._entries:
-            entry = await self.prepare(scope.entry_sql, name=scope.entry_name)
-            self._entries[scope.role] = entry  # held: asyncpg closes what nobody holds
+            await self._prepare_entry(scope)
         if tuple(await self.ask("fetchrow", WHO, (), scope)) != (scope.role, scope.person):
             return False
         self.entered.add(scope.role)
         return True
+
+    async def _prepare_entry(self, scope: Scope) -> None:
+        self.deadline.begin(self)
+        try:
+            entry = await self.prepare(scope.entry_sql, name=scope.entry_name)
+        except BaseException as fault:
+            self._ended(fault)
+            raise
+        self.deadline.end(self)
+        self._entries[scope.role] = entry  # held: asyncpg closes what nobody holds
 
     async def _send(self, method: str, sql: str, args: Sequence[Any], scope: Scope | None) -> Any:
         if method == "execute" and not args and scope is None:

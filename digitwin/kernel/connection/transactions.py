@@ -198,18 +198,6 @@ async def begin(connection: Any, scope: Scope = UNSCOPED) -> None:
         raise
 
 
-async def enters(connection: Any, scope: Scope) -> bool:
-    """Return whether statements can be sent on this connection in ``scope`` in one write.
-
-    Raises:
-        ConfigurationError: the scope's role is missing, or not granted to this login.
-    """
-    try:
-        return bool(await connection.enters(scope))
-    except driver_errors.DRIVER as fault:
-        raise driver_errors.of_role(fault, scope.role) or fault from fault
-
-
 async def _set_scope(connection: Any, scope: Scope) -> None:
     try:
         await connection.ask("execute", scope.sql)

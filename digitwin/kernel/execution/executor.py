@@ -18,7 +18,6 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
-from logging import getLogger
 from typing import Any
 
 from asyncpg import Record
@@ -26,11 +25,10 @@ from asyncpg import Record
 from digitwin.errors import DigiTwinError, SchemaChangedError, ScopeRequiredError
 from digitwin.kernel.connection import attempts, driver_errors
 from digitwin.kernel.connection.pool import Pool
+from digitwin.kernel.connection.scope_entry import acquire_in, enter
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
-from digitwin.kernel.connection.transactions import Transaction, begin, end, enters
+from digitwin.kernel.connection.transactions import Transaction, begin, end
 from digitwin.kernel.sql.queries import Query, writes_rows
-
-log = getLogger("digitwin.sql")
 
 Before = Callable[[], Awaitable[None]]
 """Awaited before each statement; if it raises, the statement is not sent."""
@@ -133,15 +131,14 @@ class Executor(Statements):
         if transaction is not None:
             on = OnConnection(await transaction.under(self._scope), self._scope)
             return await on._run(method, self._scope.mark(sql), args, writes)
-        scope = None
-        if self._scope is not UNSCOPED:
+        if self._scope is UNSCOPED:
+            scope = None
+            connection = self._pool.take() or await self._pool.acquire()
+        else:
             scope, sql = self._scope, self._scope.mark(sql)
-            if not self._pool.pipelines:
+            connection = await acquire_in(self._pool, scope)
+            if connection is None:
                 return await self._in_a_transaction(method, sql, args, writes)
-        connection = self._pool.take() or await self._pool.acquire()
-        new = scope is not None and scope.role not in connection.entered
-        if new and not await self._enters(connection):
-            return await self._in_a_transaction(method, sql, args, writes)
         if writes:
             attempts.storing()
         try:
@@ -159,22 +156,6 @@ class Executor(Statements):
             await self._pool.release(connection)
         return answer
 
-    async def _enters(self, connection: Any) -> bool:
-        """Return whether this scope and a statement can be sent in one write; else release it."""
-        fits = False
-        try:
-            fits = await enters(connection, self._scope)
-        finally:
-            if not fits:
-                await self._pool.release(connection)
-        if not fits:
-            self._pool.pipelines = False
-            log.warning(
-                "a pooler separates messages sent together: each call in a scope takes three round"
-                " trips instead of one"
-            )
-        return fits
-
     async def _explained(
         self, fault: BaseException, connection: Any, scope: Scope | None, writes: bool
     ) -> DigiTwinError | None:
@@ -182,7 +163,7 @@ class Executor(Statements):
         if scope is None:
             return driver_errors.unscoped(fault) or driver_errors.translate(fault, write=writes)
         if driver_errors.may_be_of_role(fault):
-            await enters(connection, scope)
+            await enter(connection, scope)
         return driver_errors.translate(fault, write=writes)
 
     async def _in_a_transaction(

@@ -17,6 +17,7 @@ from tortoise.models import Model
 from digitwin.errors import SchemaChangedError, StatementFailedError
 from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.connection.pool import Pool
+from digitwin.kernel.connection.scope_entry import acquire_in
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.connection.transactions import Transaction
 from digitwin.kernel.orm import active_handle
@@ -134,6 +135,14 @@ async def _lend(pool: Pool, scope: Scope) -> Any:
             yield connection
         return
     if scope is not UNSCOPED:
+        connection, well = await acquire_in(pool, scope), False
+        if connection is not None:
+            try:
+                yield _InScope(connection, scope)
+                well = True
+            finally:
+                await pool.release(connection, well=well)
+            return
         async with Transaction(pool, scope) as own, _with_deadline(own.connection):
             yield own.connection
         return
@@ -144,6 +153,26 @@ async def _lend(pool: Pool, scope: Scope) -> Any:
         well = True
     finally:
         await pool.release(connection, well=well)
+
+
+class _InScope:
+    """What Tortoise sends on a connection, each statement in one write with the scope."""
+
+    def __init__(self, connection: Any, scope: Scope) -> None:
+        self._connection = connection
+        self._scope = scope
+
+    async def fetch(self, query: str, *values: Any) -> Any:
+        return await self._ask("fetch", query, values)
+
+    async def fetchrow(self, query: str, *values: Any) -> Any:
+        return await self._ask("fetchrow", query, values)
+
+    async def execute(self, query: str, *values: Any) -> Any:
+        return await self._ask("execute", query, values)
+
+    async def _ask(self, method: str, query: str, values: tuple[Any, ...]) -> Any:
+        return await self._connection.ask(method, self._scope.mark(query), values, self._scope)
 
 
 @asynccontextmanager
