@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -12,6 +12,7 @@ from digitwin.cache.eviction import Evictor
 from digitwin.cache.fields import EntryKey
 from digitwin.cache.invalidation import InvalidationTarget
 from digitwin.cache.local_cache import LocalCache
+from digitwin.kernel.execution.batching import Batcher
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import NOBODY
@@ -19,6 +20,12 @@ from digitwin.kernel.sql.queries import Queries, Query, load
 
 BATCH: Final = 1000
 """Rows removed by one statement: it takes some 10 ms, then releases its locks."""
+
+READS_AT_ONCE: Final = 2
+"""Reads under way, beyond which entries are read together. With 32 callers two make 1.8 times as
+many reads as one statement for each; one makes 2.6 times as many, but has a second caller wait."""
+READ_TOGETHER: Final = 64
+"""Entries read by one statement at most."""
 
 _UNBOUNDED: Final = 2**62
 _OF_PERSON: Final = "user_id = :user_id"
@@ -54,6 +61,10 @@ class Lookup(NamedTuple):
     """The value has expired."""
 
 
+Found = tuple[Any, ...]
+"""A stored value, and what the local cache needs of it; empty if there is none."""
+
+
 class CacheTable:
     """A store's table, with the local cache in front of it.
 
@@ -77,26 +88,43 @@ class CacheTable:
             __package__, table=table, store=name, no_hits=", hit_count = 0" if counts_hits else ""
         )
         # Kept at hand: a lookup by name is measurable beside a read of 80 us
-        self._get, self._read = self._queries["get"], self._queries["read"]
+        self._one = self._queries["read" if local.on else "get"]
+        self._each = self._queries["read_each"]
+        self._reads = Batcher[EntryKey, Found](
+            self._read_one, self._read_each, at_once=READS_AT_ONCE, most=READ_TOGETHER
+        )
         self._set, self._set_of_person = self._queries["set"], self._queries["set_of_person"]
 
     async def get(self, entry_key: EntryKey) -> Any:
         """Return a stored value, or None."""
-        user_id, audience, key = entry_key
         if not self._local.on:
-            return await self._core.aside.fetchval(
-                self._get, user_id=user_id, audience=audience, key=key
-            )
+            found = await self._reads.ask(entry_key)
+            return found[0] if found else None
         stored = self._local.get(self.name, entry_key)
         if stored is None:
             read = self._local.begin_read(self.name)
-            row = await self._core.aside.fetchrow(
-                self._read, user_id=user_id, audience=audience, key=key
-            )
-            if row is not None:
-                stored = row[0]
-                self._local.remember(read, entry_key, *row)
+            found = await self._reads.ask(entry_key)
+            if found:
+                stored = found[0]
+                self._local.remember(read, entry_key, *found)
         return stored
+
+    async def _read_one(self, entry_key: EntryKey) -> Found:
+        user_id, audience, key = entry_key
+        row = await self._core.aside.fetchrow(
+            self._one, user_id=user_id, audience=audience, key=key
+        )
+        return () if row is None else tuple(row)
+
+    async def _read_each(self, entry_keys: Sequence[EntryKey]) -> list[Found]:
+        user_ids, audiences, keys = zip(*entry_keys, strict=True)
+        rows = await self._core.aside.fetch(
+            self._each, user_ids=user_ids, audiences=audiences, keys=keys
+        )
+        found: list[Found] = [()] * len(entry_keys)
+        for place, *row in rows:
+            found[place - 1] = tuple(row)
+        return found
 
     async def get_many(self, user_id: UUID, audience: str, keys: list[str]) -> dict[str, Any]:
         """Return the stored values that exist, by key."""

@@ -13,6 +13,14 @@ WHERE user_id = :user_id AND audience = :audience AND key = :key AND {living}
 SELECT value, tags, extract(epoch FROM expires_at - now())::float8 AS lives FROM {table}
 WHERE user_id = :user_id AND audience = :audience AND key = :key AND {living}
 
+-- name: read_each
+-- As `read`, for many keys of many people: one index lookup for each.
+SELECT place, value, tags, extract(epoch FROM expires_at - now())::float8 AS lives
+FROM unnest(:user_ids::uuid[], :audiences::text[], :keys::text[]) WITH ORDINALITY
+         AS asked (user_id, audience, key, place)
+     JOIN {table} USING (user_id, audience, key)
+WHERE {living}
+
 -- name: get_many
 -- Many keys of one person and audience, in one statement.
 SELECT key, value, tags, extract(epoch FROM expires_at - now())::float8 AS lives FROM {table}
