@@ -14,13 +14,13 @@ import base64
 import binascii
 import os
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from digitwin.kernel.orm.encrypted_text import PREFIX, is_encrypted
+
+if TYPE_CHECKING:  # else at the first use of a key: its import takes 10 ms of every start
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -33,7 +33,14 @@ class DecryptionError(ValueError):
 
 def new_key() -> bytes:
     """Return a random key of 256 bits."""
-    return AESGCM.generate_key(256)
+    return os.urandom(KEY_BYTES)
+
+
+def opened(key: bytes) -> AESGCM:
+    """Return a key's cipher."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM(key)
 
 
 def encrypt(key: AESGCM, plaintext: bytes, aad: bytes) -> bytes:
@@ -48,6 +55,8 @@ def decrypt(key: AESGCM, encrypted: bytes, aad: bytes) -> bytes:
     Raises:
         DecryptionError: another key or AAD, or a changed byte.
     """
+    from cryptography.exceptions import InvalidTag
+
     if len(encrypted) < NONCE_BYTES + TAG_BYTES:
         raise DecryptionError
     try:

@@ -11,10 +11,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
-
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from digitwin.errors import (
     DigiTwinError,
@@ -31,6 +29,9 @@ from digitwin.kernel.sql.queries import Queries
 from digitwin.keys import encryption, rotation
 from digitwin.keys.ports import KeyService, KeyStore, StoredKey
 from digitwin.keys.rotation import RotationReport
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 CACHE_SECONDS: Final = 60.0
 """How long a key is cached: after it is destroyed in one process, others use it at most as long."""
@@ -200,7 +201,7 @@ class KeyRing:
         wrapped = await self._call_service(user_id, self._service.wrap, plain)
         created = StoredKey(user_id, self._service.key_id, wrapped)
         stored = await self._store.put_if_absent(created)
-        key = AESGCM(plain if stored == created else await self._unwrap(stored))
+        key = encryption.opened(plain if stored == created else await self._unwrap(stored))
         if began != self._destroyed:
             return await self._key(user_id)
         self._remember(user_id, key)
@@ -215,7 +216,7 @@ class KeyRing:
             keys: dict[UUID, AESGCM] = {}
             for user_id, key in (await self._store.get(user_ids)).items():
                 try:
-                    keys[user_id] = AESGCM(await self._unwrap(key))
+                    keys[user_id] = encryption.opened(await self._unwrap(key))
                 except KeyUnavailableError:
                     if not skip_unreadable:
                         raise

@@ -11,8 +11,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from digitwin.errors import ConfigurationError, KeyUnavailableError
 from digitwin.kernel.primitives import key_files
 from digitwin.keys import encryption
@@ -54,7 +52,7 @@ class LocalKeyService:
     """A key service in this process: the first key wraps, the others only unwrap."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        self._keys = {_fingerprint(key): AESGCM(key) for key in keys}
+        self._keys = {_fingerprint(key): key for key in keys}
         self._current = _fingerprint(keys[0])
 
     @property
@@ -64,7 +62,7 @@ class LocalKeyService:
 
     async def wrap(self, key: bytes, context: Mapping[str, str]) -> bytes:
         """Return the master key's fingerprint and the encrypted key."""
-        master = self._keys[self._current]
+        master = encryption.opened(self._keys[self._current])
         return self._current + encryption.encrypt(master, key, _aad(context))
 
     async def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:
@@ -84,7 +82,7 @@ class LocalKeyService:
                 key_id=key_id,
             )
         try:
-            return encryption.decrypt(master, encrypted, _aad(context))
+            return encryption.decrypt(encryption.opened(master), encrypted, _aad(context))
         except encryption.DecryptionError:
             raise KeyUnavailableError(
                 "A wrapped key was changed, or belongs to another person", **context
