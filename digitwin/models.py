@@ -3,6 +3,9 @@
 Importing this module also completes the registry of tables (``kernel/sql/tables.py``).
 """
 
+import digitwin.kernel.orm  # first, since it imports Tortoise quickly
+
+# isort: split
 import digitwin.audit.models
 import digitwin.audit.tables
 import digitwin.cache.models

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from digitwin.kernel.primitives.ids import NOBODY, parse_id
 from digitwin.kernel.primitives.iterables import listed
-from digitwin.kernel.primitives.validation import Line, Text, seconds, validate
+from digitwin.kernel.primitives.validation import DEFERRED, Line, Text, seconds, validate
 
 Audience = Literal["owner", "visitor"]
 
@@ -23,11 +23,11 @@ MAX_TTL: Final = 366 * 86_400.0
 _Key = Annotated[str, Text(512, min_length=1)]
 _Tag = Annotated[str, Line(200)]
 
-_KEY: TypeAdapter[str] = TypeAdapter(_Key)
-_KEYS: TypeAdapter[list[str]] = TypeAdapter(list[_Key])
-_AUDIENCE: TypeAdapter[Audience] = TypeAdapter(Audience)
-_TAG: TypeAdapter[str] = TypeAdapter(_Tag)
-_TAGS: TypeAdapter[list[str]] = TypeAdapter(list[_Tag])
+_KEY: TypeAdapter[str] = TypeAdapter(_Key, config=DEFERRED)
+_KEYS: TypeAdapter[list[str]] = TypeAdapter(list[_Key], config=DEFERRED)
+_AUDIENCE: TypeAdapter[Audience] = TypeAdapter(Audience, config=DEFERRED)
+_TAG: TypeAdapter[str] = TypeAdapter(_Tag, config=DEFERRED)
+_TAGS: TypeAdapter[list[str]] = TypeAdapter(list[_Tag], config=DEFERRED)
 
 
 class EntryKey(NamedTuple):

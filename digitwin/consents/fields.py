@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.primitives.validation import (
+    DEFERRED,
     STRICT,
     AwareDatetime,
     JsonObject,
@@ -57,8 +58,8 @@ class ConsentFilters(TypedDict, total=False):
 
 NEW: TypeAdapter[Any] = TypeAdapter(NewConsent)
 FILTERS: TypeAdapter[Any] = TypeAdapter(ConsentFilters)
-PURPOSE: TypeAdapter[Purpose] = TypeAdapter(Purpose)
-_MOMENT: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
+PURPOSE: TypeAdapter[Purpose] = TypeAdapter(Purpose, config=DEFERRED)
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(AwareDatetime, config=DEFERRED)
 
 
 def expiry(value: object) -> tuple[datetime | None, float | None]:

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from digitwin.conversations.participant import Participant
 from digitwin.kernel.primitives.validation import (
+    DEFERRED,
     PLAIN_DICT,
     STRICT,
     Count,
@@ -74,6 +75,7 @@ class TurnChanges(TypedDict, total=False):
     interrupted: bool | None
 
 
+@with_config(STRICT)
 class NewTurn(TurnChanges, total=False):
     """One exchange: ``user_text``, ``twin_text`` or both.
 
@@ -95,6 +97,7 @@ class NewNamedSession(TypedDict, total=False):
     metadata: JsonObject | None
 
 
+@with_config(STRICT)
 class SessionFields(NewNamedSession, total=False):
     """Fields of ``start``, those of :class:`NewNamedSession` among them.
 
@@ -135,6 +138,6 @@ SESSION = TypeAdapter(SessionFields)
 SESSION_CHANGES = TypeAdapter(SessionChanges)
 SESSION_FILTERS = TypeAdapter(SessionFilters)
 TURN = TypeAdapter(NewTurn)
-TURNS = TypeAdapter(list[Annotated[NewTurn, PLAIN_DICT]])
+TURNS = TypeAdapter(list[Annotated[NewTurn, PLAIN_DICT]], config=DEFERRED)
 TURN_CHANGES = TypeAdapter(TurnChanges)
-REASON = TypeAdapter(EndReason)
+REASON = TypeAdapter(EndReason, config=DEFERRED)

@@ -23,7 +23,7 @@ from digitwin.kernel.connection import scopes
 from digitwin.kernel.connection.transactions import outside
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import RunOnce
-from digitwin.kernel.primitives.validation import line, validate
+from digitwin.kernel.primitives.validation import DEFERRED, line, validate
 from digitwin.kernel.sql.actor import ActingAs, Who
 from digitwin.keys.keyring import KeyRing
 from digitwin.knowledge.repository import KnowledgeDocumentRepository
@@ -36,7 +36,7 @@ PERMITS: Permits = {
 }
 """For each purpose of a consent, the table whose models it permits to be active."""
 
-_REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, line(500)])
+_REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, line(500)], config=DEFERRED)
 
 
 async def _outside_transaction(record: Callable[[], Awaitable[object]]) -> None:

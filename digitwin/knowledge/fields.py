@@ -71,6 +71,7 @@ class DocumentChanges(_Details, total=False):
     status: Status
 
 
+@with_config(STRICT)
 class ResultingChanges(DocumentChanges, total=False):
     """What ``update`` writes: the caller's changes and the fields that they reset."""
 

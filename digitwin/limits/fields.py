@@ -12,7 +12,14 @@ from pydantic import TypeAdapter
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.primitives.ids import one_spelling, refuse_nil
 from digitwin.kernel.primitives.iterables import listed
-from digitwin.kernel.primitives.validation import AwareDatetime, Line, bounded, seconds, validate
+from digitwin.kernel.primitives.validation import (
+    DEFERRED,
+    AwareDatetime,
+    Line,
+    bounded,
+    seconds,
+    validate,
+)
 from digitwin.limits.decision import Ask
 from digitwin.policies import MAX_LIMIT, MAX_WINDOW, MIN_WINDOW
 
@@ -22,8 +29,8 @@ MAX_ASKS: Final = 100
 _VALIDATED: Final = 4096
 """Calls kept validated: the same ones are made over and over."""
 
-_NAME: TypeAdapter[str] = TypeAdapter(Annotated[str, Line(200)])
-_MOMENT: TypeAdapter[AwareDatetime] = TypeAdapter(AwareDatetime)
+_NAME: TypeAdapter[str] = TypeAdapter(Annotated[str, Line(200)], config=DEFERRED)
+_MOMENT: TypeAdapter[AwareDatetime] = TypeAdapter(AwareDatetime, config=DEFERRED)
 
 
 class Bucket(NamedTuple):

@@ -17,7 +17,7 @@ from digitwin.kernel.connection.transactions import Transaction
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.operations import operation, streaming
 from digitwin.kernel.primitives.ids import parse_id
-from digitwin.kernel.primitives.validation import bounded, line, validate
+from digitwin.kernel.primitives.validation import DEFERRED, bounded, line, validate
 from digitwin.kernel.repository.paging import Page
 from digitwin.kernel.repository.ports import CacheForgetter
 from digitwin.kernel.sql.queries import Queries
@@ -40,7 +40,7 @@ from digitwin.privacy.scan import scan, search_terms
 from digitwin.privacy.snapshot import snapshot
 from digitwin.privacy.subjects import ParticipantRef, hash_of_participant, hash_of_user
 
-_REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, line(500)])
+_REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, line(500)], config=DEFERRED)
 QUERIES = Queries(__package__, spellings=spellings(":ref::text"))
 
 

@@ -20,7 +20,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, TypeAdapter
 
-from digitwin.kernel.primitives.validation import line, validate
+from digitwin.kernel.primitives.validation import DEFERRED, line, validate
 
 MAX_LENGTH = 320
 """Characters of an address: 64 for the local part, the @, 255 for the domain (RFC 5321)."""
@@ -83,7 +83,7 @@ def _visible(form: str) -> str:
 Email = Annotated[str, line(MAX_LENGTH), AfterValidator(_validated)]
 """An address as it was entered, trimmed."""
 
-_EMAIL = TypeAdapter(Email)
+_EMAIL = TypeAdapter(Email, config=DEFERRED)
 
 # Addresses that are valid ASCII skip the full validation and normalisation: this is on the path
 # of every lookup by e-mail.

@@ -28,6 +28,7 @@ from digitwin.kernel.primitives.jsonb import dumps, json_error
 from digitwin.kernel.primitives.validation_messages import refusal
 
 __all__ = [
+    "DEFERRED",
     "MAX_FIELDS",
     "PERIOD",
     "PLAIN_DICT",
@@ -53,7 +54,9 @@ __all__ = [
 
 T = TypeVar("T")
 
-STRICT = ConfigDict(extra="forbid", strict=True)
+DEFERRED = ConfigDict(defer_build=True)
+"""An adapter is built at its first use: each takes a millisecond, and there are dozens."""
+STRICT = ConfigDict(extra="forbid", strict=True, defer_build=True)
 """Unknown fields and type coercion are refused."""
 
 _LINE_BREAKS = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")

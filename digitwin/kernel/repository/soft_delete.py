@@ -12,7 +12,7 @@ from digitwin.errors import InvalidInputError, InvalidStateError, StaleVersionEr
 from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.orm.active_handle import Find, Found
 from digitwin.kernel.primitives.ids import uuid7
-from digitwin.kernel.primitives.validation import Line, validate
+from digitwin.kernel.primitives.validation import DEFERRED, Line, validate
 from digitwin.kernel.repository.entities import MAX_ROWS, EntityRepository, M
 from digitwin.kernel.sql import actor, crud
 from digitwin.kernel.sql.audit_step import parameters
@@ -20,7 +20,7 @@ from digitwin.kernel.sql.audit_step import parameters
 STALE_ROUNDS: Final = 10
 """How often a queryset's ``delete()`` finds that all its rows have changed, before it gives up."""
 
-_REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, Line(500)])
+_REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, Line(500)], config=DEFERRED)
 
 
 class SoftDeleteRepository(EntityRepository[M]):

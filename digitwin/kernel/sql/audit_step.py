@@ -13,13 +13,14 @@ the name is recorded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
-
-from tortoise.models import Model
+from typing import TYPE_CHECKING, Any
 
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.primitives.validation import dumps
 from digitwin.kernel.sql import actor
+
+if TYPE_CHECKING:
+    from tortoise.models import Model
 
 COLUMNS = (
     "user_id, id, action, resource, resource_id, actor_id, result, ip_address, user_agent, metadata"

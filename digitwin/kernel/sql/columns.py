@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tortoise.models import Model
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tortoise.models import Model
 
 _MODELS: dict[str, type[Model]] = {}
 

@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Literal
-
-from tortoise.models import Model
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from digitwin.kernel.connection.scopes import (
     APPLICATION,
@@ -25,6 +23,9 @@ from digitwin.kernel.connection.scopes import (
     SERVICE,
 )
 from digitwin.kernel.sql.columns import of_table
+
+if TYPE_CHECKING:
+    from tortoise.models import Model
 
 ALL_ROWS: Final = "SELECT, INSERT, UPDATE, DELETE"
 KEPT: Final = "SELECT, INSERT, UPDATE"
