@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from digitwin import roles
+import digitwin.models  # noqa: F401 - so that opening a handle finds them imported
 from digitwin.audit.checkpoints import CheckpointSink
 from digitwin.audit.signing import AuditSigner
 from digitwin.database import Database
@@ -109,7 +109,7 @@ class Opening:
             server = await embedded.acquire_by_default(settings)
             target = server.target
         try:
-            core = await opening.open_core(target.apply_to(settings), target, prepare=roles.ensure)
+            core = await opening.open_core(target.apply_to(settings), target, roles=_roles)
         except BaseException:
             if server is not None:
                 await server.release()
@@ -122,3 +122,9 @@ class Opening:
             if server is not None:
                 await server.release()
             raise
+
+
+def _roles() -> opening.Roles:
+    from digitwin import roles  # only handles that upgrade the schema need it
+
+    return roles

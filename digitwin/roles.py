@@ -239,9 +239,20 @@ async def ensure(connection: asyncpg.Connection, schema: str = "public") -> bool
     Returns:
         Whether all roles and policies exist now.
     """
-    privileged, policies = await connection.fetchrow(_STATE)
-    secured = {name for name, table in TABLES.items() if table.rights.row_security}
-    complete = {f"{name}.{_PERSON_POLICY}" for name in secured} <= set(policies)
+    privileged, complete = await _standing(connection)
     if privileged and not complete:
         await apply(connection, schema)
     return privileged or complete
+
+
+async def are_missing(connection: asyncpg.Connection) -> bool:
+    """Return whether :func:`ensure` would create roles and policies."""
+    privileged, complete = await _standing(connection)
+    return privileged and not complete
+
+
+async def _standing(connection: asyncpg.Connection) -> tuple[bool, bool]:
+    """Return whether this login is a superuser, and whether all policies exist."""
+    privileged, policies = await connection.fetchrow(_STATE)
+    secured = {name for name, table in TABLES.items() if table.rights.row_security}
+    return privileged, {f"{name}.{_PERSON_POLICY}" for name in secured} <= set(policies)

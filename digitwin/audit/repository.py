@@ -1,4 +1,7 @@
-"""The audit trail, as ``db.audit``: records can be added, read and purged, but not changed."""
+"""The audit trail, as ``db.audit``: records can be added, read and purged, but not changed.
+
+Modules of rare operations are imported by these, which keeps them out of every start.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Unpack
 from uuid import UUID
 
-from digitwin.audit import exporting, partitions, purging, sealing, verification
+from digitwin.audit import partitions, sealing
 from digitwin.audit.faults import AuditVerification
 from digitwin.audit.fields import ENTRY, FILTERS, Details, Entry, Filters
 from digitwin.audit.models import AuditLog
@@ -153,6 +156,8 @@ class AuditLogRepository(Repository):
         Raises:
             InvalidInputError: ``after`` is no cursor, or the period is invalid.
         """
+        from digitwin.audit import exporting
+
         where, values = self._where(period)
         if after is not None:
             bounds = _ALWAYS | values
@@ -184,6 +189,8 @@ class AuditLogRepository(Repository):
         Returns:
             What was checked, up to 1,000 faults, and notices, such as a clock that was ahead.
         """
+        from digitwin.audit import verification
+
         return await verification.verify(self._core, self._sealing)
 
     @operation
@@ -222,6 +229,8 @@ class AuditLogRepository(Repository):
             ConfigurationError: the archive cannot be written; nothing was removed.
             InvalidStateError: the last checkpoint does not verify; nothing was removed.
         """
+        from digitwin.audit import purging
+
         age = seconds(older_than, "older_than", at_least=0, at_most=_CENTURY)
         cutoff = await self._core.aside.fetchval(QUERIES["cutoff"], age=age)
         return await purging.purge(self._core, self._sealing, cutoff)

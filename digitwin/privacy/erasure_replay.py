@@ -6,16 +6,18 @@ from collections.abc import Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from digitwin.errors import NotFoundError
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.kernel.sql.queries import Queries
-from digitwin.privacy.erasure import Eraser
 from digitwin.privacy.ledger import Ledger
 from digitwin.privacy.subjects import ParticipantRef, hash_of_participant, hash_of_ref, hash_of_user
+
+if TYPE_CHECKING:
+    from digitwin.privacy.erasure import Eraser
 
 REASON: Final = "replay of the erasure ledger"
 

@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from digitwin.cache.codecs import VectorCodec
@@ -22,9 +22,11 @@ from digitwin.kernel.primitives import private_file
 from digitwin.kernel.repository.ports import EncryptedRow, FieldCipher
 from digitwin.kernel.sql.queries import Queries, Query
 from digitwin.kernel.sql.tables import Table, View
-from digitwin.privacy import html_index
-from digitwin.privacy.snapshot import Snapshot, lines
-from digitwin.privacy.zip_stream import Archive
+
+if TYPE_CHECKING:  # else when an export is written
+    from digitwin.privacy import html_index
+    from digitwin.privacy.snapshot import Snapshot
+    from digitwin.privacy.zip_stream import Archive
 
 FORMAT: Final = "digitwin-export"
 VERSION: Final = 1
@@ -121,6 +123,10 @@ class ExportWriter:
 
     async def stream(self, on: Snapshot) -> AsyncGenerator[bytes, None]:
         """Yield the archive's bytes in chunks."""
+        from digitwin.privacy import html_index
+        from digitwin.privacy.snapshot import lines
+        from digitwin.privacy.zip_stream import Archive
+
         moment: datetime = await on.fetchval(QUERIES["moment"])
         archive = Archive(moment)
         await _put(archive, "schema.json", _text(await self._schema(on)))

@@ -1,11 +1,14 @@
-"""``db.privacy``: export and erasure of everything held about a person."""
+"""``db.privacy``: export and erasure of everything held about a person.
+
+Both are rare. Their modules are imported by the methods, which keeps them out of every start.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -24,21 +27,16 @@ from digitwin.kernel.sql.queries import Queries
 from digitwin.kernel.sql.spelling import spellings
 from digitwin.privacy import receipts
 from digitwin.privacy.artifacts import ArtifactDeleter, Artifacts
-from digitwin.privacy.data_map import (
-    files_about_participant,
-    files_about_person,
-    files_about_ref,
-)
-from digitwin.privacy.erasure import Eraser, is_known
 from digitwin.privacy.erasure_replay import ErasureReplay, ReplayReport
 from digitwin.privacy.export import Export, ExportFile, ExportWriter
-from digitwin.privacy.late_writes import remove_late_writes
 from digitwin.privacy.ledger import FileLedger, Ledger
 from digitwin.privacy.ports import Keys, Limits, Trail
 from digitwin.privacy.receipts import ErasureReceipt
 from digitwin.privacy.scan import scan, search_terms
-from digitwin.privacy.snapshot import snapshot
 from digitwin.privacy.subjects import ParticipantRef, hash_of_participant, hash_of_user
+
+if TYPE_CHECKING:
+    from digitwin.privacy.erasure import Eraser
 
 _REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, line(500)], config=DEFERRED)
 QUERIES = Queries(__package__, spellings=spellings(":ref::text"))
@@ -256,6 +254,8 @@ class Privacy:
 
         A limiter call in flight during an erasure may have left one.
         """
+        from digitwin.privacy.late_writes import remove_late_writes
+
         return await remove_late_writes(self._core)
 
     async def before_final(self, user_id: UUID, deletion_id: UUID) -> None:
@@ -276,6 +276,8 @@ class Privacy:
         return self._core.scoped(scope) if is_active else self._core
 
     async def _eraser(self) -> Eraser:
+        from digitwin.privacy.erasure import Eraser
+
         return Eraser(await self._core_for(FORGETTING), *self._parts)
 
     async def _erase_user(self, eraser: Eraser, person: UUID, reason: str) -> ErasureReceipt:
@@ -295,26 +297,30 @@ class Privacy:
 
     @streaming
     async def _export_user(self, person: UUID) -> AsyncGenerator[bytes, None]:
+        from digitwin.privacy import data_map, erasure
+
         core = await self._core_for(ACROSS_PEOPLE)
-        if not await core.db.fetchval(is_known(), person=person):
+        if not await core.db.fetchval(erasure.is_known(), person=person):
             raise NotFoundError("user not found", id=str(person))
         await self._trail.record("user.export", "user", resource_id=str(person), user_id=person)
-        files = files_about_person(person)
-        files += files_about_participant("elsewhere", str(person), except_of=person)
+        files = data_map.files_about_person(person)
+        files += data_map.files_about_participant("elsewhere", str(person), except_of=person)
         async with aclosing(self._write(core, {"user_id": str(person)}, files)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     @streaming
     async def _export_participant(self, participant: ParticipantRef) -> AsyncGenerator[bytes, None]:
+        from digitwin.privacy import data_map
+
         core = await self._core_for(ACROSS_PEOPLE)
         if not await core.db.fetchval(
             QUERIES["is_known_participant"], ref=participant.ref, kind=participant.kind
         ):
             raise NotFoundError("participant not found", kind=participant.kind)
         await self._trail.record("participant.export", "participant")
-        files = files_about_participant("data", participant.ref, kind=participant.kind)
-        files += files_about_ref("data", participant.ref)
+        files = data_map.files_about_participant("data", participant.ref, kind=participant.kind)
+        files += data_map.files_about_ref("data", participant.ref)
         about = {"kind": participant.kind, "ref": participant.ref}
         async with aclosing(self._write(core, about, files)) as chunks:
             async for chunk in chunks:
@@ -323,6 +329,8 @@ class Privacy:
     async def _write(
         self, core: Core, about: dict[str, str], files: list[ExportFile]
     ) -> AsyncGenerator[bytes, None]:
+        from digitwin.privacy.snapshot import snapshot
+
         writing = ExportWriter(about, files, self._keys)
         async with snapshot(core) as on, aclosing(writing.stream(on)) as chunks:
             async for chunk in chunks:

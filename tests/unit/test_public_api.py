@@ -116,3 +116,17 @@ def test_a_public_module_can_be_imported_first(module: str, name: str) -> None:
 
 def test_nothing_is_logged_or_printed_by_importing_everything() -> None:
     assert run("from digitwin import *; import digitwin.models") == ""
+
+
+def test_a_name_is_what_the_list_for_type_checkers_says() -> None:
+    from digitwin import _public
+
+    homes = digitwin._HOMES
+    assert sorted(name for names in homes.values() for name in names) == digitwin.__all__
+    for name in digitwin.__all__:
+        assert getattr(digitwin, name) is getattr(_public, name)
+
+
+@pytest.mark.parametrize("home", sorted(digitwin._HOMES))
+def test_a_module_of_names_can_be_imported_first(home: str) -> None:
+    run(f"import digitwin.{home}")

@@ -57,6 +57,10 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
         name: str = super()._get_unique_id(prefix)
         return f"{name}{self._name}"
 
+    def name_statements(self, named: bool) -> None:
+        """Prepare statements under names and keep them, or send them once, without names."""
+        self._stmt_cache_enabled = named
+
     def get_reset_query(self) -> str:
         return ""
 

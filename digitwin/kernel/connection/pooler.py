@@ -35,17 +35,20 @@ class Pooling(Enum):
     UNPREPARED = "transaction mode, and prepared statements are lost"
 
 
-async def examine(connection: Any, connect: Callable[[], Awaitable[Any]]) -> Pooling:
+async def examine(
+    connection: Any, connect: Callable[[], Awaitable[Any]], process: int | None = None
+) -> Pooling:
     """Return how the server connections behind an open connection are shared.
 
     Without a pooler it costs one query: the server told its process when the connection started,
     and a pooler tells a number of its own.
 
     Args:
-        connection: without a statement cache, so that it names no statements.
+        connection: one that names no statements.
         connect: opens another one like it.
+        process: the server process, if a query on the connection has told it.
     """
-    if await connection.fetchval(_PID) == connection.get_server_pid():
+    if (process or await connection.fetchval(_PID)) == connection.get_server_pid():
         return Pooling.DIRECT
     if await _carries_statements(connection):
         return Pooling.TRANSACTION

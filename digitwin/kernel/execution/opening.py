@@ -1,22 +1,28 @@
-"""Opens the core of a handle: connect, check server and schema, fill the pool."""
+"""Opens the core of a handle: connect, check server and schema, fill the pool.
+
+The pool's first connection makes the checks and stays in the pool: a connection costs up to 20 ms
+(TLS and the password's hash). On a server that is ready there is one query: it reads the schema's
+version, and the number of the server process, which shows a pooler.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 
-from digitwin.errors import ConnectionFailedError, UnsupportedServerError
+from digitwin.errors import DigiTwinError, UnsupportedServerError
 from digitwin.kernel.connection import driver_errors, pooler, server_role, wire
 from digitwin.kernel.connection.connections import Connection
 from digitwin.kernel.connection.dsn import Target
 from digitwin.kernel.connection.pool import Pool
 from digitwin.kernel.execution.core import Core
-from digitwin.kernel.migrations import upgrade
+from digitwin.kernel.migrations import schema_state, upgrade
 from digitwin.settings import Settings
 
 OLDEST_SERVER = 150_000
@@ -25,22 +31,35 @@ OLDEST_SERVER = 150_000
 ANSWER_MARGIN = 1.0
 """Seconds beyond ``statement_timeout`` after which the client considers the network frozen."""
 
+GOODBYE = 1.0
+"""Seconds to close the connections of a start that is refused."""
 
 BESIDE_THE_POOL = 3
 """Connections of a handle that are not in its pool: one that listens for cache invalidations, one
-for the locks of ``get_or_create``, and one for a moment at start and during each ``health()``."""
+for the locks of ``get_or_create``, and one for a moment during each ``health()``, an upgrade, and
+a start behind a pooler."""
 
-Prepare = Callable[[asyncpg.Connection, str], Awaitable[object]]
+
+class Roles(Protocol):
+    """What an upgraded schema needs besides: its roles, of :mod:`digitwin.roles`."""
+
+    async def are_missing(self, connection: asyncpg.Connection, /) -> bool:
+        """Return whether :meth:`ensure` has anything to do."""
+
+    async def ensure(self, connection: asyncpg.Connection, schema: str, /) -> object:
+        """Create what is missing."""
 
 
-async def open_core(settings: Settings, target: Target, *, prepare: Prepare | None = None) -> Core:
+async def open_core(
+    settings: Settings, target: Target, *, roles: Callable[[], Roles] | None = None
+) -> Core:
     """Open a core with a pool, after checking the server and the schema.
 
     Args:
         settings: the configuration.
         target: the database.
-        prepare: called with a connection and the schema's name once the schema is current, if
-            this handle upgrades it (``migrate="auto"``).
+        roles: returns what creates them once the schema is current, if this handle upgrades it
+            (``migrate="auto"``).
 
     Raises:
         ConnectionFailedError: no connection within ``connect_timeout``.
@@ -50,24 +69,87 @@ async def open_core(settings: Settings, target: Target, *, prepare: Prepare | No
         MigrationRequiredError: the schema does not match, and ``migrate`` is not "auto".
     """
     wire_models()
+    pool = await _create_pool(settings, target)
     try:
         async with asyncio.timeout(settings.connect_timeout) as bound:
-            await _check_server(settings, target)
-            await upgrade.ensure(target, settings, upgrading=lambda: bound.reschedule(None))
-            if prepare is not None and upgrade.upgrades_automatically(target, settings):
-                await _prepare(settings, target, prepare)
-            pool = await _open_pool(settings, target)
+            await _check(pool, settings, target, lambda: bound.reschedule(None), roles)
+            await _fill(pool, settings)
+    except DigiTwinError:
+        await pool.close(GOODBYE)
+        raise
     except TimeoutError as fault:
+        pool.terminate()
         raise driver_errors.of_connecting(fault, target.display) or fault from fault
+    except BaseException:
+        pool.terminate()
+        raise
     return Core(settings, pool, reads_only=target.target_session_attrs in server_role.FOR_READING)
 
 
-async def _prepare(settings: Settings, target: Target, prepare: Prepare) -> None:
-    connection = await connect_once(settings, target)
+async def _check(
+    pool: Pool,
+    settings: Settings,
+    target: Target,
+    upgrading: Callable[[], None],
+    roles: Callable[[], Roles] | None,
+) -> None:
+    """Check pooler and schema on the pool's first connection, and upgrade the schema if asked."""
+    connection, well = await pool.acquire(), False
+    connection.name_statements(False)  # a pooler may know no names
     try:
-        await prepare(connection, settings.schema_name)
+        found = await _examine(connection, settings, target)
+        if found is not None:
+            await upgrade.ensure(target, settings, found=found, upgrading=upgrading)
+        if roles is not None and upgrade.upgrades_automatically(target, settings):
+            await _ensure_roles(connection, settings, target, roles())
+        connection.name_statements(True)
+        well = True
+        if not settings.pool_min:
+            await close_once(connection)
     finally:
-        await close_once(connection)
+        await pool.release(connection, well=well)
+
+
+async def _examine(
+    connection: Any, settings: Settings, target: Target
+) -> schema_state.SchemaState | None:
+    """Refuse a pooler that loses statements, and return the schema's state if it matters."""
+    skips = settings.migrate == "skip"
+    with _translated(target):
+        row = None if skips else await schema_state.look(connection)
+        await _require_prepared(connection, settings, target, row and row["process"])
+        return None if skips else await upgrade.state_of(connection, row)
+
+
+@contextmanager
+def _translated(target: Target) -> Iterator[None]:
+    """Translate errors of the first statements: a lost connection is one that was not made."""
+    try:
+        yield
+    except asyncpg.PostgresError as fault:
+        raise driver_errors.translate(fault) or fault from fault
+    except driver_errors.DRIVER as fault:
+        raise driver_errors.of_connecting(fault, target.display) or fault from fault
+
+
+async def _require_prepared(
+    connection: Any, settings: Settings, target: Target, process: int | None
+) -> None:
+    connect = partial(connect_once, settings, target, names=False)
+    found = await pooler.examine(connection, connect, process)
+    pooler.require_prepared(found, target.display)
+
+
+async def _ensure_roles(connection: Any, settings: Settings, target: Target, roles: Roles) -> None:
+    with _translated(target):  # an upgrade has ended the start's own time limit
+        async with asyncio.timeout(settings.statement_timeout + ANSWER_MARGIN):
+            if not await roles.are_missing(connection):
+                return
+    separate = await connect_once(settings, target)  # each of its statements has a time limit
+    try:
+        await roles.ensure(separate, settings.schema_name)
+    finally:
+        await close_once(separate)
 
 
 def wire_models() -> None:
@@ -140,28 +222,22 @@ def _milliseconds(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)))
 
 
-async def _check_server(settings: Settings, target: Target) -> None:
-    connection = await connect_once(settings, target, any_role=True, names=False)
-    try:
-        if connection.get_server_version().major * 10_000 < OLDEST_SERVER:
-            version = server_version(connection)
-            raise UnsupportedServerError(
-                f"{target.display} runs PostgreSQL {version}: digitwin requires 15 or newer",
-                server_version=version,
-            )
-        await _require_role(connection, settings, target)
-        await _require_prepared(connection, settings, target)
-    except driver_errors.DRIVER as fault:
-        raise driver_errors.of_connecting(fault, target.display) or fault from fault
-    finally:
-        await close_once(connection)
+async def _admit(connection: Any, settings: Settings, target: Target) -> None:
+    """Refuse a new connection of the pool by the server's version and role."""
+    _require_version(connection, target)
+    connection.name_statements(False)  # a pooler may know no names
+    await _require_role(connection, settings, target)
+    connection.name_statements(True)
 
 
-async def _require_prepared(
-    connection: asyncpg.Connection, settings: Settings, target: Target
-) -> None:
-    found = await pooler.examine(connection, partial(connect_once, settings, target, names=False))
-    pooler.require_prepared(found, target.display)
+def _require_version(connection: Any, target: Target) -> None:
+    if connection.get_server_version().major * 10_000 < OLDEST_SERVER:
+        version = server_version(connection)
+        connection.terminate()
+        raise UnsupportedServerError(
+            f"{target.display} runs PostgreSQL {version}: digitwin requires 15 or newer",
+            server_version=version,
+        )
 
 
 def server_version(connection: asyncpg.Connection) -> str:
@@ -183,7 +259,8 @@ async def _connect_armable(*args: Any, loop: Any, **given: Any) -> asyncpg.Conne
     return await asyncpg.connect(*args, loop=wire.Loop(loop), **given)
 
 
-async def _open_pool(settings: Settings, target: Target) -> Pool:
+async def _create_pool(settings: Settings, target: Target) -> Pool:
+    """Create the pool without a connection."""
     driver = asyncpg.create_pool(
         **connect_arguments(settings, target),
         min_size=0,  # `PoolFloor` keeps connections open
@@ -191,9 +268,10 @@ async def _open_pool(settings: Settings, target: Target) -> Pool:
         max_inactive_connection_lifetime=settings.idle_timeout,
         connection_class=Connection,
         connect=_connect_armable if wire.FITS else None,
-        init=partial(_require_role, settings=settings, target=target),
+        init=partial(_admit, settings=settings, target=target),
     )
-    pool = Pool(
+    await driver
+    return Pool(
         driver,
         settings.pool_max,
         settings.acquire_timeout,
@@ -203,15 +281,9 @@ async def _open_pool(settings: Settings, target: Target) -> Pool:
         max_lifetime=settings.max_lifetime,
         outdated=upgrade.refusal,
     )
-    try:
-        async with asyncio.timeout(settings.connect_timeout):
-            await driver
-            await asyncio.gather(*(pool.open_one() for _ in range(settings.pool_min)))
-    except driver_errors.DRIVER as fault:
-        pool.terminate()
-        error = driver_errors.of_connecting(fault, target.display)
-        raise error or ConnectionFailedError() from fault
-    except BaseException:
-        pool.terminate()
-        raise
-    return pool
+
+
+async def _fill(pool: Pool, settings: Settings) -> None:
+    """Open the rest of ``pool_min`` connections, concurrently."""
+    async with asyncio.timeout(settings.connect_timeout):
+        await asyncio.gather(*(pool.open_one() for _ in range(settings.pool_min - pool.size)))

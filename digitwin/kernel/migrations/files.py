@@ -23,10 +23,19 @@ _CREATED = re.compile(r"^CREATE TABLE (?!IF )(\w+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A migration file; ``name`` is its name in Aerich's table."""
+    """A migration file, read when its content is asked for."""
 
-    name: str
-    module: ModuleType
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Its name in Aerich's table."""
+        return self.path.name
+
+    @property
+    def module(self) -> ModuleType:
+        """The file, imported."""
+        return _load(self.path)
 
     @property
     def steps(self) -> Sequence[str] | None:
@@ -71,7 +80,7 @@ def all_migrations() -> tuple[Migration, ...]:
         for path in (location() / "digitwin").glob("*.py")
         if (match := _NAME.fullmatch(path.stem))
     ]
-    return tuple(Migration(path.name, _load(path)) for _, path in sorted(numbered))
+    return tuple(Migration(path) for _, path in sorted(numbered))
 
 
 def named(name: str) -> Migration:
@@ -82,10 +91,11 @@ def named(name: str) -> Migration:
 @cache
 def tables() -> tuple[str, ...]:
     """Return the tables that the migrations create, which must not exist before."""
-    source = "\n".join(Path(m.module.__file__ or "").read_text() for m in all_migrations())
+    source = "\n".join(migration.path.read_text() for migration in all_migrations())
     return tuple(sorted(set(_CREATED.findall(source))))
 
 
+@cache
 def _load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"digitwin_migration_{path.stem}", path)
     assert spec is not None

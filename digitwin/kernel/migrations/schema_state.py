@@ -8,8 +8,9 @@ as it is not below that version, which allows rolling deployments and rollbacks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
@@ -19,7 +20,7 @@ APP = "digitwin"
 """Our app name in Aerich's table, which other applications may share."""
 
 _STATE = """
-SELECT digitwin_schema.version, oldest_reader,
+SELECT pg_backend_pid() AS process, digitwin_schema.version, oldest_reader,
        ARRAY(SELECT aerich.version::text FROM aerich WHERE app = $1) AS applied
 FROM digitwin_schema
 """
@@ -70,25 +71,40 @@ class SchemaState:
         return None
 
 
-async def read(
-    connection: asyncpg.Connection, known: Sequence[str], tables: Sequence[str]
-) -> SchemaState:
-    """Read the state of the schema, with one query if it exists.
+async def look(connection: asyncpg.Connection) -> Any:
+    """Return the record of the schema, and the server ``process`` that answered.
 
     Args:
         connection: its search path selects the schema.
+
+    Returns:
+        The record; None if there is no schema.
+    """
+    try:
+        return await connection.fetchrow(_STATE, APP)
+    except asyncpg.UndefinedTableError:
+        return None
+
+
+async def compare(
+    connection: asyncpg.Connection,
+    row: Any,
+    known: Sequence[str],
+    tables: Callable[[], Sequence[str]],
+) -> SchemaState:
+    """Compare the record with this package; a query follows if there is none.
+
+    Args:
+        connection: where :func:`look` found it.
+        row: the record.
         known: names of this package's migrations, in order.
-        tables: the tables they create.
+        tables: returns the tables they create.
 
     Raises:
         ConfigurationError: the schema contains other applications' tables with these names.
     """
-    try:
-        row = await connection.fetchrow(_STATE, APP)
-    except asyncpg.UndefinedTableError:
-        row = None
     if row is None:
-        await _refuse_foreign_tables(connection, tables)
+        await _refuse_foreign_tables(connection, tables())
         return SchemaState(0, 1, (), tuple(known), ())
     applied = set(row["applied"])
     return SchemaState(

@@ -2,7 +2,8 @@
 
 Files and bookkeeping are Aerich's, so that ``aerich upgrade`` does the same. Aerich's Python API is
 not used because it needs an active Tortoise context, takes no lock, and applies a migration in one
-transaction: this module uses connections of its own, a lock, and steps beside traffic.
+transaction: this module uses connections of its own, a lock, and steps beside traffic. What only
+an upgrade needs is imported by it, since every start is a look at the schema.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
 from digitwin.errors import MigrationRequiredError
 from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.connection.dsn import Target
-from digitwin.kernel.migrations import applying, files, lock, losses, schema_state
+from digitwin.kernel.migrations import files, schema_state
 from digitwin.kernel.migrations.files import Migration
 from digitwin.kernel.migrations.schema_state import SchemaState
 from digitwin.settings import Settings
@@ -41,7 +43,11 @@ class Step:
 
 
 async def ensure(
-    target: Target, settings: Settings, *, upgrading: Callable[[], None] = lambda: None
+    target: Target,
+    settings: Settings,
+    *,
+    found: SchemaState | None = None,
+    upgrading: Callable[[], None] = lambda: None,
 ) -> None:
     """Ensure that the schema matches this package; one query if it does.
 
@@ -51,6 +57,7 @@ async def ensure(
     Args:
         target: the database.
         settings: the configuration.
+        found: the state of the schema, if it was read already: nothing is sent if it matches.
         upgrading: called before an upgrade, which may exceed the caller's timeout.
 
     Raises:
@@ -59,16 +66,16 @@ async def ensure(
     """
     if settings.migrate == "skip":
         return
-    auto = upgrades_automatically(target, settings)
-    async with _connection(target, settings) as connection:
-        found = await state(connection)
-        if found.pending and not found.unknown and auto:
-            upgrading()
+    if found is None:
+        found = await read_state(target, settings)
+    if found.pending and not found.unknown and upgrades_automatically(target, settings):
+        upgrading()
+        async with _connection(target, settings) as connection:
             await _upgrade(connection, target, settings)
             found = await state(connection)
-        refused = found.refusal(len(files.all_migrations()))
-        if refused is not None:
-            raise refused
+    refused = found.refusal(len(files.all_migrations()))
+    if refused is not None:
+        raise refused
 
 
 async def refusal(connection: asyncpg.Connection) -> MigrationRequiredError | None:
@@ -87,8 +94,13 @@ async def state(connection: asyncpg.Connection) -> SchemaState:
     Raises:
         ConfigurationError: the schema contains other applications' tables with our names.
     """
+    return await state_of(connection, await schema_state.look(connection))
+
+
+async def state_of(connection: asyncpg.Connection, row: Any) -> SchemaState:
+    """As :func:`state`, from what :func:`schema_state.look` returned."""
     names = [migration.name for migration in files.all_migrations()]
-    return await schema_state.read(connection, names, files.tables())
+    return await schema_state.compare(connection, row, names, files.tables)
 
 
 async def upgrade(target: Target, settings: Settings) -> list[str]:
@@ -125,6 +137,8 @@ async def downgrade(
         MigrationRequiredError: the last migration belongs to a newer release.
         QueryTimeoutError: a lock was not granted, or another process took too long.
     """
+    from digitwin.kernel.migrations import applying, losses
+
     reverted: list[str] = []
     async with _connection(target, settings) as connection, _locked(target, settings):
         for name in () if lose_data else (await state(connection)).applied[-steps:]:
@@ -195,6 +209,8 @@ async def _connection(target: Target, settings: Settings) -> AsyncIterator[async
 
 @asynccontextmanager
 async def _locked(target: Target, settings: Settings) -> AsyncIterator[None]:
+    from digitwin.kernel.migrations import lock
+
     async with (
         _connection(target, settings) as keeper,
         lock.held(keeper, settings.schema_name),
@@ -220,6 +236,8 @@ async def _upgrade(connection: asyncpg.Connection, target: Target, settings: Set
 
 async def _try_apply(connection: asyncpg.Connection, migration: Migration, *, alone: bool) -> bool:
     """Apply it; return False if a process without our lock, such as aerich, applied it first."""
+    from digitwin.kernel.migrations import applying
+
     try:
         await applying.apply(connection, migration, alone=alone)
     except asyncpg.PostgresError:

@@ -19,15 +19,14 @@ def flags_of(method: Callable[..., Any]) -> tuple[str, ...]:
         TypeError: (when the method is defined) one is not keyword-only, so that a call would not
             show what it switches.
     """
-    found = [
-        parameter
-        for parameter in inspect.signature(method).parameters.values()
-        if parameter.annotation in ("bool", bool)
-    ]
-    for parameter in found:
-        if parameter.kind is not parameter.KEYWORD_ONLY:
-            raise TypeError(f"{method.__qualname__}: {parameter.name} must be keyword-only")
-    return tuple(parameter.name for parameter in found)
+    code = inspect.unwrap(method).__code__
+    keyword_only = code.co_varnames[code.co_argcount :][: code.co_kwonlyargcount]
+    kinds = method.__annotations__  # not `inspect.signature`: 30 us, for hundreds of methods
+    found = tuple(name for name in kinds if kinds[name] in ("bool", bool) and name != "return")
+    for name in found:
+        if name not in keyword_only:
+            raise TypeError(f"{method.__qualname__}: {name} must be keyword-only")
+    return found
 
 
 def require_flags(names: Iterable[str], given: Mapping[str, Any]) -> None:

@@ -18,9 +18,10 @@ from digitwin.errors import (
     MigrationRequiredError,
     UnsupportedServerError,
 )
+from digitwin.kernel.connection import dsn
 from digitwin.kernel.orm import active_handle
 from tests.faults.old_server import greeting_server
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import Hold, Proxy
 from tests.faults.server import Embedded18, throw_away
 
 BOUND = 0.5
@@ -180,8 +181,54 @@ async def test_the_network_freezes_on_the_way(
     *passing, last = [proxy.hold(text) for text in way]
     for hold in passing:
         hold.release()
-    error = await refused(proxy.url, ConnectionFailedError)
+    error = await refused(proxy.url, ConnectionFailedError, pool_min=3)
     assert last.seen.is_set()
     assert "no reply within `connect_timeout`" in str(error)
     last.release()
     await none_open(admin)
+
+
+class Counting(Proxy):
+    """Counts connections, and what is sent on them: one piece for each round trip."""
+
+    greetings = 0
+    statements = 0
+
+    def caught(self, data: bytes) -> Hold | None:
+        if GREETING.encode() in data:
+            self.greetings += 1
+        elif data[:1] in (b"P", b"B", b"Q"):  # Parse, Bind, a query without parameters
+            self.statements += 1
+        return super().caught(data)
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+async def test_a_start_opens_no_connection_besides_the_pool_s(
+    digitwin_url: str, connections: int
+) -> None:
+    async with Counting(dsn.parse(digitwin_url)) as proxy:
+        async with connect(proxy.url, pool_min=connections) as db:
+            assert (await db.health()).pool.idle == connections
+        assert proxy.greetings == connections + 1  # and the one of `health`
+
+
+async def test_a_start_on_a_server_that_is_ready_is_one_query(digitwin_url: str) -> None:
+    """Prepared, then executed: two round trips after the greeting."""
+    async with Counting(dsn.parse(digitwin_url)) as proxy, connect(proxy.url):
+        assert (proxy.greetings, proxy.statements) == (1, 2)
+
+
+async def test_without_a_floor_no_connection_stays_open(digitwin_url: str) -> None:
+    async with connect(digitwin_url, pool_min=0) as db:
+        assert (await db.health()).pool.size == 0
+
+
+async def test_what_the_first_connection_prepares_after_the_checks_is_kept(
+    digitwin_url: str,
+) -> None:
+    """The checks name no statements, for the sake of poolers."""
+    async with Counting(dsn.parse(digitwin_url)) as proxy, connect(proxy.url, pool_max=2) as db:
+        await db.users.count()
+        before = proxy.statements
+        await db.users.count()
+        assert (proxy.greetings, proxy.statements - before) == (1, 1)
