@@ -11,7 +11,7 @@ from tortoise.models import Model
 from tortoise.queryset import QuerySet
 
 from digitwin.kernel.orm import active_handle
-from digitwin.kernel.orm.model import BoundRelation
+from digitwin.kernel.orm.relations import BoundRelation
 from digitwin.kernel.sql.columns import register
 
 APP = "digitwin"
@@ -44,7 +44,7 @@ def _bind_relations(model: type[Model]) -> None:
         forward = getattr(model, name)
         setattr(model, name, property(_forward(forward.fget), forward.fset, forward.fdel))
     for name in model._meta.backward_fk_fields:
-        setattr(model, name, property(_reverse(getattr(model, name).fget)))
+        setattr(model, name, property(_reverse(model._meta.fields_map[name], f"_{name}")))
 
 
 def _forward(getter: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -58,10 +58,5 @@ def _forward(getter: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return get
 
 
-def _reverse(getter: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def get(instance: Any) -> Any:
-        relation = getter(instance)
-        relation.__class__ = BoundRelation
-        return relation
-
-    return get
+def _reverse(field: Any, key: str) -> Callable[[Any], Any]:
+    return lambda instance: BoundRelation(field, instance, key)

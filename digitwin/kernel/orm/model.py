@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Self
 from tortoise import fields, models
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.fields.db_defaults import Now
-from tortoise.fields.relational import ReverseRelation
 from tortoise.manager import Manager
 from tortoise.queryset import QuerySet
 
@@ -21,28 +20,7 @@ from digitwin.kernel.orm import active_handle, writes
 from digitwin.kernel.orm.managers import AliveManager, AllRowsManager
 from digitwin.kernel.orm.orm_errors import translated_errors
 from digitwin.kernel.orm.parent_visibility import ParentVisibility
-from digitwin.kernel.orm.relations import with_same_owners
 from digitwin.kernel.primitives.ids import uuid7
-
-
-class BoundRelation(ReverseRelation[Any]):
-    """A reverse relation that queries the database its instance was read from."""
-
-    @property
-    def _query(self) -> QuerySet[Any]:
-        with translated_errors():
-            rows = super()._query.using_db(active_handle.client_of(self.instance))
-        return with_same_owners(rows, [self.instance])
-
-    async def create(self, using_db: BaseDBAsyncClient | None = None, **kwargs: Any) -> Any:
-        with translated_errors():
-            return await super().create(
-                using_db or active_handle.client_of(self.instance), **kwargs
-            )
-
-    def _raise_if_not_fetched(self) -> None:
-        with translated_errors():
-            super()._raise_if_not_fetched()
 
 
 class ModelType(models.ModelMeta):
@@ -107,7 +85,10 @@ class Model(models.Model, metaclass=ModelType):
             except writes.CONVERSION_ERRORS:
                 refused = InvalidInputError(f"{name} is not a valid value", field=name)
             if refused is not None:  # outside the handler: the field's error repeats the value
-                raise refused
+                try:
+                    raise refused
+                finally:
+                    del refused
         return passed
 
     @classmethod

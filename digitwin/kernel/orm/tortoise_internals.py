@@ -38,6 +38,7 @@ _SIGNATURES: dict[Any, dict[str, str]] = {
         "_validate_relation_type": "field_key value",
     },
     ReverseRelation: {
+        "__init__": "self remote_model relation_field instance from_field",
         "_query": "self",
         "_raise_if_not_fetched": "self",
         "_set_result_for_query": "self sequence attr",

@@ -99,7 +99,10 @@ def to_column(model: type[Model], name: str, value: Any, instance: Any = None) -
     except CONVERSION_ERRORS:
         refused = InvalidInputError(f"{name} cannot be stored in its column", field=name)
     if refused is not None:  # outside the handler: the field's error repeats the value
-        raise refused
+        try:
+            raise refused
+        finally:
+            del refused
     found = text_error(converted) if isinstance(converted, str) else None
     if found is not None:
         raise InvalidInputError(f"{name} {found}", field=name)

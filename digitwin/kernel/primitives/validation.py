@@ -202,7 +202,10 @@ def validate(adapter: TypeAdapter[T], data: object, field: str = "input") -> T:
         raise
     except Exception as error:  # noqa: BLE001 - raised by a method of the value
         refused = unreadable(field, error)
-    raise refused  # outside the handlers: their errors hold the value
+    try:
+        raise refused  # outside the handlers: their errors hold the value
+    finally:
+        del refused  # else error and frame refer to each other, until a garbage collection
 
 
 def unreadable(field: str, error: Exception) -> InvalidInputError:
