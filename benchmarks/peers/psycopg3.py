@@ -15,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from benchmarks.filling import unpack
 from benchmarks.peers.base import POOL, Peer
+from digitwin.kernel.sql.columns import compact_fields
 from digitwin.models import ConversationSession, ConversationTurn, User
 
 
@@ -40,6 +41,7 @@ class Psycopg(Peer):
         self._user = _data_class(User)
         self._session = _data_class(ConversationSession, "turns")
         self._turn = _data_class(ConversationTurn)
+        self._turn_of_session = make_dataclass("TurnOfSession", compact_fields(ConversationTurn))
         self._columns = len(ConversationSession._meta.fields_db_projection)
 
     async def close(self) -> None:
@@ -50,7 +52,7 @@ class Psycopg(Peer):
 
     async def session_with_turns(self, *arguments: Any) -> Any:
         first, *rows = await self._rows("session_with_turns", *arguments)
-        turns = [self._turn(*row[self._columns :]) for row in rows]
+        turns = [self._turn_of_session(*row[self._columns :]) for row in rows]
         return self._session(*first[: self._columns], turns)
 
     async def add_turn(self, *arguments: Any) -> Any:

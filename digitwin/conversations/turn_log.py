@@ -27,7 +27,7 @@ from digitwin.errors import (
     StaleVersionError,
 )
 from digitwin.kernel.execution.operations import operation
-from digitwin.kernel.orm.hydration import fill, hydrate, hydrator
+from digitwin.kernel.orm.hydration import compact_hydrator, fill, hydrate
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.primitives.iterables import listed
 from digitwin.kernel.primitives.validation import Id, bounded, validate
@@ -223,8 +223,8 @@ class TurnLog(EntityRepository[ConversationSession]):
         if not records:
             raise self._missing(key["session_id"])
         offset = len(ConversationSession._meta.fields_db_projection)
-        turn, origin = hydrator(ConversationTurn, offset), self._core.client.origin
-        return self._row(records[0]), [turn(record, origin) for record in records[1:]]
+        session = self._row(records[0])
+        return session, compact_hydrator(ConversationTurn, offset)(records[1:], session)
 
     async def _not_active(self, key: Mapping[str, Any]) -> DigiTwinError:
         """Return the error for a session that is missing or has ended."""

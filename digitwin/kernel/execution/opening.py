@@ -212,6 +212,7 @@ def session_settings(settings: Settings) -> dict[str, str]:
         "search_path": f'"{settings.schema_name}", pg_temp',
         "application_name": settings.application_name,
         "timezone": "UTC",
+        "datestyle": "ISO, MDY",  # some moments are read as text
         "statement_timeout": _milliseconds(settings.statement_timeout),
         "lock_timeout": _milliseconds(settings.lock_timeout),
         "idle_in_transaction_session_timeout": _milliseconds(settings.idle_in_transaction_timeout),

@@ -42,7 +42,8 @@ def _bind_relations(model: type[Model]) -> None:
     """Make relations query the database that their instance was read from."""
     for name in model._meta.fk_fields:
         forward = getattr(model, name)
-        setattr(model, name, property(_forward(forward.fget), forward.fset, forward.fdel))
+        get, put = _forward(forward.fget), _validated(name, forward.fset)
+        setattr(model, name, property(get, put, forward.fdel))
     for name in model._meta.backward_fk_fields:
         setattr(model, name, property(_reverse(model._meta.fields_map[name], f"_{name}")))
 
@@ -56,6 +57,14 @@ def _forward(getter: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return found.using_db(client) if isinstance(found, QuerySet) else found
 
     return get
+
+
+def _validated(name: str, setter: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    def put(instance: Any, value: Any) -> None:
+        instance._validate_relation_type(name, value)
+        setter(instance, value)
+
+    return put
 
 
 def _reverse(field: Any, key: str) -> Callable[[Any], Any]:

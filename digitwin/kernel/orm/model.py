@@ -52,6 +52,11 @@ class Model(models.Model, metaclass=ModelType):
     class Meta:
         abstract = True
 
+    # Tortoise's own checks the type of a relation and forgets a default that is awaited. Here the
+    # relation's setter checks, and no default is awaited. Without a method in Python, setting an
+    # attribute takes 4 ns, and an instance needs no dictionary.
+    __setattr__ = object.__setattr__  # type: ignore[assignment]
+
     @classmethod
     def _choose_db(cls, for_write: bool = False) -> BaseDBAsyncClient:
         return cls._meta.db
@@ -66,7 +71,8 @@ class Model(models.Model, metaclass=ModelType):
     @classmethod
     def _init_from_db(cls, **kwargs: Any) -> Self:
         row = super()._init_from_db(**kwargs)
-        row.__dict__["_origin"] = active_handle.client().origin
+        row._origin = active_handle.client().origin  # type: ignore[attr-defined]
+        del row._await_when_save  # as in rows of repositories; Tortoise does without it
         return row
 
     def _set_kwargs(self, kwargs: dict[str, Any]) -> set[str]:

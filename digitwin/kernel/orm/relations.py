@@ -74,5 +74,6 @@ class BoundRelation(ReverseRelation[Any]):
             )
 
     def _raise_if_not_fetched(self) -> None:
-        with translated_errors():
-            super()._raise_if_not_fetched()
+        if not self._fetched:
+            with translated_errors():
+                super()._raise_if_not_fetched()

@@ -30,6 +30,7 @@ _SIGNATURES: dict[Any, dict[str, str]] = {
     # model: the client of each call, errors that name the field
     MetaInfo: {"db": "self"},
     Model: {
+        "__setattr__": "self key value",
         "_choose_db": "for_write",
         "_db_queryset": "using_db for_write",
         "_getbypk": "key",

@@ -22,7 +22,7 @@ from digitwin.errors import (
     StaleVersionError,
 )
 from digitwin.kernel.execution.operations import operation
-from digitwin.kernel.orm.hydration import hydrate
+from digitwin.kernel.orm.hydration import hydrate, hydrator
 from digitwin.kernel.orm.model import Model
 from digitwin.kernel.primitives.ids import parse_id, uuid7
 from digitwin.kernel.primitives.iterables import fields_of, listed
@@ -152,7 +152,8 @@ class EntityRepository(Repository, Generic[M]):
         query, equal = self._select(filters, include_deleted, after=after is not None, tail=tail)
         start = None if after is None else decode_cursor(after, "after")
         records = await self._core.db.fetch(query, **equal, after=start)
-        rows = [self._row(record) for record in records]
+        fill, origin = hydrator(self.model), self._core.client.origin
+        rows = [cast(M, fill(record, origin)) for record in records]
         more = len(rows) > size
         rows = rows[:size]
         return Page(rows, encode_cursor(rows[-1].pk) if more else None)

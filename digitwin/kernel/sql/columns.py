@@ -38,6 +38,36 @@ def nulls(model: type[Model]) -> str:
     return ", ".join(f"NULL::{sql_type(model, name)}" for name in model._meta.fields_db_projection)
 
 
+COMPACT_MOMENTS = {
+    "created_at": "created_at::text",
+    "updated_at": "nullif(updated_at, created_at)::text",
+}
+"""Moments of a compact row, in ISO format: 0.2 µs for each, where the driver's datetime takes 0.7.
+``updated_at`` is NULL if it equals ``created_at``, as in most rows."""
+
+
+def compact_fields(model: type[Model]) -> list[str]:
+    """Return the fields of a compact row, one that is read beside its parent.
+
+    It leaves out what the parent has: the columns that refer to it.
+    """
+    known = model.hidden_with.keys.values()  # type: ignore[attr-defined]
+    return [name for name in model._meta.fields_db_projection if name not in known]
+
+
+def compact(model: type[Model]) -> str:
+    """Return the columns of a compact row for SELECT, in the order of its fields."""
+    names = model._meta.fields_db_projection
+    return ", ".join(COMPACT_MOMENTS.get(n, f'"{names[n]}"') for n in compact_fields(model))
+
+
+def compact_nulls(model: type[Model]) -> str:
+    """Return a typed NULL for each of :func:`compact`."""
+    fields = compact_fields(model)
+    types = ["text" if name in COMPACT_MOMENTS else sql_type(model, name) for name in fields]
+    return ", ".join(f"NULL::{type_}" for type_ in types)
+
+
 def sql_type(model: type[Model], name: str) -> str:
     """Return a column's type for a cast, without length: a cast would truncate silently."""
     declared: str = model._meta.fields_map[name].get_for_dialect("postgres", "SQL_TYPE")

@@ -14,6 +14,8 @@ Before that, braces are replaced:
 ``{columns}``                  the columns of the default table
 ``{columns of T as t}``        the columns of another table, with an alias
 ``{nulls of T}``               a typed NULL for each of its columns
+``{compact of T}``             the columns of a row that is read beside its parent
+``{compact nulls of T}``       a typed NULL for each of these
 ``{audit VERB}``               the audit step: a record of what the step ``done`` changed
 ``{audit VERB of T many}``     the same for another table, or for several rows
 ``{word}``                     a value given in Python, else the statement of that name
@@ -32,12 +34,13 @@ from types import MappingProxyType
 from typing import Any
 
 from digitwin.kernel.sql import audit_step
-from digitwin.kernel.sql.columns import columns, nulls, of_table
+from digitwin.kernel.sql.columns import columns, compact, compact_nulls, nulls, of_table
 
 _NAME = re.compile(r"^-- name:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _DESCRIPTION = re.compile(r"\s*((?:--[ \t]*\S.*(?:\n|$))+)")
 _BRACES = re.compile(r"\{([a-z_][^{}']*)\}")
-_LIST = re.compile(r"(columns|nulls)(?: of (\w+))?(?: as (\w+))?")
+_LIST = re.compile(r"(columns|nulls|compact nulls|compact)(?: of (\w+))?(?: as (\w+))?")
+_LISTS = {"nulls": nulls, "compact": compact, "compact nulls": compact_nulls}
 _AUDIT = re.compile(r"audit (\w+)(?: of (\w+))?( many)?")
 _PARAMETER = re.compile(
     r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|(?P<tag>\$\w*\$).*?(?P=tag)|::"
@@ -168,9 +171,9 @@ def _fill(braces: str, fills: Mapping[str, str]) -> str:
     if listed := _LIST.fullmatch(braces):
         what, table, alias = listed.groups()
         model = of_table(table or fills["table"])
-        if what == "nulls":
-            return nulls(model)
-        return columns(model, f"{alias}." if alias else "")
+        if what == "columns":
+            return columns(model, f"{alias}." if alias else "")
+        return _LISTS[what](model)
     if step := _AUDIT.fullmatch(braces):
         verb, table, many = step.groups()
         return audit_step.insert(of_table(table or fills["table"]), verb, many=bool(many))

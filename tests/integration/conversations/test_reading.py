@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from digitwin.conversations.repository import ConversationSessionRepository as Sessions
@@ -205,8 +207,28 @@ async def test_sessions_come_with_their_turns_by_prefetching(
     assert all(a.position < b.position for s in found for a, b in pairwise(s.turns))
 
 
+@pytest.mark.parametrize("amended", [False, True])
 async def test_a_turn_read_with_its_session_equals_one_the_models_read(
-    sessions: Sessions, told: ConversationSession
+    sessions: Sessions, told: ConversationSession, amended: bool
 ) -> None:
+    newest = (await sessions.turns(told.id, limit=1)).items[0]
+    if amended:
+        await sessions.amend_turn(newest.id, session_id=told.id, twin_text="From nine.")
     [turn] = (await sessions.with_turns(told.id, limit=1)).turns
-    assert dict(turn) == dict(await ConversationTurn.get(id=turn.id))
+    assert vars(turn) == vars(await ConversationTurn.get(id=turn.id))
+    assert (turn.updated_at == turn.created_at) is not amended
+
+
+async def test_turns_are_read_whatever_the_format_of_dates_in_the_database(
+    digitwin_url: str,
+    raw: asyncpg.Connection,
+    digitwin_db_factory: DatabaseFactory,
+    told: ConversationSession,
+) -> None:
+    name = await raw.fetchval("SELECT current_database()")
+    await raw.execute(f"ALTER DATABASE \"{name}\" SET datestyle = 'German, DMY'")
+    await raw.execute(f"ALTER DATABASE \"{name}\" SET timezone = 'Asia/Tokyo'")
+    db = await digitwin_db_factory(digitwin_url)
+    [turn] = (await db.sessions.with_turns(told.id, limit=1)).turns
+    found = await raw.fetchval("SELECT created_at FROM conversation_turns WHERE id = $1", turn.id)
+    assert (turn.created_at, turn.created_at.tzinfo) == (found, UTC)
