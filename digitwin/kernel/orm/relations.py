@@ -42,19 +42,13 @@ class BoundRelation(ReverseRelation[Any]):
         self._key = key
 
     @property
-    def _rows(self) -> list[Any] | None:
-        found = self.instance.__dict__.get(self._key)
-        # `Model.construct()` stores a relation of Tortoise's
-        return found.related_objects if isinstance(found, ReverseRelation) else found
-
-    @property
     def _fetched(self) -> bool:  # type: ignore[override]
-        return self._rows is not None
+        return self._key in self.instance.__dict__
 
     @property
     def related_objects(self) -> list[Any]:  # type: ignore[override]
-        rows = self._rows
-        return [] if rows is None else rows
+        rows: list[Any] = self.instance.__dict__.get(self._key, [])
+        return rows
 
     def _set_result_for_query(self, sequence: list[Any], attr: str | None = None) -> None:
         self.instance.__dict__[self._key] = sequence
