@@ -54,7 +54,7 @@ class Model(models.Model, metaclass=ModelType):
 
     # Tortoise's own checks the type of a relation and forgets a default that is awaited. Here the
     # relation's setter checks, and no default is awaited. Without a method in Python, setting an
-    # attribute takes 4 ns, and an instance needs no dictionary.
+    # attribute calls nothing, and an instance needs no dictionary: a turn is made in half the time.
     __setattr__ = object.__setattr__  # type: ignore[assignment]
 
     @classmethod
