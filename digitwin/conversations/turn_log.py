@@ -8,24 +8,24 @@ counter back.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 from typing_extensions import Unpack
 
 from digitwin.conversations import turns
+from digitwin.conversations.appending import TurnAppends, append_one
 from digitwin.conversations.fields import TURN, TURN_CHANGES, TURNS, NewTurn, TurnChanges
 from digitwin.conversations.models import ConversationSession, ConversationTurn
 from digitwin.conversations.queries import for_session
 from digitwin.errors import (
-    AlreadyExistsError,
     DigiTwinError,
     InvalidInputError,
     InvalidStateError,
     NotFoundError,
     StaleVersionError,
 )
+from digitwin.kernel.connection.transactions import Transaction
 from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.orm.hydration import compact_hydrator, fill, hydrate
 from digitwin.kernel.primitives.ids import parse_id
@@ -199,20 +199,9 @@ class TurnLog(EntityRepository[ConversationSession]):
         return Page(items, encode_cursor(UUID(int=items[0].position)) if has_more else None)
 
     async def _append(self, key: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
-        query = for_session("add_turn", key["user_id"])
-        append = partial(self._core.db.fetchrow, query, **key, **values)
-        if values["idempotency_key"] is None:
-            return await append()
-        record = None
-        try:
-            async with self._savepoint():
-                record = await append()
-        except AlreadyExistsError as error:
-            if error.details.get("field") != "idempotency_key":
-                raise
-        # While the first attempt waited for the session's row lock, the first turn may have been
-        # committed and the session ended. The statement's snapshot was older; a new one sees both.
-        return record or await append()
+        if Transaction.of(self._core.pool) is None:
+            return await self._core.shared(TurnAppends).append(self._core.db, key, values)
+        return await append_one(self._core.db, key, values, attempt=self._savepoint())
 
     async def _read(
         self, session_id: object, user_id: object, before: int, limit: int | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import (
     AsyncIterator,
+    Callable,
     Hashable,
     Iterator,
 )
@@ -15,6 +16,7 @@ from contextlib import (
     contextmanager,
 )
 from contextvars import Token
+from typing import Any, TypeVar
 
 from digitwin.errors import ClosedError, DigiTwinError, InvalidStateError
 from digitwin.kernel.connection import attempts, forking, transactions
@@ -27,6 +29,8 @@ from digitwin.kernel.execution.pool_floor import PoolFloor
 from digitwin.kernel.orm import active_handle
 from digitwin.kernel.orm.client import HandleClient
 from digitwin.settings import Settings
+
+T = TypeVar("T")
 
 
 class Work(Attempt):
@@ -61,6 +65,7 @@ class Core:
         self.closing = False
         self.inherited = False
         """Whether this process was forked from the one that opened the handle."""
+        self._shared: dict[Callable[[Core], Any], Any] = {}
         self._running = 0
         self._idle = asyncio.Event()
         active_handle.register(self.client)
@@ -78,6 +83,13 @@ class Core:
     def refusing(self) -> ScopedCore:
         """Return a core that refuses every statement, for handles that require a scope."""
         return ScopedCore(self, UNSCOPED, refuse)
+
+    def shared(self, kind: Callable[[Core], T]) -> T:
+        """Return the handle's only ``kind``, whichever scope asks; made when first asked for."""
+        found: T | None = self._shared.get(kind)
+        if found is None:
+            found = self._shared[kind] = kind(self)
+        return found
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -218,6 +230,9 @@ class ScopedCore(Core):
 
     def counted(self) -> _GeneratorContextManager[None, None, None]:
         return self._handle.counted()
+
+    def shared(self, kind: Callable[[Core], T]) -> T:
+        return self._handle.shared(kind)
 
     def scoped(self, scope: Scope, *, before: Before | None = None) -> ScopedCore:
         return self._handle.scoped(scope, before=before)

@@ -13,6 +13,7 @@ from collections.abc import (
     Awaitable,
     Callable,
     Coroutine,
+    Hashable,
     Mapping,
     Sequence,
 )
@@ -123,6 +124,11 @@ class Executor(Statements):
         self._scope = scope
         self._joins = joins
         self._before = before
+
+    @property
+    def sharing(self) -> Hashable:
+        """Statements of executors with an equal value run alike, so that callers may share one."""
+        return self._scope if self._before is None else self
 
     async def _run(self, method: str, sql: str, args: Sequence[Any], writes: bool) -> Any:
         if self._before is not None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 
 from digitwin.conversations.repository import ConversationSessionRepository
@@ -13,6 +14,8 @@ from digitwin.database import Database
 from digitwin.kernel.connection.transactions import Transaction
 from digitwin.models import ConversationSession, User
 from digitwin.testing import DatabaseFactory
+from tests.integration.conversations.queue import Between, Queue, locked
+from tests.support.waiting import UntilWaiting
 
 WRITERS = 50
 
@@ -60,3 +63,22 @@ async def statements(db: Database) -> AsyncIterator[list[tuple[Any, ...]]]:
         assert frame is not None
         with frame.connection.query_logger(note):
             yield sent
+
+
+@pytest.fixture
+async def queue(
+    raw: asyncpg.Connection, session: ConversationSession, until_waiting: UntilWaiting
+) -> AsyncIterator[Queue]:
+    async with locked(raw, session) as release:
+        yield Queue(until_waiting, release)
+
+
+@pytest.fixture
+async def other(digitwin_url: str, digitwin_db_factory: DatabaseFactory) -> Database:
+    """Another handle, such as that of another process."""
+    return await digitwin_db_factory(digitwin_url)
+
+
+@pytest.fixture
+def between(other: Database, queue: Queue, until_waiting: UntilWaiting) -> Between:
+    return Between(other, queue, until_waiting)

@@ -117,17 +117,21 @@ async def test_the_fill_is_what_it_says(digitwin_db: Database) -> None:
     assert (await digitwin_db.sessions.statistics()).turns == TURNS
 
 
-@pytest.mark.parametrize("key", [None, "key-2", "key-new"])
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("add_turn", None), ("add_turn_once", "key-2"), ("add_turn_once", "key-new")],
+)
 @pytest.mark.parametrize("owner_known", [True, False])
 async def test_add_turn_reads_its_session_alone(
     raw: asyncpg.Connection,
     one: ConversationSession,
     is_generic: bool,
     owner_known: bool,
+    name: str,
     key: str | None,
 ) -> None:
     turn = {**NEW_TURN, "idempotency_key": key}
-    assert_ranges(await session_scans(raw, is_generic, "add_turn", one, owner_known, **turn))
+    assert_ranges(await session_scans(raw, is_generic, name, one, owner_known, **turn))
 
 
 @pytest.mark.parametrize("owner_known", [True, False])
@@ -136,6 +140,17 @@ async def test_add_turns_reads_its_session_alone(
 ) -> None:
     columns = {column: [] for column in NEW_TURN}
     assert_ranges(await session_scans(raw, is_generic, "add_turns", one, owner_known, **columns))
+
+
+@pytest.mark.parametrize("owner_known", [True, False])
+async def test_turns_of_several_calls_read_their_session_alone(
+    raw: asyncpg.Connection, one: ConversationSession, is_generic: bool, owner_known: bool
+) -> None:
+    new = [{**NEW_TURN, "id": uuid7(), "idempotency_key": f"key-{n}"} for n in range(50)]
+    columns = {column: [turn[column] for turn in new] for column in NEW_TURN}
+    found = await session_scans(raw, is_generic, "add_turns_once", one, owner_known, **columns)
+    assert_ranges(found)
+    assert "uq_conversation_turns__idempotency_key" in indexes(found)
 
 
 @pytest.mark.parametrize("limit", [None, 10])

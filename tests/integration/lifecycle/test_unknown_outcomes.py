@@ -11,7 +11,9 @@ import pytest
 from digitwin.database import Database
 from digitwin.errors import AlreadyExistsError, ConnectionFailedError, OutcomeUnknownError
 from digitwin.kernel.primitives.ids import uuid7
+from digitwin.models import ConversationTurn
 from tests.faults.proxy import Proxy
+from tests.support.waiting import UntilWaiting
 
 Whole = Callable[[Database], Awaitable[None]]
 
@@ -114,3 +116,39 @@ async def test_trying_again_with_the_same_id_stores_once(db: Database, proxy: Pr
 
 async def create(db: Database, id: object) -> object:
     return await db.users.create(id=id, email="ada@example.com", name="Ada")
+
+
+@pytest.mark.parametrize(("before", "stored"), [(False, 6), (True, 1)], ids=["answer", "request"])
+async def test_a_lost_statement_of_several_callers(
+    db: Database,
+    proxy: Proxy,
+    admin: asyncpg.Connection,
+    whole: Whole,
+    until_waiting: UntilWaiting,
+    before: bool,
+    stored: int,
+) -> None:
+    """Each of them is told, and each can send its own again."""
+    ada = await db.users.create(email="ada@example.com", name="Ada")
+    session = await db.sessions.start(ada.id)
+
+    def add(n: int) -> Awaitable[ConversationTurn]:
+        return db.sessions.add_turn(session.id, user_text=f"text-{n}", idempotency_key=f"{n}")
+
+    hold = proxy.hold("text-3", before=before)
+    async with admin.transaction():
+        await admin.execute(
+            "SELECT FROM conversation_sessions WHERE id = $1 FOR UPDATE", session.id
+        )
+        tasks = [asyncio.ensure_future(add(n)) for n in range(6)]
+        await until_waiting()
+    async with asyncio.timeout(5):
+        await (hold.seen if before else hold.answered).wait()
+        hold.lose()
+        first, *others = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(first, ConversationTurn)
+    assert all(isinstance(other, OutcomeUnknownError) for other in others)
+    assert await admin.fetchval("SELECT count(*) FROM conversation_turns") == stored
+    turns = await asyncio.gather(*(add(n) for n in range(6)))
+    assert sorted(turn.position for turn in turns) == [1, 2, 3, 4, 5, 6]
+    await whole(db)

@@ -1,4 +1,4 @@
-"""Starts :mod:`tests.integration.limits.worker`, lets all begin at once, and counts."""
+"""Starts processes such as :mod:`tests.integration.limits.worker`, all at once, and counts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ WORKER = "tests.integration.limits.worker"
 
 @asynccontextmanager
 async def workers(
-    url: str, processes: int, *, tasks: int, **options: Any
+    url: str, processes: int, *, tasks: int, worker: str = WORKER, **options: Any
 ) -> AsyncIterator[list[Process]]:
     """So many of them, each ready to ask ``tasks`` times at once."""
-    arguments = ("-m", WORKER, url, str(tasks), json.dumps(options))
+    arguments = ("-m", worker, url, str(tasks), json.dumps(options))
     started = [
         await asyncio.create_subprocess_exec(
             sys.executable, *arguments, cwd=TOP, stdin=PIPE, stdout=PIPE
