@@ -75,14 +75,43 @@ def call(
 def _call(
     subject: object, endpoint: object, limit: object, window: object, cost: object
 ) -> LimitCall:
+    return _of(subject, _terms(endpoint, limit, window, cost))
+
+
+class _Terms(NamedTuple):
+    """What is validated of a call besides its subject."""
+
+    endpoint: str
+    window_ms: int
+    limit: int
+    cost: int
+
+
+def _terms(endpoint: object, limit: object, window: object, cost: object) -> _Terms:
     tokens = bounded(limit, "limit", at_least=1, at_most=MAX_LIMIT)
-    bucket = Bucket(subject_name(subject), name(endpoint, "endpoint"), milliseconds(window))
-    return LimitCall(
-        bucket, tokens, bounded(cost, "cost", at_least=1, at_most=tokens), bucket.window_ms / 1000
+    return _Terms(
+        name(endpoint, "endpoint"),
+        milliseconds(window),
+        tokens,
+        bounded(cost, "cost", at_least=1, at_most=tokens),
     )
 
 
-_cached_call = lru_cache(_VALIDATED, typed=True)(_call)
+def _of(subject: object, terms: _Terms) -> LimitCall:
+    endpoint, window_ms, limit, cost = terms
+    return LimitCall(
+        Bucket(subject_name(subject), endpoint, window_ms), limit, cost, window_ms / 1000
+    )
+
+
+_cached_terms = lru_cache(_VALIDATED, typed=True)(_terms)
+
+
+@lru_cache(_VALIDATED, typed=True)
+def _cached_call(
+    subject: object, endpoint: object, limit: object, window: object, cost: object
+) -> LimitCall:
+    return _of(subject, _cached_terms(endpoint, limit, window, cost))
 
 
 def calls(asks: object) -> tuple[LimitCall, ...]:

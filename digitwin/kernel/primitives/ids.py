@@ -19,12 +19,14 @@ from digitwin.errors import InvalidInputError
 
 NOBODY = UUID(int=0)
 """Placeholder where a key requires a user id and there is no user; callers cannot pass it."""
+_NIL = str(NOBODY)
 
 _COUNTER_BITS = 42
 _VERSION_AND_VARIANT = 0x7 << 76 | 0b10 << 62
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}"
 _CANONICAL = re.compile(_UUID)
+_ONE_SPELLING = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAMED = re.compile(rf"((?:.*[:/])?)(\{{)?({_UUID})(?(2)\}})")
 _URN = re.compile(r"(?:urn:uuid:)+\Z", re.IGNORECASE)
 
@@ -113,6 +115,8 @@ def one_spelling(name: str) -> str:
     The id is a UUID in any spelling: upper case, without hyphens, in braces, as a URN. It is the
     whole name, or follows ``:`` or ``/``, as in ``user:<id>``. Other names are unchanged.
     """
+    if len(name) == 36 and _ONE_SPELLING.fullmatch(name):
+        return name  # the common case, in a tenth of the time
     match = _NAMED.fullmatch(name) if len(name) >= 32 else None
     return name if match is None else f"{_URN.sub('', match[1])}{UUID(match[3])}"
 
@@ -123,6 +127,6 @@ def refuse_nil(name: str, field: str) -> str:
     Raises:
         InvalidInputError: it is the nil UUID, or ``user:`` and the nil UUID.
     """
-    if name.removeprefix("user:") == str(NOBODY):
+    if name.removeprefix("user:") == _NIL:
         raise InvalidInputError(f"{field} must not be the nil UUID", field=field)
     return name
