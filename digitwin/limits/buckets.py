@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from digitwin.errors import AlreadyExistsError, NotFoundError
+from digitwin.kernel.execution.batching import Batcher
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.sql.queries import Queries, Query, load
 from digitwin.limits.decision import Decision
@@ -17,8 +18,15 @@ from digitwin.limits.fields import Bucket, LimitCall
 BATCH: Final = 1000
 """Rows read by one statement of ``purge``: it takes some 10 ms, then releases its locks."""
 
+AT_ONCE: Final = 4
+"""Decisions that a process sends one by one; further ones are gathered meanwhile."""
+MOST: Final = 100
+"""Decisions in one statement, which takes some 2 ms."""
+
 QUERIES = Queries(__package__)
 _CONSUME = QUERIES["consume"]
+_OF_ONE_BUCKET = QUERIES.variant("consume_many", locked="")
+_OF_BUCKETS = QUERIES.variant("consume_many", locked="SKIP LOCKED")
 _OF_ALL = QUERIES.variant("consume_all", who=load(__package__)["every_ask"])
 _OF_TIER = QUERIES.variant("consume_all", who=load(__package__)["of_tier"])
 
@@ -63,9 +71,17 @@ class Buckets:
 
     def __init__(self, core: Core) -> None:
         self._aside = core.aside
+        self._batcher: Batcher[LimitCall, Decision] = Batcher(
+            self._consume, self._consume_many, at_once=AT_ONCE, most=MOST
+        )
+        self.consume = self._batcher.ask
+        """Take a call's cost, or nothing; return the decision."""
 
-    async def consume(self, call: LimitCall) -> Decision:
-        """Take the cost, or nothing; return the decision."""
+    async def stop(self) -> None:
+        """End what no caller waits for any more."""
+        await self._batcher.stop()
+
+    async def _consume(self, call: LimitCall) -> Decision:
         subject, endpoint, window_ms = call.bucket
         # Named one by one: unpacking a dict costs 2 us of each call
         row: Any = await self._aside.fetchrow(
@@ -77,6 +93,30 @@ class Buckets:
             cost=call.cost,
         )
         return decision(call, *row)
+
+    async def _consume_many(self, calls: Sequence[LimitCall]) -> list[Decision | None]:
+        """Return the decision on each call; None where it is to be decided alone.
+
+        Calls to one bucket are decided in their order. Those that differ from its first one, in
+        limit or cost, are decided alone, and so are those that come after them.
+        """
+        decisions: list[Decision | None] = [None] * len(calls)
+        groups = list(_same_calls(calls).values())
+        rows = await self._aside.fetch(
+            _OF_ONE_BUCKET if len(groups) == 1 else _OF_BUCKETS,
+            **_columns([group[0][1] for group in groups]),
+            costs=[group[0][1].cost for group in groups],
+            calls=[len(group) for group in groups],
+        )
+        for place, passed, tokens, behind in rows:
+            group = groups[place - 1]
+            for n, (index, call) in enumerate(group, start=1):
+                if n <= passed:
+                    left = tokens + (passed - n) * call.cost
+                    decisions[index] = decision(call, left, True, behind)
+                else:
+                    decisions[index] = decision(call, tokens, False, behind)
+        return decisions
 
     async def peek(self, call: LimitCall) -> Decision:
         """Return what :meth:`consume` would return, without taking anything."""
@@ -159,6 +199,19 @@ class Buckets:
             last = None if row is None else Bucket(*row[:3])
             removed += 0 if row is None else row["gone"]
         return removed
+
+
+def _same_calls(calls: Sequence[LimitCall]) -> dict[Bucket, list[tuple[int, LimitCall]]]:
+    """Return the first equal calls to each bucket, with their indexes."""
+    groups: dict[Bucket, list[tuple[int, LimitCall]]] = {}
+    closed: set[Bucket] = set()
+    for index, call in enumerate(calls):
+        group = groups.setdefault(call.bucket, [])
+        if call.bucket not in closed and (not group or group[0][1] == call):
+            group.append((index, call))
+        else:
+            closed.add(call.bucket)
+    return groups
 
 
 def _take_result(row: Any) -> TakeResult:

@@ -316,13 +316,13 @@ class RateLimitRepository(Repository):
         await self._leases.stop()
         if self._failsafe is not None:
             await self._failsafe.stop()
+        await self._buckets.stop()
         await self._usage.close()
 
     @operation
     async def _decide(self, call: LimitCall, lease: int | None) -> Decision:
-        decision = await self._answer(
-            self._leases.consume(call, lease) if lease else self._buckets.consume(call)
-        )
+        answer = self._leases.consume(call, lease) if lease else self._buckets.consume(call)
+        decision = await (answer if self._failsafe is None else self._failsafe.run(answer))
         if decision is None:
             decision = self._without_database(call)
         self._usage.count(call.bucket, decision.allowed)

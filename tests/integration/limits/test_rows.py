@@ -13,7 +13,7 @@ from digitwin.database import Database
 from digitwin.kernel.sql.queries import Queries, load
 from digitwin.limits.repository import RateLimitRepository
 from tests.integration.limits.conftest import MONTH
-from tests.support.plans import described, explain, kinds, scans_of
+from tests.support.plans import described, explain, explain_generic, kinds, scans_of
 
 QUERIES = Queries("digitwin.limits")
 
@@ -109,6 +109,24 @@ async def test_a_decision_finds_its_row_by_the_key(crowd: asyncpg.Connection) ->
     insert = next(node for node in nodes if node["Node Type"] == "ModifyTable")
     assert insert["Conflict Arbiter Indexes"] == ["rate_limits_pkey"]
     assert not scans_of(nodes, "rate_limits")
+
+
+async def test_many_decisions_find_their_rows_by_the_key(crowd: asyncpg.Connection) -> None:
+    await _reads_the_key(crowd)
+
+
+async def test_so_they_do_by_a_plan_that_was_made_while_the_table_was_empty(
+    raw: asyncpg.Connection,
+) -> None:
+    """A connection keeps its plan while the table fills."""
+    await _reads_the_key(raw)
+
+
+async def _reads_the_key(connection: asyncpg.Connection) -> None:
+    for locked in ("", "SKIP LOCKED"):
+        query = QUERIES.variant("consume_many", locked=locked)
+        nodes = await explain_generic(connection, query)
+        assert kinds(scans_of(nodes, "rate_limits")) == {"Index Scan"}
 
 
 async def test_a_decision_does_not_wait_for_the_disk_and_nothing_else_is_hastened(
