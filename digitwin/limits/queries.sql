@@ -128,12 +128,17 @@ FROM users WHERE id = :user_id::uuid AND deleted_at IS NULL
 -- Returns or takes tokens, by the clock at the start. Returned tokens pay the debt first and never
 -- fill a bucket beyond its limit. Missing tokens become a debt: `updated_at` moves ahead by the
 -- time in which they refill, at most by one window. A bucket without a row is full and stays full.
+-- Arrays and LIMIT as in `consume_many`: planned each time it took 540 us in place of 170.
 WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true), clock_timestamp() AS now),
      locked AS (SELECT given.*, now, tokens, max_tokens,
                        least(updated_at, now + {longest_debt_of_row}) AS updated_at
-                FROM quiet CROSS JOIN unnest(:subjects::text[], :endpoints::text[],
-                            :windows_ms::bigint[], :limits::float8[], :changes::float8[])
-                     AS given (subject, endpoint, window_ms, full_at, change)
+                FROM quiet CROSS JOIN (
+                         SELECT * FROM unnest(
+                             (SELECT :subjects::text[]), (SELECT :endpoints::text[]),
+                             (SELECT :windows_ms::bigint[]), (SELECT :limits::float8[]),
+                             (SELECT :changes::float8[]))
+                             AS given (subject, endpoint, window_ms, full_at, change)
+                         LIMIT cardinality(:subjects::text[])) AS given
                      JOIN rate_limits USING (subject, endpoint, window_ms)
                 ORDER BY subject, endpoint, window_ms FOR UPDATE OF rate_limits),
      timed AS (SELECT locked.*, full_at / window_ms * 1000 AS rate,

@@ -111,7 +111,7 @@ async def test_a_decision_finds_its_row_by_the_key(crowd: asyncpg.Connection) ->
     assert not scans_of(nodes, "rate_limits")
 
 
-async def test_many_decisions_find_their_rows_by_the_key(crowd: asyncpg.Connection) -> None:
+async def test_many_at_once_find_their_rows_by_the_key(crowd: asyncpg.Connection) -> None:
     await _reads_the_key(crowd)
 
 
@@ -123,8 +123,8 @@ async def test_so_they_do_by_a_plan_that_was_made_while_the_table_was_empty(
 
 
 async def _reads_the_key(connection: asyncpg.Connection) -> None:
-    for locked in ("", "SKIP LOCKED"):
-        query = QUERIES.variant("consume_many", locked=locked)
+    together = [QUERIES.variant("consume_many", locked=locked) for locked in ("", "SKIP LOCKED")]
+    for query in (*together, QUERIES["settle"]):
         nodes = await explain_generic(connection, query)
         assert kinds(scans_of(nodes, "rate_limits")) == {"Index Scan"}
 
