@@ -60,6 +60,10 @@ class Proxy:
         """Seconds that every piece of data takes longer."""
         self.passes: int | None = None
         """Pieces of data, in both directions, that pass before every connection is reset, once."""
+        self.freezes = False
+        """Whether the network freezes then, instead."""
+        self.piece = 65_536
+        """Bytes of a piece of data at most."""
 
     @property
     def url(self) -> str:
@@ -90,13 +94,19 @@ class Proxy:
         self._target = target
 
     def cuts_here(self) -> bool:
-        """Count a piece of data; True if all connections were reset in its place."""
+        """Count a piece of data; True if all connections were reset in its place.
+
+        If the network is to freeze instead, it does so before the piece.
+        """
         if self.passes is None:
             return False
         self.passes -= 1
         if self.passes >= 0:
             return False
         self.passes = None
+        if self.freezes:
+            self.freeze()
+            return False
         self.cut()
         return True
 
@@ -193,6 +203,7 @@ class _Link:
                     break
             if self._proxy.cuts_here():
                 break
+            await self._proxy.flowing.wait()
             server.write(data)
         raise EOFError
 
@@ -205,13 +216,14 @@ class _Link:
                 self._hold = None
             if self._proxy.cuts_here():
                 break
+            await self._proxy.flowing.wait()
             self._client[1].write(data)
         if self._proxy.lingering:
             await asyncio.Event().wait()
         raise EOFError
 
     async def _read(self, reader: asyncio.StreamReader) -> bytes:
-        data = await reader.read(65_536)
+        data = await reader.read(self._proxy.piece)
         await self._proxy.flowing.wait()
         if self._proxy.delay:
             await asyncio.sleep(self._proxy.delay)

@@ -13,6 +13,7 @@ from digitwin.kernel.connection import driver_errors, forking, wire
 from digitwin.kernel.connection.deadline import DeadlineTimer
 from digitwin.kernel.connection.held_statements import Held, HeldStatements
 from digitwin.kernel.connection.scopes import PERSON, Scope
+from digitwin.kernel.connection.scrubbing import scrub
 
 NOW = -math.inf
 """As the end of a connection's lifetime: it is replaced when it is released."""
@@ -22,6 +23,10 @@ _LIMITS: Final = {"fetchrow": 1, "fetchval": 1}
 """Rows after which a statement stops; all if it is not named."""
 WHO: Final = f"SELECT current_user::text, current_setting('{PERSON}', true)"
 """The role and the person of the statement itself."""
+_END_PREPARING: Final = "SELECT 1"
+"""Ends what asyncpg began by preparing a statement, without a Sync of its own, if no statement
+follows: an open transaction, with its locks and the time limit of a statement, which would hit the
+connection's next caller."""
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]
@@ -88,6 +93,11 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
                 if self.is_in_transaction():
                     raise
                 answer = await self._send(method, sql, args, scope)
+            except driver_errors.DRIVER as fault:
+                if driver_errors.is_unsent(fault):
+                    scrub(fault)  # before it is the context of another
+                    await self.execute(_END_PREPARING)
+                raise
         except BaseException as fault:
             self._ended(fault)
             raise
@@ -112,6 +122,8 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
         self.deadline.begin(self)
         try:
             entry = await self.prepare(scope.entry_sql, name=scope.entry_name)
+        except asyncpg.DuplicatePreparedStatementError:
+            entry = None  # left by a cancelled call, or behind a pooler by a connection of ours
         except BaseException as fault:
             self._ended(fault)
             raise

@@ -99,6 +99,12 @@ def distrusts(fault: BaseException) -> bool:
     return isinstance(fault, OUT_OF_STEP | asyncpg.ProtocolViolationError) or is_read_only(fault)
 
 
+def is_unsent(fault: BaseException) -> bool:
+    """Return whether the driver refused a value, so that the statement was prepared at most."""
+    by_driver = isinstance(fault, asyncpg.DataError) and fault.server_source_function is None
+    return by_driver or isinstance(fault, _HARMLESS)
+
+
 def translate(
     fault: BaseException, *, write: bool = False, sent: bool = True, within: Any = None
 ) -> errors.DigiTwinError | None:

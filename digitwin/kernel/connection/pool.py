@@ -6,7 +6,7 @@ an open transaction, the one thing that could leak, is replaced. Asyncpg's pool 
 and a turn of the event loop for each release (some 45 of a read's 140 µs, measured). A connection
 whose statement succeeded therefore stays in :mod:`idle`, and goes back to asyncpg's
 pool only after an error, since that pool waits for cancelled statements to end.
-Asyncpg has no limit for waiting either: the semaphore in front of it have, and know who waits.
+Asyncpg has no limit for waiting either: the semaphores in front of it have, and know who waits.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from logging import getLogger
 from typing import Any
 from weakref import WeakSet
 
 import asyncpg
 
 from digitwin.errors import DigiTwinError, PoolTimeoutError
-from digitwin.kernel.connection import driver_errors, wire
+from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.connection.connections import NOW, cut
 from digitwin.kernel.connection.deadline import DeadlineTimer
 from digitwin.kernel.connection.idle import IdleConnections
 from digitwin.kernel.connection.semaphore import FairSemaphore
+
+log = getLogger("digitwin.pool")
 
 RELEASE_TIMEOUT = 1.0
 """Seconds a release waits for a cancelled statement to end, before the connection is closed."""
@@ -71,8 +74,8 @@ class Pool:
         self._open: WeakSet[Any] = WeakSet()
         self._renewed = NOW
         self.deadline = DeadlineTimer(answer_timeout)
-        self.pipelines = wire.FITS
-        """Whether a scope and its statement are sent in one write; a pooler may not stand it."""
+        self.pipelines = True
+        """Whether a scope and its statement are sent in one write."""
         self.in_use = 0
         self.on_lost: Callable[[], None] | None = None
         """Called when a connection has ended, for whatever reason."""
@@ -184,6 +187,12 @@ class Pool:
         for connection in self._open:
             connection.ends = NOW
         self._idle_connections.clear()
+
+    def stop_pipelining(self, why: str) -> None:
+        """Send a scope and its statement as a transaction from now on; log why, once."""
+        if self.pipelines:
+            self.pipelines = False
+            log.warning("%s: each call in a scope takes three round trips instead of one", why)
 
     def forget_statements(self) -> None:
         """Have every connection prepare its statements again, since a table has changed."""

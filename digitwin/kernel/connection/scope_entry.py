@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from logging import getLogger
 from typing import Any
 
 from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.connection.pool import Pool
 from digitwin.kernel.connection.scopes import Scope
-
-log = getLogger("digitwin.sql")
+from digitwin.kernel.connection.scrubbing import scrub
 
 
 async def enter(connection: Any, scope: Scope) -> bool:
@@ -22,6 +20,17 @@ async def enter(connection: Any, scope: Scope) -> bool:
         return bool(await connection.enters(scope))
     except driver_errors.DRIVER as fault:
         raise driver_errors.of_role(fault, scope.role) or fault from fault
+
+
+async def require_role(connection: Any, scope: Scope, fault: BaseException) -> None:
+    """Ask whether a statement failed in this scope because of its role; other errors pass.
+
+    Raises:
+        ConfigurationError: the scope's role is missing, or not granted to this login.
+    """
+    if driver_errors.may_be_of_role(fault):
+        scrub(fault)  # before it is the context of another
+        await enter(connection, scope)
 
 
 async def acquire_in(pool: Pool, scope: Scope) -> Any:
@@ -48,9 +57,5 @@ async def acquire_in(pool: Pool, scope: Scope) -> Any:
             await pool.release(connection)
     if fits:
         return connection
-    pool.pipelines = False
-    log.warning(
-        "a pooler separates messages sent together: each call in a scope takes three round trips"
-        " instead of one"
-    )
+    pool.stop_pipelining("a pooler separates messages that are sent together")
     return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -97,7 +97,7 @@ class Scope:
         return sql if self.role == _LOGIN else _marked(self.role, sql)
 
 
-@cache
+@lru_cache(2048)
 def _marked(role: str, sql: str) -> str:
     return f"{sql} /* {role} */"
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import asyncpg
 
-_TESTED = ("0.30.", "0.31.", "0.32.")
+_TESTED = "0.32."
 FITS: Final = asyncpg.__version__.startswith(_TESTED)
 """Whether this is an asyncpg that is known to write a statement's messages in one piece."""
 
@@ -61,14 +61,19 @@ class Transport:
         """Forget a prefix that was not sent."""
         self.write = self._real.write
 
+    def writelines(self, pieces: Any) -> None:
+        """Write them in one piece, so that an armed ``write`` is not passed by."""
+        self.write(b"".join(pieces))
+
     def _write_behind(self, data: Any) -> None:
         self.write = self._real.write
-        packet, head = bytes(data), self._head
-        whole = packet.startswith(_BIND) and packet.endswith(SYNC)
-        if not whole or packet[_HEADER : _HEADER + len(head)] != head:
+        packet = b"".join((self._prefix, data))  # the one copy, since documents are large
+        at = len(self._prefix)
+        whole = packet.startswith(_BIND, at) and packet.endswith(SYNC)
+        if not whole or not packet.startswith(self._head, at + _HEADER):
             self._real.abort()
             raise asyncpg.InternalClientError("another message than the scope's statement")
-        self._real.write(self._prefix + packet)
+        self._real.write(packet)
 
 
 class Loop:
@@ -87,8 +92,9 @@ class Loop:
     async def create_unix_connection(self, make: Any, *where: Any, **how: Any) -> Any:
         return await self._connected(self.real.create_unix_connection, make, *where, **how)
 
-    async def start_tls(self, transport: Any, *what: Any, **how: Any) -> Transport:
-        return Transport(await self.real.start_tls(transport._real, *what, **how))
+    async def start_tls(self, transport: Any, *what: Any, **how: Any) -> Transport | None:
+        encrypted = await self.real.start_tls(transport._real, *what, **how)
+        return None if encrypted is None else Transport(encrypted)  # None: the server hung up
 
     async def _connected(
         self,
@@ -122,7 +128,8 @@ def head_of(statement: str) -> bytes:
 
 def run_of(statement: str, *values: str) -> bytes:
     """Return the messages that run a prepared statement with text values and ignore its rows."""
-    given = b"".join(struct.pack("!i", len(value)) + value.encode() for value in values)
+    encoded = [value.encode() for value in values]
+    given = b"".join(struct.pack("!i", len(value)) + value for value in encoded)
     bound = struct.pack("!hh", 0, len(values)) + given + struct.pack("!h", 0)
     return _message(_BIND, head_of(statement) + bound) + _message(b"E", struct.pack("!xi", 0))
 

@@ -26,7 +26,7 @@ from asyncpg import Record
 from digitwin.errors import DigiTwinError, SchemaChangedError, ScopeRequiredError
 from digitwin.kernel.connection import attempts, driver_errors
 from digitwin.kernel.connection.pool import Pool
-from digitwin.kernel.connection.scope_entry import acquire_in, enter
+from digitwin.kernel.connection.scope_entry import acquire_in, require_role
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.connection.transactions import Transaction, begin, end
 from digitwin.kernel.sql.queries import Query, writes_rows
@@ -168,8 +168,7 @@ class Executor(Statements):
         """Return the error for a failed statement; of a scope, ask whether its role is at fault."""
         if scope is None:
             return driver_errors.unscoped(fault) or driver_errors.translate(fault, write=writes)
-        if driver_errors.may_be_of_role(fault):
-            await enter(connection, scope)
+        await require_role(connection, scope, fault)
         return driver_errors.translate(fault, write=writes)
 
     async def _in_a_transaction(

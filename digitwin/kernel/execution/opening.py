@@ -272,7 +272,7 @@ async def _create_pool(settings: Settings, target: Target) -> Pool:
         init=partial(_admit, settings=settings, target=target),
     )
     await driver
-    return Pool(
+    pool = Pool(
         driver,
         settings.pool_max,
         settings.acquire_timeout,
@@ -282,6 +282,9 @@ async def _create_pool(settings: Settings, target: Target) -> Pool:
         max_lifetime=settings.max_lifetime,
         outdated=upgrade.refusal,
     )
+    if not wire.FITS:
+        pool.stop_pipelining(f"asyncpg {asyncpg.__version__} is newer than digitwin knows")
+    return pool
 
 
 async def _fill(pool: Pool, settings: Settings) -> None:

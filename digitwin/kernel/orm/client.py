@@ -17,9 +17,9 @@ from tortoise.models import Model
 from digitwin.errors import SchemaChangedError, StatementFailedError
 from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.connection.pool import Pool
-from digitwin.kernel.connection.scope_entry import acquire_in
+from digitwin.kernel.connection.scope_entry import acquire_in, require_role
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
-from digitwin.kernel.connection.transactions import Transaction
+from digitwin.kernel.connection.transactions import Transaction, begin, end
 from digitwin.kernel.orm import active_handle
 from digitwin.kernel.orm.model_executor import ModelExecutor
 
@@ -169,10 +169,28 @@ class _InScope:
         return await self._ask("fetchrow", query, values)
 
     async def execute(self, query: str, *values: Any) -> Any:
-        return await self._ask("execute", query, values)
+        if values:
+            return await self._ask("execute", query, values)
+        return await self._run_script(query)
 
     async def _ask(self, method: str, query: str, values: tuple[Any, ...]) -> Any:
-        return await self._connection.ask(method, self._scope.mark(query), values, self._scope)
+        connection, scope = self._connection, self._scope
+        try:
+            return await connection.ask(method, scope.mark(query), values, scope)
+        except driver_errors.DRIVER as fault:
+            await require_role(connection, scope, fault)
+            raise
+
+    async def _run_script(self, script: str) -> Any:
+        """Run what may be several statements, which cannot be prepared, in a transaction."""
+        await begin(self._connection, self._scope)
+        try:
+            done = await self._connection.ask("execute", script)
+        except BaseException:
+            await end(self._connection, failed=True)
+            raise
+        await end(self._connection, failed=False)
+        return done
 
 
 @asynccontextmanager
