@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 READY := $(VENV)/.ready
 RIVALS := $(VENV)/.rivals
 
-.PHONY: setup demo test test-15 check snapshot bench bench-growth clean
+.PHONY: setup demo test test-15 check snapshot bench bench-growth bench-publish clean
 
 setup: $(STAMP)
 
@@ -44,11 +44,16 @@ check: $(STAMP)
 snapshot: $(STAMP)
 	$(BIN)/python -m tests.migrations.catalog
 
-# Beside what one would take instead, in some four minutes; BENCH_ARGS="--quick" in one half
+# Beside what one would take instead; benchmarks/README.md says how to measure a part
 bench: $(RIVALS)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
-# From ten thousand rows to a million; BENCH_ARGS="--ten-million" goes on
+# The published figures, on a quiet machine: results, the README's table and the pictures
+bench-publish: $(RIVALS)
+	@$(BIN)/python -m benchmarks --keep
+	@$(BIN)/python -m benchmarks.growth
+
+# From ten thousand rows to three million; BENCH_ARGS="--ten-million" goes on
 bench-growth: $(RIVALS)
 	@$(BIN)/python -m benchmarks.growth $(BENCH_ARGS)
 

@@ -1,32 +1,31 @@
 """Measure digitwin beside what one would use instead.
 
-The tables are printed at the end, and kept in benchmarks/results and, as pictures, in docs/images.
-A run of a part, a quick one, or one on shared cores is not kept.
+The tables are printed at the end. With --keep they are kept: in benchmarks/results, in the README,
+and as pictures in docs/images.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.markdown import Markdown
 
-import digitwin
-from benchmarks import charts, filling, machine, report, results, runner, servers
-from benchmarks.operations import OPERATIONS
+from benchmarks import machine, node, report, results, runner, sections, servers, starting
+from benchmarks.operations import ALL, OPERATIONS
 from benchmarks.peers import PEERS
-from benchmarks.peers.base import Place
-from benchmarks.recording import record
-from benchmarks.results import Report, Section
-from benchmarks.runner import Contestant
-from benchmarks.servers import CONDITIONS, CORES, Condition
+from benchmarks.results import Report, Section, Start
+from benchmarks.runner import Pace
+from benchmarks.servers import CONDITIONS, Condition
 
-console = Console(highlight=False, width=160)
+console = Console(highlight=False, width=200)
+
+RUNS = 3
+"""Runs whose median is kept."""
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -35,116 +34,107 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="half a minute, less exact")
     for option, names in (
         ("--only", [*OPERATIONS]),
         ("--peers", [*PEERS]),
         ("--conditions", [each.name for each in CONDITIONS]),
     ):
         parser.add_argument(option, nargs="+", choices=names, metavar="NAME", help=", ".join(names))
-    parser.add_argument(
-        "--cores",
-        choices=CORES,
-        default="apart",
-        help="caller and servers on cores of their own, all on one, or anywhere",
-    )
-    parser.add_argument("--runs", type=int, default=1, help="keep the median of so many runs")
-    parser.add_argument("--redraw", action="store_true", help="only draw the pictures again")
-    return parser.parse_args(arguments)
+    parser.add_argument("--quick", action="store_true", help="one condition, few rounds")
+    parser.add_argument("--runs", type=int, default=1, help="the median of so many runs")
+    parser.add_argument("--keep", action="store_true", help=f"all of it, {RUNS} runs, stored")
+    parser.add_argument("--redraw", action="store_true", help="write what is stored once more")
+    chosen = parser.parse_args(arguments)
+    if chosen.keep and (chosen.quick or chosen.only or chosen.peers or chosen.conditions):
+        parser.error("only a whole run is kept")
+    return chosen
 
 
 def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
     chosen = options(arguments)
     if chosen.redraw:
-        charts.draw_comparison(results.newest())
-        charts.draw_growth(results.load("*-growth"))
+        write()
         return 0
-    conditions = [each for each in CONDITIONS if each.name in _conditions(chosen)]
-    left_out = _left_out(conditions)
-    runs = [
-        [run(each, chosen) for each in conditions if not each.missing()] for _ in range(chosen.runs)
-    ]
-    sections = [results.median_of(each) for each in zip(*runs, strict=True)]
-    for section in sections:
-        show(section)
-    for reason in left_out:
-        console.print(f"Left out: {reason}")
-    if _is_whole(chosen):
-        keep(sections, left_out, chosen.runs)
+    found = measure(chosen)
+    show(found)
+    if chosen.keep:
+        results.store(found.date, results.stored_form(found))
+        write()
     return 0
 
 
-def _conditions(chosen: argparse.Namespace) -> list[str]:
-    names = [each.name for each in CONDITIONS]
-    return chosen.conditions or (names[:1] if chosen.quick else names)
+def measure(chosen: argparse.Namespace) -> Report:
+    """Measure everything that is asked for and is there, run after run."""
+    count = max(chosen.runs, RUNS if chosen.keep else 1)
+    names = chosen.conditions or [each.name for each in CONDITIONS[: 1 if chosen.quick else None]]
+    wanted = [each for each in CONDITIONS if each.name in names]
+    there = [each for each in wanted if not each.missing()]
+    runs = [[_section(each, chosen) for each in there] for _ in range(count)]
+    missing = {each.title: each.missing() for each in wanted}
+    missing |= {"throttled-py": servers.without_redis(), "node-pg": node.missing()}
+    return Report(
+        datetime.now(UTC).date().isoformat(),
+        machine.description(),
+        machine.versions(PEERS.values()),
+        count,
+        [results.median_of(sections) for sections in zip(*runs, strict=True)],
+        {} if chosen.quick or chosen.only else _starts(),
+        [f"{title}: {reason}" for title, reason in missing.items() if reason],
+    )
 
 
-def _left_out(conditions: Iterable[Condition]) -> list[str]:
-    """What this machine does not have, and why."""
-    left_out = [f"{each.title}: {each.missing()}" for each in conditions if each.missing()]
-    no_redis = servers.without_redis()
-    return [*left_out, f"throttled-py: {no_redis}"] if no_redis else left_out
-
-
-def _is_whole(chosen: argparse.Namespace) -> bool:
-    """Whether it measures everything, under the terms that the page names."""
-    partly = chosen.quick or chosen.only or chosen.peers or chosen.conditions
-    return not partly and chosen.cores == "apart"
-
-
-def keep(sections: Sequence[Section], left_out: Sequence[str], runs: int) -> None:
-    """Store the figures as JSON, as a page, and as pictures."""
-    date = datetime.now(UTC).date().isoformat()
-    versions = machine.versions(PEERS.values())
-    found = Report(date, machine.description(), versions, runs, sections, left_out)
-    results.store(date, asdict(found))
-    report.write(found)
-    charts.draw_comparison(found)
-
-
-def show(section: Section) -> None:
-    """Print the targets, then every peer's median and rate."""
-    console.print(f"\n{section.title}, PostgreSQL {section.server}")
-    for title, lines in (
-        ("Against the targets", report.targets(section)),
-        ("Microseconds a call, one caller", report.overview(section, "median")),
-        ("Calls a second, 32 callers", report.overview(section, "rate")),
-    ):
-        console.print(f"\n{title}")
-        console.print(Markdown("\n".join(lines)))
-
-
-def run(condition: Condition, chosen: argparse.Namespace) -> Section:
-    """Measure under one condition, on servers that are started for it alone."""
+def _section(condition: Condition, chosen: argparse.Namespace) -> Section:
     console.print(f"{condition.title} …")
-    with ExitStack() as stack:
-        to_caller = stack.enter_context(servers.cores(chosen.cores))
-        url = stack.enter_context(condition.server())
-        redis = stack.enter_context(servers.redis()) if condition is CONDITIONS[0] else None
-        to_caller()
-        loop = stack.enter_context(condition.loop())
-        return loop.run(_run(condition, chosen, url, redis))
-
-
-async def _run(
-    condition: Condition, chosen: argparse.Namespace, url: str, redis: str | None
-) -> Section:
-    size = filling.Size()
-    async with digitwin.connect(url, migrate="auto") as db:
-        version = (await db.health()).server_version
-    await filling.fill(url, size)
     operations = [OPERATIONS[name] for name in chosen.only or OPERATIONS]
-    statements = await record(Place(url), operations, size)
-    pace = runner.THOROUGH if condition is CONDITIONS[0] else runner.BRIEF
-    rows = {}
-    for operation in operations:
-        console.print(f"  {operation.title}")
-        place = Place(url, operation.durable, redis, statements)
-        contestants = [Contestant(name, PEERS[name], place, size) for name in chosen.peers or PEERS]
-        rows[operation.name] = await runner.measure(
-            operation, contestants, runner.QUICK if chosen.quick else pace
-        )
-    return Section(condition.name, condition.title, version or "", rows)
+    peers = chosen.peers or [*PEERS]
+    return sections.measure(condition, operations, peers, _pace(condition, chosen), console.print)
+
+
+def _pace(condition: Condition, chosen: argparse.Namespace) -> Pace:
+    if condition.on_disk:
+        return runner.ON_DISK
+    if chosen.quick:
+        return runner.QUICK
+    return runner.BRIEF if condition.is_brief else runner.THOROUGH
+
+
+def _starts() -> dict[str, Start]:
+    console.print("First use …")
+    with ExitStack() as stack:
+        to_callers = stack.enter_context(servers.cores("apart"))
+        url = stack.enter_context(servers.embedded())
+        to_callers()
+        return starting.measure(url)
+
+
+def write() -> None:
+    """Write the page, the README's part and the pictures of what is stored."""
+    from benchmarks import charts  # it imports matplotlib
+
+    report.write()
+    charts.draw(results.newest(), results.newest_growth())
+
+
+def show(found: Report) -> None:
+    """Print every peer's median and rate, then the targets."""
+    for section in found.sections:
+        callers = max(ALL[name].callers for name in section.rows)
+        console.print(f"\n{section.title}, PostgreSQL {section.server}")
+        for lines in (
+            report.overview(section, "p50", "µs a call, one caller", [*PEERS]),
+            report.overview(section, "rate", f"calls/s, {callers} callers", [*PEERS]),
+            report.overview(section, "client_cpu", "client's CPU s for 1,000 calls", [*PEERS]),
+            report.overview(section, "server_cpu", "server's CPU s for 1,000 calls", [*PEERS]),
+            report.overview(section, "rate_4x8", "calls/s, 4 × 8 callers", [*PEERS]),
+            report.targets(section),
+            report.failures(results.of_section(section)),
+        ):
+            console.print(Markdown("\n".join(lines)))
+    if found.starts:
+        console.print("\nFirst use")
+        console.print(Markdown("\n".join(report.starts(found))))
+    for reason in found.left_out:
+        console.print(f"Left out: {reason}")
 
 
 if __name__ == "__main__":

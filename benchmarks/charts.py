@@ -30,26 +30,40 @@ mpl.rcParams |= {
 }
 
 
-def draw_comparison(report: Report) -> None:
-    """Draw the first section, a panel of bars for each operation: one caller, and many."""
-    section = report.sections[0]
+def draw(report: Report | None, grown: Mapping[str, Any] | None) -> None:
+    """Draw what there is."""
+    if report is not None:
+        _draw_comparison(report)
+    if grown is not None:
+        _draw_growth(grown)
+
+
+def _draw_comparison(report: Report) -> None:
+    """Draw the README's section, a panel of bars for each operation: one caller, and many."""
+    section = report.stricter
     note = f"{section.title}, PostgreSQL {section.server}; {report.machine}; {report.date}"
     for name, column, title in (
-        ("speed-one-caller", "median", "Microseconds a call, one caller: less is better"),
+        ("speed-one-caller", "p50", "Microseconds a call, one caller: less is better"),
         ("speed-32-callers", "rate", "Calls a second, 32 callers: more is better"),
     ):
         _save(_bars(section, column), name, title, note)
 
 
-def draw_growth(stored: Mapping[str, Any]) -> None:
+def _draw_growth(stored: Mapping[str, Any]) -> None:
     """Draw a line for each operation, over rows on a logarithmic scale."""
     figure = Figure(figsize=(9.8, 5), layout="constrained")
     axes = figure.subplots()
-    slowest_first = sorted(stored["median_us"].items(), key=lambda each: -max(each[1].values()))
-    for name, medians in slowest_first:
+    lines = [
+        (f"{OPERATIONS[name].title}{', for_user' if peer == 'scoped' else ''}", peer, medians)
+        for name, peers in stored["median_us"].items()
+        for peer, medians in peers.items()
+    ]
+    slowest_first = sorted(lines, key=lambda line: -max(line[2].values()))
+    for title, peer, medians in slowest_first:
         rows, values = [*map(int, medians)], [*medians.values()]
-        label = f"{OPERATIONS[name].title} ×{values[-1] / values[0]:.2f}"
-        axes.plot(rows, values, marker="o", label=label)
+        label = f"{title} ×{values[-1] / values[0]:.2f}"
+        style = "--" if peer == "scoped" else "-"
+        axes.plot(rows, values, style, marker="o", label=label)
     axes.set_xscale("log")
     axes.set_xticks(rows, [f"{each:,} rows" for each in rows])
     axes.set_xticks([], minor=True)
@@ -80,7 +94,7 @@ def _bars(section: Section, column: str) -> Figure:
 def _panel(axes: Axes, row: Row, column: str) -> None:
     bars = axes.barh(
         [PEERS[name].title for name in row],
-        [getattr(figures, column) for figures in row.values()],
+        [getattr(figures, column) or 0 for figures in row.values()],
         color=[COLOURS.get(name, OTHERS) for name in row],
         height=0.7,
     )

@@ -94,6 +94,7 @@ async def fill(url: str, size: Size) -> None:
     try:
         # without the checks of foreign keys, which would take most of the time
         await connection.execute("SET session_replication_role = replica")
+        await connection.execute(_SQL["bench_schema"])
         for name, first, end, *rest in _plan(size):
             await _in_blocks(connection, name, first, end, *rest)
         await connection.execute("VACUUM ANALYZE", timeout=STATEMENT_TIMEOUT)
@@ -115,6 +116,7 @@ def _plan(size: Size) -> tuple[tuple[Any, ...], ...]:
         ("embeddings", 0, size.embeddings, packed),
         ("responses", 0, size.responses, answer),
         ("buckets", 0, size.buckets),
+        ("simple_buckets", 0, size.buckets),
     )
 
 

@@ -1,56 +1,44 @@
 """Measure whether a call costs more in a large table than in a small one.
 
-Each operation's median with one caller where its table has ten thousand rows, a million and,
-with --ten-million, ten million; in interleaved rounds over databases side by side. Cached values
-are short, except those that are asked for.
+Each operation's median with one caller where its table has ten thousand rows, three million and,
+with --ten-million, ten million; in interleaved rounds over databases side by side, unscoped and for
+one person. Cached values are short, except those that are asked for.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import asyncpg
 from rich.console import Console
 from rich.markdown import Markdown
 
-import digitwin
-from benchmarks import charts, filling, machine, results, runner, servers
-from benchmarks.filling import ANSWER, TURNS, Size, vectors
-from benchmarks.operations import OPERATIONS, Operation
-from benchmarks.peers.base import Place
-from benchmarks.peers.ours import Digitwin
-from benchmarks.report import MARKS
-from benchmarks.runner import Contestant, Pace
+from benchmarks import machine, report, results, runner, sections, servers
+from benchmarks.contestants import Contestant
+from benchmarks.filling import TURNS, Size
+from benchmarks.operations import OPERATIONS
+from benchmarks.peers import PEERS
+from benchmarks.runner import Pace
 
-STEPS: Final = (10_000, 1_000_000)
+STEPS: Final = (10_000, 3_000_000)
 FURTHER: Final = 10_000_000
-BOUND: Final = 1.5
-"""How many times its cost at the first step a call may cost at the last."""
+MEASURED: Final = ("digitwin", "scoped")
 DRAWN: Final = 200
 """Rows that are asked for at every step: as many sessions as the smallest has. The size of the
 table differs then, not the number of its pages in use."""
-PACE: Final = Pace(rounds=8, alone=0.15, together=0, warm=0.2)
+PACE: Final = Pace(rounds=8, alone=0.15, many=0)
 
-Medians = Mapping[str, float]
-"""Microseconds, by the number of rows."""
+Medians = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Microseconds, by operation, peer and number of rows."""
 
-console = Console(highlight=False)
-
-
-class Grown(Digitwin):
-    """Digitwin, with ordinary values in the cache for what is asked for."""
-
-    async def prepare(self, operation: str, arguments: Sequence[tuple[Any, ...]]) -> None:
-        value: Any = {"embedding_get": vectors()[0], "response_get": ANSWER}.get(operation)
-        if value is not None:
-            store = getattr(self, operation.replace("_get", "_set"))
-            for (key,) in arguments:
-                await store(key, value)
+console = Console(highlight=False, width=120)
 
 
 def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
@@ -59,76 +47,69 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--ten-million",
-        action="store_true",
-        help="takes ten minutes more and 20 GB of disk, without fsync",
-    )
+    parser.add_argument("--ten-million", action="store_true", help="20 GB of disk, without fsync")
     parser.add_argument("--quick", action="store_true", help="to 100,000 rows; not kept")
     chosen = parser.parse_args(arguments)
     steps = (*STEPS, FURTHER) if chosen.ten_million else STEPS
     found = run((10_000, 100_000) if chosen.quick else steps)
-    console.print(Markdown(_table(found)))
+    console.print(Markdown("\n".join(report.growth(found))))
     if not chosen.quick:
         keep(found)
     return 0
 
 
-def run(steps: Sequence[int]) -> dict[str, Medians]:
+def run(steps: Sequence[int]) -> Medians:
     """Measure every operation at every step."""
+    on_disk = steps[-1] >= FURTHER
     with ExitStack() as stack:
-        to_caller = stack.enter_context(servers.cores("apart"))
-        url = stack.enter_context(servers.embedded(on_disk=steps[-1] >= FURTHER))
-        to_caller()
-        loop = stack.enter_context(servers.CONDITIONS[0].loop())
-        return loop.run(_run(url, steps))
+        to_callers = stack.enter_context(servers.cores("apart"))
+        url = stack.enter_context(servers.embedded(on_disk=on_disk, fsync=not on_disk))
+        to_callers()
+        contestants = [each for rows in steps for each in _contestants(stack, url, rows)]
+        return {name: _medians(name, contestants) for name in OPERATIONS}
 
 
-async def _run(url: str, steps: Sequence[int]) -> dict[str, Medians]:
-    contestants = [await _contestant(url, rows) for rows in steps]
-    return {each.name: await _medians(each, contestants) for each in OPERATIONS.values()}
-
-
-async def _contestant(server: str, rows: int) -> Contestant:
-    """Digitwin on a database with so many rows in each table that an operation uses."""
+def _contestants(stack: ExitStack, server: str, rows: int) -> list[Contestant]:
+    """Peers on a database with so many rows in each table that an operation uses."""
     console.print(f"{rows:,} rows …")
-    connection = await asyncpg.connect(server)
-    await connection.execute(f"CREATE DATABASE rows_{rows}")
-    await connection.close()
+    asyncio.run(_create(server, f"rows_{rows}"))
     url = server.replace("/postgres?", f"/rows_{rows}?")
-    async with digitwin.connect(url, migrate="auto"):
-        pass
     sessions = rows // TURNS
     size = Size(rows, sessions, sessions, rows, rows, rows, small=True, drawn=DRAWN)
-    await filling.fill(url, size)
-    return Contestant(str(rows), Grown, Place(url), size)
+    setting = asyncio.run(sections.prepared(url, None, [*OPERATIONS.values()], size))
+    start = partial(sections.contestant, stack, setting=setting, uvloop=True, several=False)
+    return [Contestant(f"{name} {rows}", start(name).processes) for name in MEASURED]
 
 
-async def _medians(operation: Operation, contestants: Sequence[Contestant]) -> Medians:
-    console.print(f"  {operation.title}")
-    row = await runner.measure(operation, contestants, PACE)
-    return {rows: round(figures.median, 1) for rows, figures in row.items()}
+async def _create(server: str, name: str) -> None:
+    connection = await asyncpg.connect(server)
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
 
 
-def _table(found: Mapping[str, Medians]) -> str:
-    steps = [*next(iter(found.values()))]
-    heads = " | ".join(f"{int(rows):,} rows" for rows in steps)
-    lines = [f"| one caller, µs | {heads} | growth | |", f"|---|{'---:|' * len(steps)}---:|---|"]
-    for name, medians in found.items():
-        growth = medians[steps[-1]] / medians[steps[0]]
-        cells = " | ".join(f"{medians[rows]:.0f}" for rows in steps)
-        verdict = f"{growth:.2f} | {MARKS[growth <= BOUND]}"
-        lines.append(f"| {OPERATIONS[name].title} | {cells} | {verdict} |")
-    return "\n".join(lines)
+def _medians(name: str, contestants: Sequence[Contestant]) -> dict[str, dict[str, float]]:
+    console.print(f"  {OPERATIONS[name].title}")
+    row = runner.measure(OPERATIONS[name], contestants, PACE, lambda: None)
+    medians: dict[str, dict[str, float]] = {}
+    for contestant, figures in row.items():
+        peer, rows = contestant.split()
+        medians.setdefault(peer, {})[rows] = round(figures.p50, 1)
+    return medians
 
 
-def keep(found: Mapping[str, Medians]) -> None:
-    """Store the medians, then draw them."""
+def keep(found: Medians) -> None:
+    """Store the medians; write and draw them."""
+    from benchmarks import charts  # it imports matplotlib
+
     date = datetime.now(UTC).date().isoformat()
-    conditions = {"machine": machine.description(), "versions": machine.versions([Digitwin])}
+    conditions = {
+        "machine": machine.description(),
+        "versions": machine.versions([PEERS["digitwin"]]),
+    }
     stored = {"date": date, **conditions, "median_us": found}
     results.store(f"{date}-growth", stored)
-    charts.draw_growth(stored)
+    report.write()
+    charts.draw(None, stored)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.peers.base import Peer
+from benchmarks import node
+from benchmarks.peers import Entry
 
 
 def description() -> str:
@@ -26,11 +27,13 @@ def description() -> str:
     return f"{processor}, {os.cpu_count()} cores, {platform.system()}"
 
 
-def versions(peers: Iterable[type[Peer]]) -> dict[str, str]:
-    """Those of Python, of the peers' distributions, and of Redis if it is installed."""
+def versions(peers: Iterable[Entry]) -> dict[str, str]:
+    """Those of Python, of the peers' packages, and of Node.js and Redis if they are installed."""
     names = {name for peer in peers for name in peer.packages}
     names |= {"uvloop"} if find_spec("uvloop") else set()
     found = {"Python": platform.python_version(), **{n: version(n) for n in sorted(names)}}
+    if not node.missing():
+        found |= node.versions()
     if shutil.which("redis-server"):
         text = subprocess.check_output(["redis-server", "--version"], text=True)
         found["Redis"] = text.partition("v=")[2].split()[0]

@@ -62,3 +62,18 @@ INSERT INTO rate_limits (subject, endpoint, window_ms, max_tokens, tokens)
 SELECT ('01990000-0000-7000-8001-' || lpad(to_hex(n), 12, '0')), '/api/conversations',
        3600000, 1000000, 1000000
 FROM generate_series($1::bigint, $2::bigint) AS n;
+
+-- name: bench_schema
+-- The simplest table of the same key, with the room for updates that ours has.
+CREATE SCHEMA bench
+    CREATE TABLE buckets (
+        subject text, endpoint text, window_ms bigint, tokens double precision NOT NULL,
+        PRIMARY KEY (subject, endpoint, window_ms)
+    ) WITH (fillfactor = 50);
+
+-- name: simple_buckets
+-- Of the same subjects.
+INSERT INTO bench.buckets
+SELECT ('01990000-0000-7000-8001-' || lpad(to_hex(n), 12, '0')), '/api/conversations',
+       3600000, 1000000
+FROM generate_series($1::bigint, $2::bigint) AS n;

@@ -1,91 +1,100 @@
-"""The statements that digitwin sends, recorded from its connections when a run begins.
+"""The statements that digitwin sends, recorded from the driver when a run begins.
 
-The floor and psycopg send these. They bind a call's own values where digitwin bound them, and
-check nothing.
+The floor, psycopg and node-pg send these. They bind a call's own values where digitwin bound them,
+and check nothing. What is recorded is what the driver's protocol executes, so that it does not
+matter which of its methods, or which prepared statement, digitwin calls.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
-import asyncpg
-from asyncpg.connection import LoggedQuery
+from asyncpg.protocol.protocol import Protocol
 
-from benchmarks.filling import Size, dumps, pack
+from benchmarks.filling import Size
 from benchmarks.operations import Operation
-from benchmarks.peers.base import Place, Statement
+from benchmarks.peers.base import VALUES, Place, Statement, columns_of
 from benchmarks.peers.ours import Digitwin
-from digitwin import uuid7
+from digitwin.models import ConversationSession, ConversationTurn
+
+Sent = tuple[Any, tuple[Any, ...]]
+"""The driver's prepared statement, and the parameters."""
 
 
 async def record(place: Place, operations: Sequence[Operation], size: Size) -> dict[str, Statement]:
     """Call each operation of digitwin once, and return the statement that it sent."""
-    with _logged() as sent:
-        peer = Digitwin(place)
-        await peer.open()
-        try:
-            return {each.name: await _sent_by(peer, each, size, sent) for each in operations}
-        finally:
-            await peer.close()
+    peer = Digitwin(place)
+    await peer.open()
+    try:
+        return {each.call: await _sent_by(peer, each, size) for each in operations}
+    finally:
+        await peer.close()
 
 
-async def _sent_by(
-    peer: Digitwin, operation: Operation, size: Size, sent: list[LoggedQuery]
-) -> Statement:
+async def _sent_by(peer: Digitwin, operation: Operation, size: Size) -> Statement:
     arguments = operation.arguments(size)[0]
-    sent.clear()
-    result = await getattr(peer, operation.name)(*arguments)
-    await asyncio.sleep(0)  # asyncpg calls its loggers in the loop's next turn
-    (query,) = sent
-    values = VALUES[operation.name]
-    bound = list(values(*arguments))
-    if operation.name == "add_turn":
-        bound[0] = result.id  # digitwin generates it, as the peers do
-    return Statement(query.query, query.args, [_place(query, each) for each in bound], values)
+    with _tapped() as sent:
+        await getattr(peer, operation.call)(*arguments)
+    if len(sent) != 1:
+        raise AssertionError(f"{operation.title} sent {len(sent)} statements: one is compared")
+    ((prepared, parameters),) = sent
+    values = VALUES[operation.call](*arguments)
+    return Statement(
+        operation.call,
+        prepared.query,
+        parameters,
+        [_place(parameters, value) for value in values],
+        [*_fresh(parameters, values)],
+        _columns(operation, [attribute.name for attribute in prepared._get_attributes()]),
+    )
 
 
-def _place(query: LoggedQuery, value: Any) -> int:
-    """The position of the parameter that holds a value."""
-    (place,) = (n for n, each in enumerate(query.args) if each == value)
-    return place
+def _columns(operation: Operation, sent: list[str]) -> list[str]:
+    """The names of the result's columns. Those of turns behind a session's are not told.
+
+    A turn may come without the columns that say whose it is.
+    """
+    if operation.call != "session_with_turns":
+        return sent
+    session, turn = columns_of(ConversationSession), columns_of(ConversationTurn)
+    short = [name for name in turn if name not in ("user_id", "session_id")]
+    for names in ([*session, *turn], [*session, *short]):
+        if len(names) == len(sent):
+            return names
+    raise AssertionError(f"{operation.title}: the names of {len(sent)} columns are not known")
 
 
 @contextmanager
-def _logged() -> Iterator[list[LoggedQuery]]:
-    """Every statement of the connections that are opened meanwhile."""
-    sent: list[LoggedQuery] = []
-    create = asyncpg.Connection.__init__
+def _tapped() -> Iterator[list[Sent]]:
+    """What any connection executes meanwhile."""
+    sent: list[Sent] = []
+    execute = Protocol.bind_execute
 
-    def create_logged(connection: asyncpg.Connection, *args: Any, **kwargs: Any) -> None:
-        create(connection, *args, **kwargs)
-        connection.add_query_logger(sent.append)
+    # its names for them: some callers give all arguments by name
+    def tapped(protocol: Any, state: Any, args: Any, *rest: Any, **more: Any) -> Any:
+        sent.append((state, tuple(args)))
+        return execute(protocol, state, args, *rest, **more)
 
-    with patch.object(asyncpg.Connection, "__init__", create_logged):
+    with patch.object(Protocol, "bind_execute", tapped):
         yield sent
 
 
-def _turn(user_id: Any, session_id: Any, turn: Any) -> tuple[Any, ...]:
-    texts = turn["user_text"], turn["twin_text"]
-    return uuid7(), session_id, *texts, *turn["timings"].values(), *turn["usage"].values()
+def _place(parameters: Sequence[Any], value: Any) -> tuple[int, bool]:
+    """The position of the parameter that holds a value, and whether it is a list of it alone."""
+    ((n, listed),) = (
+        (n, each == [value]) for n, each in enumerate(parameters) if each in (value, [value])
+    )
+    return n, listed
 
 
-def _response(key: str, response: Any) -> tuple[Any, ...]:
-    text = dumps(response)
-    return key, text, len(text.encode())
-
-
-VALUES: Final[Mapping[str, Callable[..., tuple[Any, ...]]]] = {
-    "user_by_email": lambda user_id, email: (email,),
-    "session_with_turns": lambda user_id, session_id: (session_id,),
-    "add_turn": _turn,
-    "embedding_get": lambda key: (key,),
-    "embedding_set": lambda key, vector: (key, pack(vector)),
-    "response_get": lambda key: (key,),
-    "response_set": _response,
-    "consume": lambda subject: (subject,),
-}
-"""The parameters that differ between the calls of an operation, made of its arguments."""
+def _fresh(parameters: Sequence[Any], values: Sequence[Any]) -> Iterator[tuple[int, bool]]:
+    """The places of ids that digitwin made for this call."""
+    for n, each in enumerate(parameters):
+        listed = isinstance(each, list) and len(each) == 1
+        one = each[0] if listed else each
+        if isinstance(one, UUID) and one.int and one not in values:
+            yield n, listed

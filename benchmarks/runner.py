@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import statistics
-import time
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from itertools import cycle
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
-from benchmarks.filling import Size
-from benchmarks.operations import Arguments, Operation
-from benchmarks.peers.base import Peer, Place
+from benchmarks.contestants import Contestant
+from benchmarks.operations import CALLERS_OF_EACH, Operation
 from benchmarks.results import Figures, Row
-from digitwin.timing import Stopwatch
-
-Call = Callable[..., Awaitable[Any]]
-
-CALLERS = 32
-"""Tasks of one process that call at once."""
+from benchmarks.worker import Turn
+from digitwin.timing import Times, summarize
 
 
 @dataclass(frozen=True)
@@ -32,121 +21,91 @@ class Pace:
     Args:
         rounds: turns of each peer.
         alone: seconds of a turn with one caller.
-        together: seconds of a turn with many; with 0 there is none.
-        warm: seconds before the first turn.
+        many: seconds of a turn with many; with 0 there is none.
+        several: seconds of a turn of several processes; with 0 there is none.
     """
 
     rounds: int
     alone: float
-    together: float
-    warm: float
+    many: float
+    several: float = 0
 
 
-THOROUGH = Pace(rounds=10, alone=0.06, together=0.09, warm=0.08)
-BRIEF = Pace(rounds=5, alone=0.05, together=0.05, warm=0.05)
-QUICK = Pace(rounds=4, alone=0.04, together=0.04, warm=0.04)
+THOROUGH = Pace(rounds=10, alone=0.06, many=0.09, several=0.15)
+BRIEF = Pace(rounds=5, alone=0.05, many=0.05)
+QUICK = Pace(rounds=4, alone=0.04, many=0.04)
+ON_DISK = Pace(rounds=5, alone=0.2, many=1)
+
+Clock = Callable[[], float | None]
+"""Seconds of processor time that the server has used."""
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """A peer at a place, under the name of its figures."""
+@dataclass
+class Measured:
+    """What a contestant did in all its turns.
 
-    name: str
-    kind: type[Peer]
-    place: Place
-    size: Size
+    Args:
+        several: the calls a second of all processes together, turn by turn.
+        server: seconds of processor time that the server used while many called.
+    """
 
-    def takes_part(self, operation: Operation) -> bool:
-        """Whether it offers the operation here."""
-        reachable = self.place.redis is not None or not self.kind.on_redis
-        return reachable and hasattr(self.kind, operation.name)
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A peer that is connected, checked and warm."""
-
-    name: str
-    call: Call
-    arguments: Sequence[Arguments]
+    alone: list[Turn] = field(default_factory=list)
+    many: list[Turn] = field(default_factory=list)
+    several: list[float] = field(default_factory=list)
+    server: list[float | None] = field(default_factory=list)
 
 
-async def measure(operation: Operation, contestants: Sequence[Contestant], pace: Pace) -> Row:
+def measure(
+    operation: Operation, contestants: Sequence[Contestant], pace: Pace, server: Clock
+) -> Row:
     """Measure one operation of every peer that offers it, in interleaved rounds."""
-    watch, rates = Stopwatch(), defaultdict[str, list[float]](list)
-    async with AsyncExitStack() as stack:
-        ready = [
-            await _ready(stack, each, operation, pace)
-            for each in contestants
-            if each.takes_part(operation)
-        ]
-        gc.collect()
-        gc.freeze()
-        for n in range(pace.rounds if ready else 0):
-            first = n % len(ready)
-            turns = ready[first:] + ready[:first]
-            # a peer's garbage is collected before the next one's turn, not in it
-            for each in turns:
-                gc.collect()
-                await _alone(each, pace.alone, watch)
-            for each in turns if pace.together else ():
-                gc.collect()
-                rates[each.name].append(await _together(each, pace.together))
-        gc.unfreeze()
-    return _row([each.name for each in ready], watch, rates)
+    ready = [each for each in contestants if each.offers(operation)]
+    measured = {each.name: Measured() for each in ready}
+    for each in ready:  # warm
+        each.turn(1, pace.alone)
+        each.turn(operation.callers, pace.many)
+    for n in range(pace.rounds if ready else 0):
+        first = n % len(ready)
+        for each in ready[first:] + ready[:first]:
+            _round(each, measured[each.name], operation, pace, server)
+    return {name: figures(each) for name, each in measured.items()}
 
 
-def _row(names: Sequence[str], watch: Stopwatch, rates: dict[str, list[float]]) -> Row:
-    times = watch.times()
-    floor = times.get("floor")
-    return {
-        name: Figures(
-            median=times[name].p50 * 1000,
-            p99=times[name].p99 * 1000,
-            rate=statistics.median(rates[name] or [0]),
-            ratio=None if floor is None else times[name].p50 / floor.p50,
-            calls=times[name].count,
-        )
-        for name in names
-    }
+def _round(
+    contestant: Contestant, found: Measured, operation: Operation, pace: Pace, server: Clock
+) -> None:
+    found.alone.append(contestant.turn(1, pace.alone))
+    if pace.many:
+        before = server()
+        found.many.append(contestant.turn(operation.callers, pace.many))
+        after = server()
+        found.server.append(None if before is None or after is None else after - before)
+    if pace.several and len(contestant.processes) > 1:
+        turns = contestant.turns(CALLERS_OF_EACH, pace.several)
+        found.several.append(sum(map(_rate, turns)))
 
 
-async def _ready(
-    stack: AsyncExitStack, contestant: Contestant, operation: Operation, pace: Pace
-) -> Ready:
-    peer = contestant.kind(contestant.place)
-    stack.push_async_callback(peer.close)
-    await peer.open()
-    arguments = operation.arguments(contestant.size)
-    await peer.prepare(operation.name, arguments)
-    ready = Ready(contestant.name, getattr(peer, operation.name), arguments)
-    if not operation.proof(await ready.call(*arguments[0]), arguments[0]):
-        raise AssertionError(f"{contestant.name} does not do the work of {operation.title}")
-    await _alone(ready, pace.warm, Stopwatch())
-    await _together(ready, pace.warm)
-    return ready
+def figures(found: Measured) -> Figures:
+    """The figures of a contestant's turns."""
+    alone, many = _times(found.alone), _times(found.many) if found.many else None
+    calls = sum(len(each.latencies) for each in found.many)
+    server = [each for each in found.server if each is not None]
+    return Figures(
+        p50=alone.p50 * 1000,
+        p99=alone.p99 * 1000,
+        calls=alone.count,
+        rate=statistics.median(map(_rate, found.many)) if many else None,
+        p50_many=many.p50 * 1000 if many else None,
+        p99_many=many.p99 * 1000 if many else None,
+        rate_4x8=statistics.median(found.several) if found.several else None,
+        client_cpu=sum(each.cpu for each in found.many) / calls * 1000 if many else None,
+        server_cpu=sum(server) / calls * 1000 if server else None,
+    )
 
 
-async def _alone(peer: Ready, seconds: float, watch: Stopwatch) -> None:
-    """Time the calls of one caller."""
-    end = time.perf_counter() + seconds
-    for arguments in cycle(peer.arguments):
-        if time.perf_counter() >= end:
-            break
-        await watch.time(peer.name, peer.call(*arguments))
+def _times(turns: Sequence[Turn]) -> Times:
+    return summarize(each / 1e9 for each in chain.from_iterable(t.latencies for t in turns))
 
 
-async def _together(peer: Ready, seconds: float) -> float:
-    """Return the calls a second of many callers."""
-    turns, done, clock = cycle(peer.arguments), 0, time.perf_counter
-    began = clock()
-    end = began + seconds
-
-    async def ask() -> None:
-        nonlocal done
-        while clock() < end:
-            await peer.call(*next(turns))
-            done += 1
-
-    await asyncio.gather(*(ask() for _ in range(CALLERS)))
-    return done / (clock() - began)
+def _rate(turn: Turn) -> float:
+    return len(turn.latencies) / turn.seconds

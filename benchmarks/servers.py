@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pwd
 import shutil
@@ -11,12 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, Literal
 
 OLDEST: Final = 15
 BUFFERS: Final = "512MB"
@@ -25,13 +25,15 @@ DEBIAN: Final = Path("/usr/lib/postgresql")
 MEMORY: Final = Path("/dev/shm")
 ROOM: Final = 2 * 2**30
 """Bytes that must be free in memory."""
-CORES: Final = ("apart", "shared", "any")
-"""The caller on one core and the servers on the others, as over a network; all on one, where no
+Cores = Literal["apart", "shared", "any"]
+"""The callers on one core and the servers on the others, as over a network; all on one, where no
 core has to wake up and only work counts; or as the scheduler likes."""
+CONNECTIONS: Final = 400
+"""Ten for each process of each peer."""
 
 
 @contextmanager
-def cores(way: str) -> Iterator[Callable[[], None]]:
+def cores(way: Cores) -> Iterator[Callable[[], None]]:
     """What is started here runs on the servers' cores; call the result to move the caller.
 
     Without this, the scheduler puts both on one core at times and on two at others, above all on
@@ -65,13 +67,14 @@ def folder(*, on_disk: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def embedded(*, on_disk: bool = False) -> Iterator[str]:
-    """The URL of the embedded PostgreSQL on its unix socket; on a disk, without fsync."""
+def embedded(*, on_disk: bool = False, fsync: bool = True) -> Iterator[str]:
+    """The URL of the embedded PostgreSQL on its unix socket."""
     with folder(on_disk=on_disk) as home:
         _digitwin(home, "db", "start")
         with (home / "data" / "postgresql.conf").open("a") as settings:
             settings.write(f"shared_buffers = {BUFFERS}\n")
-            settings.write("fsync = off\n" if on_disk else "")
+            settings.write(f"max_connections = {CONNECTIONS}\n")
+            settings.write("" if fsync else "fsync = off\n")
         _digitwin(home, "db", "stop")
         try:
             yield _digitwin(home, "db", "url")
@@ -121,8 +124,8 @@ def with_tls() -> Iterator[str]:
 
 
 _TLS: Final = (
-    f"-c shared_buffers={BUFFERS}"
-    " -p {port} -c listen_addresses=127.0.0.1 -k {folder} -c max_connections=200 -c ssl=on"
+    f"-c shared_buffers={BUFFERS} -c max_connections={CONNECTIONS}"
+    " -p {port} -c listen_addresses=127.0.0.1 -k {folder} -c ssl=on"
     " -c ssl_cert_file={folder}/server.crt -c ssl_key_file={folder}/server.key"
 )
 
@@ -196,27 +199,61 @@ def _wait_for(address: Path) -> None:
     raise TimeoutError("Redis does not start")
 
 
+def cpu_seconds(postmaster: int) -> float | None:
+    """The processor time that a server has used: its own, and its processes', ended ones too.
+
+    Returns:
+        None where the system does not tell.
+    """
+    try:
+        ended = sum(map(int, _stat(postmaster)[13:15])) / os.sysconf("SC_CLK_TCK")
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    except (OSError, AttributeError, ValueError):
+        return None
+    return ended + sum(map(_used, [postmaster, *map(int, children)]))
+
+
+def _used(pid: int) -> float:
+    """Of one process: to the nanosecond where the scheduler tells, else to its tick."""
+    with suppress(OSError):
+        if nanoseconds := int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]):
+            return nanoseconds / 1e9
+        return sum(map(int, _stat(pid)[11:13])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields behind the program's name; the first is its state."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def postmaster(backend: int) -> int | None:
+    """The process that a backend on this machine is a child of."""
+    with suppress(OSError):
+        return int(_stat(backend)[1])
+    return None
+
+
 @dataclass(frozen=True)
 class Condition:
     """A way to reach the servers, and an event loop: one section of the report.
 
     Args:
         missing: returns why this machine does not have it, or None.
+        cores: who runs where.
+        uvloop: whether peers in Python run on it.
+        is_brief: whether it is measured in fewer rounds, and without several processes.
+        on_disk: whether commits wait for a disk; one session is written to, and nothing else.
     """
 
     name: str
     title: str
     server: Callable[[], AbstractContextManager[str]]
     missing: Callable[[], str | None]
+    cores: Cores = "apart"
     uvloop: bool = True
-
-    def loop(self) -> asyncio.Runner:
-        """A new event loop of its kind."""
-        if not self.uvloop:
-            return asyncio.Runner()
-        import uvloop
-
-        return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    is_brief: bool = False
+    on_disk: bool = False
 
 
 def _without_uvloop() -> str | None:
@@ -224,8 +261,36 @@ def _without_uvloop() -> str | None:
 
 
 CONDITIONS: Final = [
-    Condition("socket", "Unix socket, uvloop", embedded, _without_uvloop),
-    Condition("asyncio", "Unix socket, asyncio's loop", embedded, lambda: None, uvloop=False),
-    Condition("tls", "TCP with TLS, uvloop", with_tls, without_tls),
+    Condition(
+        "shared",
+        "Unix socket, callers and servers on one core",
+        embedded,
+        _without_uvloop,
+        "shared",
+    ),
+    Condition(
+        "apart",
+        "Unix socket, callers on one core and servers on the others",
+        embedded,
+        _without_uvloop,
+    ),
+    Condition(
+        "asyncio",
+        "Unix socket, the same cores, asyncio's loop",
+        embedded,
+        lambda: None,
+        uvloop=False,
+        is_brief=True,
+    ),
+    Condition("tls", "TCP with TLS, the same cores", with_tls, without_tls, is_brief=True),
+    Condition(
+        "disk",
+        "One session, 50 writers, commits that wait for a disk",
+        partial(embedded, on_disk=True),
+        _without_uvloop,
+        cores="any",
+        is_brief=True,
+        on_disk=True,
+    ),
 ]
-"""The targets are about the first."""
+"""The first two differ in the cores alone; their targets are those of the page."""

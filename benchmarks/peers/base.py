@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import asyncpg
 
+from benchmarks.filling import dumps, pack
 from benchmarks.operations import Arguments
+from digitwin import uuid7
 
-POOL = 10
+POOL: Final = 10
 """Connections of every peer; digitwin's default."""
+
+
+def _turn(user_id: Any, session_id: Any, turn: Any) -> tuple[Any, ...]:
+    texts = turn["user_text"], turn["twin_text"]
+    return session_id, *texts, *turn["timings"].values(), *turn["usage"].values()
+
+
+def _response(key: str, response: Any) -> tuple[Any, ...]:
+    text = dumps(response)
+    return key, text, len(text.encode())
+
+
+VALUES: Final[Mapping[str, Callable[..., tuple[Any, ...]]]] = {
+    "user_by_email": lambda user_id, email: (email,),
+    "user_get": lambda user_id, email: (user_id,),
+    "session_with_turns": lambda user_id, session_id: (session_id,),
+    "add_turn": _turn,
+    "embedding_get": lambda key: (key,),
+    "embedding_set": lambda key, vector: (key, pack(vector)),
+    "response_get": lambda key: (key,),
+    "response_set": _response,
+    "consume": lambda subject: (subject,),
+}
+"""The parameters that differ between the calls of an operation, made of its arguments."""
 
 
 @dataclass(frozen=True)
@@ -19,21 +45,27 @@ class Statement:
     """A statement that digitwin sent for one call of an operation.
 
     Args:
+        method: the peers' method, which is a key of `VALUES`.
         parameters: those of that call.
-        places: of the parameters that differ between calls.
-        values: makes those of a call's arguments.
+        places: of the parameters that differ between calls; with whether they are in a list.
+        fresh: places of ids that are made for each call; with whether they are in a list.
+        columns: the names of the result's columns.
     """
 
+    method: str
     sql: str
     parameters: Sequence[Any]
-    places: Sequence[int]
-    values: Callable[..., tuple[Any, ...]]
+    places: Sequence[tuple[int, bool]]
+    fresh: Sequence[tuple[int, bool]]
+    columns: Sequence[str]
 
-    def bind(self, arguments: Arguments) -> list[Any]:
+    def bind(self, arguments: Arguments, new: Callable[[], Any] = uuid7) -> list[Any]:
         """Return the parameters of another call."""
         bound = [*self.parameters]
-        for n, value in enumerate(self.values(*arguments)):
-            bound[self.places[n]] = value
+        for (n, listed), value in zip(self.places, VALUES[self.method](*arguments), strict=True):
+            bound[n] = [value] if listed else value
+        for n, listed in self.fresh:
+            bound[n] = [new()] if listed else new()
         return bound
 
 
@@ -45,7 +77,7 @@ class Place:
         url: of PostgreSQL.
         durable: whether commits wait for the disk.
         redis: URL of Redis, if it runs.
-        statements: what digitwin sends, by operation.
+        statements: what digitwin sends, by method.
     """
 
     url: str = field(repr=False)
@@ -64,13 +96,10 @@ class Place:
 
 
 class Peer:
-    """A contestant. It has no method for what it cannot do."""
+    """A contestant in Python. It has no method for what it cannot do."""
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    packages: ClassVar[tuple[str, ...]] = ()
-    """The distributions whose versions are reported."""
-    on_redis: ClassVar[bool] = False
+    most: ClassVar[int | None] = None
+    """Callers that it can have at once, if there is a limit."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -78,8 +107,19 @@ class Peer:
     async def open(self) -> None:
         """Connect."""
 
-    async def prepare(self, operation: str, arguments: Sequence[Arguments]) -> None:
-        """Store what these calls will ask for, if the tables do not hold it."""
+    async def prepare(self, method: str, arguments: Sequence[Arguments]) -> None:
+        """Store what these calls will ask for, where the tables do not hold it."""
 
     async def close(self) -> None:
         """Close every connection."""
+
+
+def columns_of(model: Any) -> list[str]:
+    """The columns of a table of ours, in the order of digitwin's statements."""
+    return [*model._meta.fields_db_projection]
+
+
+def read(turns: Iterable[Any]) -> None:
+    """Read the texts of each turn, as a caller does: a model that decodes late does it now."""
+    for turn in turns:
+        turn.user_text, turn.twin_text  # noqa: B018

@@ -1,7 +1,7 @@
-"""Psycopg 3, compiled and pooled, with data classes for models: as it comes, and tuned.
+"""Psycopg 3, compiled and pooled, with data classes for models.
 
-It sends what digitwin sends, prepared by its own rule. As it comes, a connection of the pool
-begins a transaction and commits it, which is two more round trips.
+It sends what digitwin sends, prepared. With autocommit and binary results each statement is one
+round trip; as it comes, a connection of the pool begins a transaction and commits it too.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from benchmarks.filling import unpack
-from benchmarks.peers.base import POOL, Peer
-from digitwin.kernel.sql.columns import compact_fields
-from digitwin.models import ConversationSession, ConversationTurn, User
+from benchmarks.peers.base import POOL, Peer, columns_of, read
+from digitwin.models import ConversationSession
 
 
 class Psycopg(Peer):
-    """Statements by hand, rows as objects."""
+    """Statements by hand, rows as objects; each statement commits by itself."""
 
-    name, title, packages = "psycopg", "psycopg 3", ("psycopg",)
-    autocommit, binary = False, False
+    autocommit = True
+    objects = ("user_by_email", "user_get", "session_with_turns", "add_turn")
 
     async def open(self) -> None:
         self._pool = AsyncConnectionPool(
@@ -38,25 +37,31 @@ class Psycopg(Peer):
             },
         )
         await self._pool.open(wait=True)
-        self._user = _data_class(User)
-        self._session = _data_class(ConversationSession, "turns")
-        self._turn = _data_class(ConversationTurn)
-        self._turn_of_session = make_dataclass("TurnOfSession", compact_fields(ConversationTurn))
-        self._columns = len(ConversationSession._meta.fields_db_projection)
+
+    async def prepare(self, method: str, arguments: Any) -> None:
+        if method not in self.objects:
+            return
+        columns = self.place.statements[method].columns
+        split = len(columns_of(ConversationSession)) if method == "session_with_turns" else 0
+        self._split: int = split
+        self._session: Any = make_dataclass("Session", [*columns[:split], "turns"])
+        self._row: Any = make_dataclass("Row", columns[split:])
 
     async def close(self) -> None:
         await self._pool.close()
 
-    async def user_by_email(self, *arguments: Any) -> Any:
-        return self._user(*(await self._rows("user_by_email", *arguments))[0])
-
     async def session_with_turns(self, *arguments: Any) -> Any:
         first, *rows = await self._rows("session_with_turns", *arguments)
-        turns = [self._turn_of_session(*row[self._columns :]) for row in rows]
-        return self._session(*first[: self._columns], turns)
+        turns = [self._row(*row[self._split :]) for row in rows]
+        read(turns)
+        return self._session(*first[: self._split], turns)
 
-    async def add_turn(self, *arguments: Any) -> Any:
-        return self._turn(*(await self._rows("add_turn", *arguments))[0])
+    async def _object(self, method: str, *arguments: Any) -> Any:
+        return self._row(*(await self._rows(method, *arguments))[0])
+
+    user_by_email = partialmethod(_object, "user_by_email")
+    user_get = partialmethod(_object, "user_get")
+    add_turn = partialmethod(_object, "add_turn")
 
     async def embedding_get(self, key: str) -> Any:
         ((packed,),) = await self._rows("embedding_get", key)
@@ -67,14 +72,14 @@ class Psycopg(Peer):
         return response
 
     async def consume(self, subject: str) -> Any:
-        ((_tokens, allowed, *_rest),) = await self._rows("consume", subject)
-        return allowed
+        (decision,) = await self._rows("consume", subject)
+        return decision
 
     async def _rows(self, operation: str, *arguments: Any) -> list[Any]:
         statement = self.place.statements[operation]
         async with self._pool.connection() as connection:
             cursor = await connection.execute(
-                statement.sql, statement.bind(arguments), binary=self.binary
+                statement.sql, statement.bind(arguments), prepare=True, binary=True
             )
             return await cursor.fetchall() if cursor.description else []
 
@@ -82,13 +87,7 @@ class Psycopg(Peer):
     response_set = partialmethod(_rows, "response_set")
 
 
-class PsycopgTuned(Psycopg):
-    """Each statement commits by itself, and results come in the binary form."""
+class PsycopgBegin(Psycopg):
+    """BEGIN and COMMIT around each statement, the default."""
 
-    name, title, packages = "psycopg-auto", "psycopg 3, autocommit", ("psycopg",)
-    autocommit, binary = True, True
-
-
-def _data_class(model: Any, *more: str) -> Any:
-    """A class with the columns of a table, in the order of digitwin's statements."""
-    return make_dataclass(f"{model.__name__}Row", [*model._meta.fields_db_projection, *more])
+    autocommit = False

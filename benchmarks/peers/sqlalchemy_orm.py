@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, selectinload
 
-from benchmarks.peers.base import POOL, Peer
+from benchmarks.peers.base import POOL, Peer, read
 from digitwin import uuid7
 
 
@@ -110,8 +110,6 @@ _ADDRESSED: Any = select(User).join(UserEmail, UserEmail.user_id == User.id)
 class SqlalchemyOrm(Peer):
     """Mapped objects."""
 
-    name, title, packages = "sqlalchemy", "SQLAlchemy 2", ("sqlalchemy",)
-
     async def open(self) -> None:
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
@@ -129,6 +127,11 @@ class SqlalchemyOrm(Peer):
             found = _ADDRESSED.where(UserEmail.address == email, User.deleted_at.is_(None))
             return (await session.scalars(found)).one()
 
+    async def user_get(self, user_id: UUID, email: str) -> Any:
+        async with self._session() as session:
+            found = select(User).where(User.id == user_id, User.deleted_at.is_(None))
+            return (await session.scalars(found)).one()
+
     async def session_with_turns(self, user_id: UUID, session_id: UUID) -> Any:
         async with self._session() as session:
             found = (
@@ -136,7 +139,9 @@ class SqlalchemyOrm(Peer):
                 .where(ConversationSession.id == session_id, _visible())
                 .options(selectinload(ConversationSession.turns))
             )
-            return (await session.scalars(found)).one()
+            conversation = (await session.scalars(found)).one()
+        read(conversation.turns)
+        return conversation
 
     async def add_turn(self, user_id: UUID, session_id: UUID, turn: Any) -> Any:
         async with self._session.begin() as session:

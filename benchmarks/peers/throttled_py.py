@@ -13,10 +13,6 @@ from benchmarks.peers.base import POOL, Peer
 class ThrottledPy(Peer):
     """Its token bucket."""
 
-    name, title = "throttled", "throttled-py on Redis"
-    packages = ("throttled-py", "redis", "hiredis")
-    on_redis = True
-
     async def open(self) -> None:
         self._store = RedisStore(
             server=self.place.redis,

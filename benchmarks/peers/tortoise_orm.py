@@ -15,7 +15,7 @@ from tortoise import Tortoise, fields
 from tortoise.models import Model
 from tortoise.transactions import in_transaction
 
-from benchmarks.peers.base import POOL, Peer, Place
+from benchmarks.peers.base import POOL, Peer, Place, read
 from digitwin import uuid7
 
 
@@ -106,8 +106,6 @@ class ConversationTurn(Model):
 class PlainTortoise(Peer):
     """The mapper that digitwin is built on, alone."""
 
-    name, title, packages = "tortoise", "Tortoise", ("tortoise-orm",)
-
     async def open(self) -> None:
         await Tortoise.init(
             config={
@@ -128,11 +126,15 @@ class PlainTortoise(Peer):
         found = await UserEmail.get(address=email, user__deleted_at=None).select_related("user")
         return found.user
 
+    async def user_get(self, user_id: UUID, email: str) -> Any:
+        return await User.get(id=user_id, deleted_at=None)
+
     async def session_with_turns(self, user_id: UUID, session_id: UUID) -> Any:
         session = await ConversationSession.get(id=session_id, deleted_at=None)
         turns = session.turns
         rows = ConversationTurn.filter(user_id=session.user_id, session_id=session_id)
         turns._set_result_for_query(await rows.order_by("position"))
+        read(turns)
         return session
 
     async def add_turn(self, user_id: UUID, session_id: UUID, turn: Any) -> Any:
