@@ -23,17 +23,19 @@ class Pace:
         alone: seconds of a turn with one caller.
         many: seconds of a turn with many; with 0 there is none.
         several: seconds of a turn of several processes; with 0 there is none.
+        warm: seconds of calls before the first turn: Node.js compiles what it has called often.
     """
 
     rounds: int
     alone: float
     many: float
     several: float = 0
+    warm: float = 1
 
 
 THOROUGH = Pace(rounds=10, alone=0.06, many=0.09, several=0.15)
 BRIEF = Pace(rounds=5, alone=0.05, many=0.05)
-QUICK = Pace(rounds=4, alone=0.04, many=0.04)
+QUICK = Pace(rounds=4, alone=0.04, many=0.04, warm=0.1)
 ON_DISK = Pace(rounds=5, alone=0.2, many=1)
 
 Clock = Callable[[], float | None]
@@ -61,9 +63,9 @@ def measure(
     """Measure one operation of every peer that offers it, in interleaved rounds."""
     ready = [each for each in contestants if each.offers(operation)]
     measured = {each.name: Measured() for each in ready}
-    for each in ready:  # warm
+    for each in ready:
         each.turn(1, pace.alone)
-        each.turn(operation.callers, pace.many)
+        each.turns(operation.callers, pace.warm)
     for n in range(pace.rounds if ready else 0):
         first = n % len(ready)
         for each in ready[first:] + ready[:first]:
