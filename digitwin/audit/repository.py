@@ -119,7 +119,7 @@ class AuditLogRepository(Repository):
         where, values = self._where(filters, None if after is None else decode_cursor(after))
         page = QUERIES.variant("page", where=where, limit=str(size + 1))
         found = await self._core.db.fetch(page, **values)
-        items = [hydrate(AuditLog, record, self._core.client) for record in found[:size]]
+        items = [hydrate(AuditLog, record, self._core.origin) for record in found[:size]]
         return Page(items, encode_cursor(items[-1].id) if len(found) > size else None)
 
     @operation

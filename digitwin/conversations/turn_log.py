@@ -241,7 +241,7 @@ class TurnLog(EntityRepository[ConversationSession]):
         return {"user_id": self._owner(user_id), "session_id": parse_id(session_id, "session_id")}
 
     def _turn(self, record: Sequence[Any]) -> ConversationTurn:
-        return hydrate(ConversationTurn, record, self._core.client)
+        return hydrate(ConversationTurn, record, self._core.origin)
 
 
 def _position(cursor: str) -> int:

@@ -59,6 +59,8 @@ class Core:
         """Whether the handle was opened for a server that accepts no writes."""
         self.loop = asyncio.get_running_loop()
         self.client = HandleClient(pool)
+        self.origin = self.client.origin
+        """What instances carry, so that their own queries go where they come from."""
         self.floor = PoolFloor(pool, settings.pool_min)
         self.db = Executor(pool)
         self.aside = Executor(pool, joins=False)
@@ -214,7 +216,7 @@ class ScopedCore(Core):
     def __init__(self, core: Core, scope: Scope, before: Before | None) -> None:
         self.scope = scope
         self.settings, self.pool, self.loop = core.settings, core.pool, core.loop
-        self.client = core.client if scope is UNSCOPED else core.client.under(scope)
+        self.origin = core.client.origin_under(scope)
         self.aside = core.aside
         self.db = Executor(core.pool, scope, before=before)
         self._handle = core

@@ -56,9 +56,13 @@ class HandleClient(active_handle.Client):
     def _under(self, scope: Scope) -> HandleClient:
         """Return a client for this scope, whose instances are queried under the scope again."""
         scoped = HandleClient(self.pool, scope)
-        scoped.origin, scoped.loop = f"{self.origin}/{scope.text}", self.loop
+        scoped.origin, scoped.loop = self.origin_under(scope), self.loop
         scoped.handle = self
         return scoped
+
+    def origin_under(self, scope: Scope) -> str:
+        """Return what instances read in this scope carry, for :meth:`for_origin`."""
+        return self.origin if scope is UNSCOPED else f"{self.origin}/{scope.text}"
 
     def for_origin(self, scope: str) -> HandleClient:
         return self.under(Scope.of_text(scope)) if scope else self

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 from tortoise import fields
 from tortoise.fields.relational import ReverseRelation
 
-from digitwin.kernel.orm import active_handle
 from digitwin.kernel.orm.encrypted_text import EncryptedText
 from digitwin.kernel.orm.model import Model
 from digitwin.kernel.primitives.jsonb import loads
@@ -28,14 +27,14 @@ _NATIVE = (fields.UUIDField, fields.DatetimeField)
 """Fields whose values asyncpg returns as they should be: UUIDs, and datetimes in UTC."""
 
 
-def hydrate(model: type[M], record: Sequence[Any], client: active_handle.Client | None = None) -> M:
+def hydrate(model: type[M], record: Sequence[Any], origin: str) -> M:
     """Return the instance that Tortoise would have read.
 
     Args:
         record: starts with the columns of :func:`~digitwin.kernel.sql.columns.columns`.
-        client: the client it was read with; if unset, the one of the active handle.
+        origin: the handle and the scope it was read with.
     """
-    row: M = hydrator(model)(record, (client or active_handle.client()).origin)
+    row: M = hydrator(model)(record, origin)
     return row
 
 

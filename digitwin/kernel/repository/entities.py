@@ -152,7 +152,7 @@ class EntityRepository(Repository, Generic[M]):
         query, equal = self._select(filters, include_deleted, after=after is not None, tail=tail)
         start = None if after is None else decode_cursor(after, "after")
         records = await self._core.db.fetch(query, **equal, after=start)
-        fill, origin = hydrator(self.model), self._core.client.origin
+        fill, origin = hydrator(self.model), self._core.origin
         rows = [cast(M, fill(record, origin)) for record in records]
         more = len(rows) > size
         rows = rows[:size]
@@ -246,7 +246,7 @@ class EntityRepository(Repository, Generic[M]):
         return key if owner is None else {"user_id": owner, **key}
 
     def _row(self, record: Sequence[Any]) -> M:
-        return cast(M, hydrate(self.model, record, self._core.client))
+        return cast(M, hydrate(self.model, record, self._core.origin))
 
     def _missing(self, id: object) -> NotFoundError:
         return NotFoundError(f"{self.noun} not found", field="id", id=str(parse_id(id)))

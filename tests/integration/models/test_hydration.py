@@ -117,7 +117,7 @@ def both(bare: Database) -> Read:
                 theirs = await model.all_objects.get()
                 raise _RolledBack  # noqa: TRY301
         except _RolledBack:
-            return (record if what else hydrate(model, record, bare._core.client)), theirs
+            return (record if what else hydrate(model, record, bare._core.origin)), theirs
 
     return read
 
