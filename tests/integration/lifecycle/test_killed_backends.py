@@ -127,6 +127,11 @@ async def test_idle_connections_whose_end_is_announced_and_does_not_come(
 
 
 async def kill_all(admin: asyncpg.Connection) -> None:
-    assert await admin.fetchval(KILL)
-    while await admin.fetchval(KILL.replace("pg_terminate_backend(pid)", "*")):
+    """And wait for their end, while the pool opens others."""
+    killed = await admin.fetchval(
+        KILL.replace("count(pg_terminate_backend(pid))", "array_agg(pid)")
+    )
+    assert killed
+    await admin.execute(KILL)
+    while await admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1)", killed):
         pass
