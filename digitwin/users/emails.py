@@ -85,14 +85,13 @@ Email = Annotated[str, line(MAX_LENGTH), AfterValidator(_validated)]
 
 _EMAIL = TypeAdapter(Email, config=DEFERRED)
 
-# Addresses that are valid ASCII skip the full validation and normalisation: this is on the path
-# of every lookup by e-mail.
+# Ordinary addresses skip the full validation and normalisation: this is on the path of every lookup
+# by e-mail. They are short, so that no part can be too long.
 _ORDINARY = re.compile(
-    r"(?!.*\.\.)[a-z0-9_+-](?:[a-z0-9._+-]{0,62}[a-z0-9_+-])?@"
-    r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?",
-    re.ASCII | re.IGNORECASE,
+    r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@"
+    r"(?:[a-z0-9]+(?:-+[a-z0-9]+)*\.)+[a-z0-9]+(?:-+[a-z0-9]+)*"
 )
-_ORDINARY_LENGTH = 254
+_ORDINARY_LENGTH = 64
 
 
 def unique_form(address: object) -> str:
@@ -101,6 +100,8 @@ def unique_form(address: object) -> str:
     Raises:
         InvalidInputError: it is not an e-mail address.
     """
-    if type(address) is str and len(address) <= _ORDINARY_LENGTH and _ORDINARY.fullmatch(address):
-        return address.lower()
+    if type(address) is str and len(address) <= _ORDINARY_LENGTH and address.isascii():
+        form = address.lower()
+        if _ORDINARY.fullmatch(form):
+            return form
     return normalised(validate(_EMAIL, address, "email"))
