@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
+from copy import copy
 from typing import Any, Final, Generic, TypeVar
 
 from digitwin.errors import ConnectionFailedError, DigiTwinError, OutcomeUnknownError
@@ -27,7 +28,7 @@ class Batcher(Generic[A, R]):
     when all of them are. An ask whose caller was cancelled while it waited is not sent.
 
     A batch that fails in the database has changed nothing, so each of its asks is sent alone and
-    gets its own outcome. If the connection failed, all of them get that error.
+    gets its own outcome. If the connection failed, each caller gets a copy of that error.
 
     Args:
         one: sends one ask.
@@ -143,9 +144,11 @@ class Batcher(Generic[A, R]):
         batch, turn = _Batch(asks, task), self._begin()
         self._batches.add(batch)
 
-        def ended(_: asyncio.Task[None]) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
             # After its callers have woken up: what they ask next goes into the next batch
             self._batches.discard(batch)
+            if task.cancelled() or task.exception() is not None:
+                batch.answer_unknown()
             self._end(turn)
 
         task.add_done_callback(ended)
@@ -155,18 +158,14 @@ class Batcher(Generic[A, R]):
         error: Exception | None = None
         try:
             results = await self._many([waiting.ask for waiting in asks])
-        except asyncio.CancelledError:
-            error = OutcomeUnknownError()
-            raise
         except ConnectionFailedError as fault:
             error = fault
         except DigiTwinError:
             pass  # each is sent alone
         except Exception as fault:  # noqa: BLE001 - a bug, which every caller is told of
             error = fault
-        finally:
-            for waiting, result in zip(asks, results, strict=True):
-                waiting.answer(result, error)
+        for waiting, result in zip(asks, results, strict=True):
+            waiting.answer(result, error)
 
     def _look(self) -> None:
         """Send the oldest if it has waited for too long, and come back for the next one."""
@@ -194,12 +193,13 @@ class _Waiting(Generic[A, R]):
         self.batch: _Batch | None = None
 
     def answer(self, result: R | None, error: Exception | None) -> None:
+        self.batch = None  # which refers to it: the collector of cycles would have to find them
         if self.future.done():
             return
         if error is None:
             self.future.set_result(result)
         else:
-            self.future.set_exception(error)
+            self.future.set_exception(_own(error))
 
 
 class _Batch:
@@ -215,3 +215,19 @@ class _Batch:
     def abandoned(self) -> bool:
         """Whether every caller was cancelled."""
         return all(waiting.future.done() for waiting in self._asks)
+
+    def answer_unknown(self) -> None:
+        """Answer those that were not answered, since the task was cancelled, perhaps unstarted."""
+        for waiting in self._asks:
+            waiting.answer(None, OutcomeUnknownError())
+
+
+def _own(error: Exception) -> Exception:
+    """Return a copy for one caller: raised by several, an error gathers the frames of them all."""
+    if not isinstance(error, DigiTwinError):
+        return error
+    own = copy(error).with_traceback(error.__traceback__)
+    own.__dict__ |= error.__dict__
+    own.details = {**error.details}
+    own.__cause__ = error.__cause__
+    return own

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import traceback
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 
 from digitwin.errors import (
+    ConnectionFailedError,
     InvalidInputError,
     OutcomeUnknownError,
     PoolTimeoutError,
@@ -221,8 +225,55 @@ async def test_what_happens_to_the_connection_or_by_a_bug_happens_to_all(
     await server.answer(0)
     await server.answer(1, error)
     results = await asyncio.gather(*tasks[1:], return_exceptions=True)
-    assert results == [error, error]
+    assert [(type(each), str(each)) for each in results] == [(type(error), str(error))] * 2
     assert len(server.sent) == 2
+
+
+async def test_each_caller_gets_an_error_of_its_own(
+    server: Server, batcher: Batcher[str, str]
+) -> None:
+    """One error that all of them raise would gather their frames, with the values therein."""
+    tasks = await asked(batcher, "a", "b", "c")
+    await server.answer(0)
+    error = ConnectionFailedError("it broke", sqlstate="08006")
+    error.retryable = False  # type: ignore[misc]
+    error.__cause__ = OSError("reset")
+    await server.answer(1, error)
+    results: list[Any] = await asyncio.gather(*tasks[1:], return_exceptions=True)
+    assert len({id(each) for each in (*results, error)}) == 3
+    assert len({id(each.details) for each in (*results, error)}) == 3
+    for each in results:
+        assert (each.message, each.details, each.retryable, each.__cause__) == (
+            "it broke",
+            {"sqlstate": "08006"},
+            False,
+            error.__cause__,
+        )
+        frames = [frame.name for frame in traceback.extract_tb(each.__traceback__)]
+        assert frames.count("ask") == 1
+
+
+async def test_a_batch_leaves_nothing_to_the_collector_of_cycles(
+    server: Server, batcher: Batcher[str, str]
+) -> None:
+    """Not even what was asked, which may be personal."""
+    asks = [_Text("b"), _Text("c")]
+    tasks = await asked(batcher, "a", *asks)
+    gone = [weakref.ref(ask) for ask in asks]
+    await server.answer(0)
+    await server.answer(1)
+    await asyncio.gather(*tasks)
+    gc.disable()
+    del asks, tasks
+    server.sent.clear()
+    server.ended.clear()
+    left = [ask() for ask in gone if ask() is not None]
+    gc.enable()
+    assert not left
+
+
+class _Text(str):
+    """Tells when it is gone."""
 
 
 async def test_a_slow_statement_holds_nobody_back(
@@ -258,4 +309,18 @@ async def test_stopping_ends_what_is_under_way_and_nobody_waits_for_ever(
     await batcher.stop()
     assert server.ended[-1] == ["b", "c"]
     results = await asyncio.gather(*tasks[1:], return_exceptions=True)
+    assert [type(result) for result in results] == [OutcomeUnknownError] * 2
+
+
+async def test_stopping_a_batch_that_has_not_begun_leaves_nobody_waiting(
+    server: Server, batcher: Batcher[str, str]
+) -> None:
+    tasks = await asked(batcher, "a", "b", "c")
+    server._answers[0].set_result(None)
+    while not batcher._batches:  # noqa: ASYNC110 - to stop it as soon as it is made
+        await asyncio.sleep(0)
+    assert len(server.sent) == 1
+    await batcher.stop()
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*tasks[1:], return_exceptions=True)
     assert [type(result) for result in results] == [OutcomeUnknownError] * 2
