@@ -14,10 +14,13 @@ SELECT value, tags, extract(epoch FROM expires_at - now())::float8 AS lives FROM
 WHERE user_id = :user_id AND audience = :audience AND key = :key AND {living}
 
 -- name: read_each
--- As `read`, for many keys of many people: one index lookup for each.
+-- As `read`, for many keys of many people: one index lookup for each. The LIMIT makes the planner
+-- expect few: else the plan made while the table is new and empty reads the whole table, and is kept
+-- while it fills.
 SELECT place, value, tags, extract(epoch FROM expires_at - now())::float8 AS lives
-FROM unnest(:user_ids::uuid[], :audiences::text[], :keys::text[]) WITH ORDINALITY
-         AS asked (user_id, audience, key, place)
+FROM (SELECT * FROM unnest(:user_ids::uuid[], :audiences::text[], :keys::text[]) WITH ORDINALITY
+          AS asked (user_id, audience, key, place)
+      LIMIT cardinality(:keys::text[])) AS asked
      JOIN {table} USING (user_id, audience, key)
 WHERE {living}
 

@@ -19,6 +19,7 @@ ROWS = 50_000
 STATEMENTS = {
     "get": "",
     "read": "",
+    "read_each": "",
     "get_many": "",
     "lookup": "",
     "set": "",

@@ -11,7 +11,8 @@ import pytest
 from digitwin.connecting import connect
 from digitwin.database import Database
 from digitwin.kernel.connection.connections import Connection
-from tests.integration.cache.conftest import ADA, BOB
+from tests.integration.cache.conftest import ADA, BOB, TABLES
+from tests.support.plans import explain_generic, kinds, scans_of
 
 KEYS = [f"key {n}" for n in range(40)]
 
@@ -89,3 +90,12 @@ async def test_who_gives_up_takes_nothing_from_the_others(digitwin_db: Database)
             assert isinstance(answer, asyncio.CancelledError)
         else:
             assert answer == {"of": "nobody", "key": key}
+
+
+@pytest.mark.parametrize("store", TABLES)
+async def test_they_read_an_index_by_a_plan_that_was_made_while_the_table_was_empty(
+    digitwin_db: Database, raw: asyncpg.Connection, store: str
+) -> None:
+    """A connection keeps its plan while the table fills."""
+    nodes = await explain_generic(raw, digitwin_db.cache._tables[store]._each)
+    assert kinds(scans_of(nodes, TABLES[store])) == {"Index Scan"}
