@@ -147,6 +147,7 @@ async def test_a_key_that_is_stored_gives_back_its_turn_and_takes_no_position(
         turns = await queue.outcomes()
     assert [turn.position for turn in turns] == [2, 3, 1, 4]
     assert turns[2].id == first.id
+    assert await statements_of(raw, session) == 3
     await assert_gapless(sessions, session.id, 4)
 
 

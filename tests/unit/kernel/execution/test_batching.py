@@ -18,7 +18,6 @@ from digitwin.errors import (
     OutcomeUnknownError,
     PoolTimeoutError,
 )
-from digitwin.kernel.execution import batching
 from digitwin.kernel.execution.batching import Batcher
 
 inside: ContextVar[str] = ContextVar("inside", default="nothing")
@@ -276,21 +275,33 @@ class _Text(str):
     """Tells when it is gone."""
 
 
-async def test_a_slow_statement_holds_nobody_back(
-    server: Server, batcher: Batcher[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batching, "PATIENCE", 0)
+async def test_a_slow_statement_holds_nobody_back(server: Server) -> None:
+    batcher = Batcher(server.one, server.many, at_once=1, most=3, patience=0)
     tasks = await asked(batcher, "a", "b", "c")
     async with asyncio.timeout(5):
         while len(server.sent) < 2:  # noqa: ASYNC110 - a timer that tells nobody
             await asyncio.sleep(0)
     assert server.sent == [["a"], ["b", "c"]]
     await server.answer(0)
-    [later] = await asked(batcher, "d")
     await server.answer(1)
-    if len(server.sent) > 2:
-        await server.answer(2)
-    assert len(await asyncio.gather(*tasks, later)) == 4
+    assert len(await asyncio.gather(*tasks)) == 3
+
+
+async def test_its_end_is_not_taken_for_that_of_another(server: Server) -> None:
+    """Those that came later still wait for each other."""
+    batcher = Batcher(server.one, server.many, at_once=1, most=3, patience=0)
+    tasks = await asked(batcher, "a", "b", "c")
+    async with asyncio.timeout(5):
+        while len(server.sent) < 2:  # noqa: ASYNC110 - a timer that tells nobody
+            await asyncio.sleep(0)
+    batcher._patience = 60
+    await server.answer(0)
+    tasks += await asked(batcher, "d")
+    assert server.sent == [["a"], ["b", "c"]]
+    await server.answer(1)
+    assert server.sent[2:] == [["d"]]
+    await server.answer(2)
+    assert len(await asyncio.gather(*tasks)) == 4
 
 
 async def test_a_batch_sees_no_callers_context(server: Server, batcher: Batcher[str, str]) -> None:
