@@ -78,7 +78,7 @@ class Buckets:
         """Take a call's cost, or nothing; return the decision."""
 
     async def stop(self) -> None:
-        """End what no caller waits for any more."""
+        """Cancel shared statements that are still under way, and wait until they have ended."""
         await self._batcher.stop()
 
     async def _consume(self, call: LimitCall) -> Decision:
