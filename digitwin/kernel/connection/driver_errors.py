@@ -79,8 +79,10 @@ DRIVER = (
     OSError,
     TimeoutError,
     EOFError,
+    OverflowError,
 )
-"""Everything asyncpg raises for a statement; other exceptions are bugs and propagate."""
+"""Everything asyncpg raises for a statement; other exceptions are bugs and propagate. It raises
+OverflowError for a time in the reply that Python cannot represent."""
 
 
 def is_read_only(fault: BaseException) -> bool:
@@ -135,7 +137,18 @@ def _translated(fault: BaseException, *, write: bool) -> errors.DigiTwinError | 
         return errors.ConnectionFailedError(f"The connection cannot be used: {fault}")
     if isinstance(fault, OSError | EOFError | OUT_OF_STEP):
         return _connection_lost(fault, write=write)
+    if isinstance(fault, OverflowError):  # of a write too: it was stored
+        return unreadable_moment()
     return None
+
+
+def unreadable_moment() -> errors.StatementFailedError:
+    """The error for a stored time that Python cannot represent, such as one before Christ."""
+    return errors.StatementFailedError(
+        "A stored time is not within the years 1 to 9999: nothing in digitwin stores such a time",
+        statement=None,
+        sqlstate="22008",
+    )
 
 
 def _closed_within(

@@ -9,13 +9,14 @@ The instances equal Tortoise's own in every field.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeVar
 
 from tortoise import fields
 from tortoise.fields.relational import ReverseRelation
 
+from digitwin.kernel.connection import driver_errors
 from digitwin.kernel.orm.encrypted_text import EncryptedText
 from digitwin.kernel.orm.model import Model
 from digitwin.kernel.primitives.jsonb import loads
@@ -81,8 +82,13 @@ def compact_hydrator(
     of_each = [
         *_row(model, first, compact_fields(model)),
         *(f"    row.{here} = {here}" for here in known.keys.values()),
-        "    row.created_at = created_at = moment(row.created_at)",
-        "    row.updated_at = moment(row.updated_at) if row.updated_at else created_at",
+        "    created, updated = row.created_at, row.updated_at",
+        "    try:",
+        "        row.created_at = created_at = moment(created)",
+        "        row.updated_at = moment(updated) if updated else created_at",
+        "    except ValueError:",
+        "        row.created_at = created_at = rare_moment(created)",
+        "        row.updated_at = rare_moment(updated) if updated else created_at",
         "    rows.append(row)",
     ]
     lines = [
@@ -95,6 +101,25 @@ def compact_hydrator(
     ]
     compiled: Callable[[Iterable[Sequence[Any]], Model], list[M]] = _compiled(model, lines)
     return compiled
+
+
+_INFINITE = {
+    "infinity": datetime.max.replace(tzinfo=UTC),
+    "-infinity": datetime.min.replace(tzinfo=UTC),
+}
+"""What Tortoise's models have for them."""
+
+
+def _rare_moment(text: str) -> datetime:
+    """Return a moment that was not stored by digitwin.
+
+    Raises:
+        StatementFailedError: Python cannot represent it.
+    """
+    try:
+        return _INFINITE.get(text) or datetime.fromisoformat(text)
+    except ValueError:
+        raise driver_errors.unreadable_moment() from None
 
 
 def _row(model: type[Model], first: int, names: list[str]) -> list[str]:
@@ -125,6 +150,7 @@ def _converters(model: type[Model]) -> dict[str, Callable[[Any], Any]]:
 
 def _compiled(model: type[Model], lines: list[str]) -> Any:
     names = {f"to_{name}": convert for name, convert in _converters(model).items()}
-    names |= {"new": object.__new__, "model": model, "moment": datetime.fromisoformat}
+    names |= {"new": object.__new__, "model": model}
+    names |= {"moment": datetime.fromisoformat, "rare_moment": _rare_moment}
     exec(compile("\n".join(lines), f"<rows of {model.__name__}>", "exec"), names)  # noqa: S102
     return names["hydrate"]

@@ -7,17 +7,19 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from tortoise import fields
 from tortoise.contrib.postgres.fields import ArrayField
 
 from digitwin.database import Database
+from digitwin.errors import StatementFailedError
 from digitwin.kernel.orm.encrypted_text import PREFIX, EncryptedText
 from digitwin.kernel.orm.hydration import compact_hydrator, hydrate, hydrator
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.sql.columns import columns, compact
-from digitwin.models import AuditLog, ConversationSession, ConversationTurn, __models__
+from digitwin.models import AuditLog, ConversationSession, ConversationTurn, User, __models__
 
 TEXTS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=60)
 FLOATS = st.floats(allow_nan=False)
@@ -167,8 +169,6 @@ async def test_rows_share_nothing_that_can_change(bare: Database) -> None:
 
 
 async def test_a_reader_may_begin_within_a_record(bare: Database) -> None:
-    from digitwin.models import User
-
     await bare.users.create(email="ada@example.com", name="Ada")
     record = await bare._core.db.fetchrow(f"SELECT 1, 2, {columns(User)}, 3 FROM users")
     assert record is not None
@@ -187,3 +187,43 @@ async def test_a_compact_row_is_read_as_tortoise_reads_it(
     )
     [ours] = compact_hydrator(ConversationTurn)([record], session)
     assert seen(ours) == seen(theirs)
+
+
+MOMENTS_OF_A_TURN = ("created_at", "updated_at")
+
+
+async def _set_moment(raw: asyncpg.Connection, column: str, moment: str) -> None:
+    """As only an administrator can: digitwin stores the server's clock."""
+    await raw.execute("ALTER TABLE conversation_turns DISABLE TRIGGER USER")
+    await raw.execute(f"UPDATE conversation_turns SET {column} = '{moment}'")
+
+
+@pytest.mark.parametrize("column", MOMENTS_OF_A_TURN)
+@pytest.mark.parametrize("moment", ["infinity", "-infinity"])
+async def test_an_infinite_moment_is_read_as_tortoise_reads_it(
+    digitwin_db: Database, ada: User, raw: asyncpg.Connection, column: str, moment: str
+) -> None:
+    await _set_moment(raw, column, moment)
+    theirs = await ConversationTurn.get()
+    [ours] = (await digitwin_db.sessions.with_turns(theirs.session_id)).turns
+    assert getattr(ours, column) == getattr(theirs, column)
+    assert getattr(ours, column).tzinfo is not None
+
+
+@pytest.mark.parametrize("column", MOMENTS_OF_A_TURN)
+@pytest.mark.parametrize("moment", ["0044-03-15 12:00:00+00 BC", "10000-01-01 00:00:00+00"])
+async def test_a_moment_that_python_cannot_represent_is_named(
+    digitwin_db: Database, ada: User, raw: asyncpg.Connection, column: str, moment: str
+) -> None:
+    session = await ConversationSession.get()
+    await _set_moment(raw, column, moment)
+    for read in (
+        lambda: digitwin_db.sessions.with_turns(session.id),
+        lambda: digitwin_db.sessions.turns(session.id),
+        lambda: digitwin_db.for_user(ada.id).sessions.turns(session.id),
+        ConversationTurn.get,
+        lambda: digitwin_db._core.db.fetch("SELECT * FROM conversation_turns"),
+    ):
+        with pytest.raises(StatementFailedError, match="years 1 to 9999"):
+            await read()
+    assert await digitwin_db.users.get(ada.id) == ada  # the connections are as good as before
