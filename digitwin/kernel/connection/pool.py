@@ -232,6 +232,9 @@ class Pool:
                 await self._pool.close()
         except driver_errors.DRIVER:  # in time, or a connection that broke as it was closed
             self._pool.terminate()
+        except BaseException:
+            self._pool.terminate()
+            raise
 
     def disinherit(self) -> None:
         """In a forked child: lend nothing, also to what is left of the parent's tasks.

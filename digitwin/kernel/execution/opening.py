@@ -288,6 +288,14 @@ async def _create_pool(settings: Settings, target: Target) -> Pool:
 
 
 async def _fill(pool: Pool, settings: Settings) -> None:
-    """Open the rest of ``pool_min`` connections, concurrently."""
+    """Open the rest of ``pool_min`` connections, concurrently; if one fails, none goes on."""
     async with asyncio.timeout(settings.connect_timeout):
-        await asyncio.gather(*(pool.open_one() for _ in range(settings.pool_min - pool.size)))
+        count = settings.pool_min - pool.size
+        attempts = [asyncio.create_task(pool.open_one()) for _ in range(count)]
+        try:
+            await asyncio.gather(*attempts)
+        except BaseException:
+            for attempt in attempts:
+                attempt.cancel()
+            await asyncio.wait(attempts)  # else the last to connect would stay connected
+            raise

@@ -188,6 +188,27 @@ async def test_the_network_freezes_on_the_way(
     await none_open(admin)
 
 
+async def test_what_is_still_connecting_is_given_up_with_the_first_that_fails(
+    proxy: Proxy, admin: asyncpg.Connection
+) -> None:
+    """The third connection is lost while the second has not been answered."""
+    first, second, third = [proxy.hold(GREETING) for _ in range(3)]
+    first.release()
+    start = asyncio.ensure_future(_start(proxy.url))
+    await second.answered.wait()
+    await third.answered.wait()
+    third.lose()
+    with pytest.raises(ConnectionFailedError):
+        await start
+    assert "Pool.open_one" not in {task.get_coro().__qualname__ for task in asyncio.all_tasks()}
+    second.release()
+    await none_open(admin)
+
+
+async def _start(url: str) -> None:
+    await connect(url, pool_min=3)
+
+
 class Counting(Proxy):
     """Counts connections, and what is sent on them: one piece for each round trip."""
 
