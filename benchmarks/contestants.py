@@ -5,12 +5,15 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from benchmarks.filling import Size
 from benchmarks.operations import Operation
 from benchmarks.peers.base import Place
 from benchmarks.worker import Turn, serve
+
+COMPILING: Final = 1.0
+"""Seconds of calls in which Node.js has compiled most; after a tenth it answers a third as many."""
 
 
 class Process(Protocol):
@@ -58,12 +61,14 @@ class PythonProcess:
         return answer
 
 
-@dataclass(frozen=True)
+@dataclass
 class Contestant:
     """A peer under the name of its figures, with one process or with several."""
 
     name: str
     processes: Sequence[Process]
+    compiled: bool = False
+    """Whether it has been warmed up, for whichever operation."""
 
     def offers(self, operation: Operation) -> bool:
         """Get ready for an operation; return whether the peer has it."""
@@ -71,6 +76,17 @@ class Contestant:
             each.prepare(operation)
         ready = [each.is_ready() for each in self.processes]
         return all(ready)
+
+    def warm_up(self, callers: int, seconds: float) -> None:
+        """Let all processes call, so that PostgreSQL and the peer have done what they do once.
+
+        PostgreSQL plans the first five calls of a prepared statement anew. Node.js compiles what it
+        has called often, which is needed for the first operation alone, but by each process.
+        """
+        if not self.compiled:
+            seconds = max(seconds, COMPILING) * len(self.processes)
+            self.compiled = True
+        self.turns(callers, seconds)
 
     def turn(self, callers: int, seconds: float) -> Turn:
         """Let the first process call."""

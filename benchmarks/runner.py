@@ -23,7 +23,7 @@ class Pace:
         alone: seconds of a turn with one caller.
         many: seconds of a turn with many; with 0 there is none.
         several: seconds of a turn of several processes; with 0 there is none.
-        warm: seconds of calls before the first turn: Node.js compiles what it has called often.
+        warm: seconds of calls before the first turn, see `Contestant.warm_up`.
     """
 
     rounds: int
@@ -65,7 +65,7 @@ def measure(
     measured = {each.name: Measured() for each in ready}
     for each in ready:
         each.turn(1, pace.alone)
-        each.turns(operation.callers, pace.warm)
+        each.warm_up(operation.callers, pace.warm)
     for n in range(pace.rounds if ready else 0):
         first = n % len(ready)
         for each in ready[first:] + ready[:first]:
