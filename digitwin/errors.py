@@ -105,10 +105,10 @@ class InvalidStateError(DigiTwinError):
 
 
 class StatementFailedError(DigiTwinError):
-    """The database refused a statement.
+    """The database refused a statement, or returned a time outside the years 1 to 9999.
 
     ``details`` names the ``statement`` and the ``sqlstate``. No migration of this package and no
-    other input would help: the schema was changed by hand, or digitwin has a bug.
+    other input would help: schema or rows were changed by hand, or digitwin has a bug.
     """
 
     code = "statement_failed"
