@@ -142,13 +142,19 @@ def _translated(fault: BaseException, *, write: bool) -> errors.DigiTwinError | 
     return None
 
 
-def unreadable_moment() -> errors.StatementFailedError:
-    """The error for a stored time that Python cannot represent, such as one before Christ."""
-    return errors.StatementFailedError(
-        "A stored time is not within the years 1 to 9999: nothing in digitwin stores such a time",
-        statement=None,
-        sqlstate="22008",
+def unreadable_moment(*, iso: bool = True) -> errors.StatementFailedError:
+    """The error for a stored time that Python cannot represent, such as one before Christ.
+
+    Args:
+        iso: False if it came as text in another format than the connection's.
+    """
+    what = (
+        "A stored time is not within the years 1 to 9999: nothing in digitwin stores such a time"
+        if iso
+        else "A time came in another format than ISO: `datestyle`, which digitwin sets when it"
+        " connects, was changed since, or lost by a pooler"
     )
+    return errors.StatementFailedError(what, statement=None, sqlstate="22008")
 
 
 def _closed_within(

@@ -8,6 +8,7 @@ The instances equal Tortoise's own in every field.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -110,16 +111,19 @@ _INFINITE = {
 """What Tortoise's models have for them."""
 
 
+_ISO_DATE = re.compile(r"\d{4,}-\d\d-\d\d ")
+
+
 def _rare_moment(text: str) -> datetime:
     """Return a moment that was not stored by digitwin.
 
     Raises:
-        StatementFailedError: Python cannot represent it.
+        StatementFailedError: Python cannot represent it, or it is not in ISO format.
     """
     try:
         return _INFINITE.get(text) or datetime.fromisoformat(text)
     except ValueError:
-        raise driver_errors.unreadable_moment() from None
+        raise driver_errors.unreadable_moment(iso=bool(_ISO_DATE.match(text))) from None
 
 
 def _row(model: type[Model], first: int, names: list[str]) -> list[str]:

@@ -227,3 +227,11 @@ async def test_a_moment_that_python_cannot_represent_is_named(
         with pytest.raises(StatementFailedError, match="years 1 to 9999"):
             await read()
     assert await digitwin_db.users.get(ada.id) == ada  # the connections are as good as before
+
+
+async def test_another_format_of_dates_is_named(digitwin_db: Database, ada: User) -> None:
+    session = await ConversationSession.get()
+    async with digitwin_db.transaction():
+        await digitwin_db._core.db.execute("SET LOCAL datestyle = 'German'")
+        with pytest.raises(StatementFailedError, match="datestyle"):
+            await digitwin_db.sessions.with_turns(session.id)
