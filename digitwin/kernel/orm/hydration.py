@@ -83,13 +83,12 @@ def compact_hydrator(
     of_each = [
         *_row(model, first, compact_fields(model)),
         *(f"    row.{here} = {here}" for here in known.keys.values()),
-        "    created, updated = row.created_at, row.updated_at",
         "    try:",
-        "        row.created_at = created_at = moment(created)",
-        "        row.updated_at = moment(updated) if updated else created_at",
+        "        row.created_at = created_at = moment(row.created_at)",
+        "        row.updated_at = moment(row.updated_at) if row.updated_at else created_at",
         "    except ValueError:",
-        "        row.created_at = created_at = rare_moment(created)",
-        "        row.updated_at = rare_moment(updated) if updated else created_at",
+        "        row.created_at = created_at = rare_moment(row.created_at)",
+        "        row.updated_at = rare_moment(row.updated_at) if row.updated_at else created_at",
         "    rows.append(row)",
     ]
     lines = [
@@ -114,12 +113,14 @@ _INFINITE = {
 _ISO_DATE = re.compile(r"\d{4,}-\d\d-\d\d ")
 
 
-def _rare_moment(text: str) -> datetime:
-    """Return a moment that was not stored by digitwin.
+def _rare_moment(text: str | datetime) -> datetime:
+    """Return a moment that digitwin has not stored; one that was read already as it is.
 
     Raises:
         StatementFailedError: Python cannot represent it, or it is not in ISO format.
     """
+    if isinstance(text, datetime):
+        return text
     try:
         return _INFINITE.get(text) or datetime.fromisoformat(text)
     except ValueError:
