@@ -25,7 +25,7 @@ from benchmarks.servers import CONDITIONS, Condition
 console = Console(highlight=False, width=200)
 
 RUNS = 3
-"""Runs whose median is kept."""
+"""Runs whose median is kept, unless told otherwise; the page says how many they were."""
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -41,8 +41,8 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     ):
         parser.add_argument(option, nargs="+", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="one condition, few rounds")
-    parser.add_argument("--runs", type=int, default=1, help="the median of so many runs")
-    parser.add_argument("--keep", action="store_true", help=f"all of it, {RUNS} runs, stored")
+    parser.add_argument("--runs", type=int, help="the median of so many runs")
+    parser.add_argument("--keep", action="store_true", help=f"all of it, stored; {RUNS} runs")
     parser.add_argument("--redraw", action="store_true", help="write what is stored once more")
     chosen = parser.parse_args(arguments)
     if chosen.keep and (chosen.quick or chosen.only or chosen.peers or chosen.conditions):
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
 
 def measure(chosen: argparse.Namespace) -> Report:
     """Measure everything that is asked for and is there, run after run."""
-    count = max(chosen.runs, RUNS if chosen.keep else 1)
+    count = chosen.runs or (RUNS if chosen.keep else 1)
     names = chosen.conditions or [each.name for each in CONDITIONS[: 1 if chosen.quick else None]]
     wanted = [each for each in CONDITIONS if each.name in names]
     there = [each for each in wanted if not each.missing()]
