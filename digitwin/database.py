@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -55,6 +55,10 @@ from digitwin.settings import Settings
 from digitwin.users import maintenance as users_maintenance
 from digitwin.users.repository import UserRepository
 from digitwin.users.retention import DeletionRetention
+
+MAX_SCOPES = 1024
+"""Persons whose scope a handle keeps. To make one takes 14 us among other work, a fifth of a short
+call."""
 
 
 class Database:
@@ -104,6 +108,8 @@ class Database:
             ledger=integrations.ledger,
             deleter=integrations.on_artifact_delete,
         )
+        of_person = partial(UserScope, core, self.cache, self.keys)
+        self._of_person = lru_cache(MAX_SCOPES)(of_person)  # a scope has no state of its own
         unbound = core.refusing() if core.settings.scope == "required" else core
         personal = PersonalRepositories(unbound, self.cache, self.keys, None)
         self.users, self.voices, self.faces = personal.users, personal.voices, personal.faces
@@ -189,7 +195,7 @@ class Database:
             ConfigurationError: (when used) the role is missing; the message names the command
                 that creates it.
         """
-        return UserScope(self._core, self.cache, self.keys, parse_id(user_id, "user_id"))
+        return self._of_person(parse_id(user_id, "user_id"))
 
     def for_service(self, *, reason: str) -> ServiceScope:
         """Return the repositories of personal data for work across people, such as sign-up.

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from digitwin.database import Database
+from digitwin.database import MAX_SCOPES, Database
 from digitwin.errors import DigiTwinError, NotFoundError
 from digitwin.handle.scopes import UserScope
 from digitwin.kernel.connection.connections import WHO, Connection
@@ -229,3 +229,13 @@ async def test_what_lists_shows_only_ones_own(
     assert [row.id async for row in his.stream()] == [own]
     assert await his.count() == 1
     assert await his.exists()
+
+
+async def test_a_scope_is_kept_for_its_person_and_for_no_other(digitwin_db: Database) -> None:
+    people = [uuid7() for _ in range(MAX_SCOPES + 10)]
+    first = digitwin_db.for_user(people[0])
+    assert digitwin_db.for_user(str(people[0])) is first
+    scopes = [digitwin_db.for_user(person) for person in people]
+    assert [scope.user_id for scope in scopes] == people
+    assert digitwin_db.for_user(people[0]).user_id == people[0]
+    assert {scope.users._scope for scope in scopes} == set(people)
