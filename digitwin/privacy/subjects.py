@@ -62,6 +62,6 @@ class ParticipantRef:
     ref: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        ref = one_spelling(self.ref) if isinstance(self.ref, str) else self.ref
-        validate(_REF_FIELDS, {"kind": self.kind, "ref": ref})
-        object.__setattr__(self, "ref", ref)
+        valid = validate(_REF_FIELDS, {"kind": self.kind, "ref": self.ref})
+        # The text itself, whatever methods a subclass of `str` has
+        object.__setattr__(self, "ref", one_spelling(str.__str__(valid["ref"])))
