@@ -199,10 +199,14 @@ async def test_a_folder_becomes_documents_with_their_own_titles(
     result = await cli("import", "documents", str(folder), "--user", "Ada@Example.com")
     assert result.exit_code == 0, result.output
     documents = (await digitwin_db.documents.list(user_id=owner.id)).items
-    assert sorted((d.title, d.content_type, d.source_uri) for d in documents) == [
-        ("Coroutines", "text/x-rst", "more/pep.rst"),
-        ("Opening hours", "text/plain", "copy-of-hours.txt"),
-        ("What we bake", "text/markdown", "cakes.md"),
+    found = sorted((d.title, d.content_type, d.source_uri) for d in documents)
+    assert found in [
+        [
+            ("Coroutines", "text/x-rst", "more/pep.rst"),
+            ("Opening hours", "text/plain", one_of_two_copies),
+            ("What we bake", "text/markdown", "cakes.md"),
+        ]
+        for one_of_two_copies in ("copy-of-hours.txt", "hours.txt")  # both are sent at once
     ]
     assert "3  documents added" in result.stdout
     assert "1  documents skipped, they exist" in result.stdout
