@@ -12,6 +12,7 @@ import digitwin.cache.models
 import digitwin.cache.tables
 import digitwin.consents.models
 import digitwin.consents.tables
+import digitwin.conversations.contents
 import digitwin.conversations.models
 import digitwin.conversations.tables
 import digitwin.kernel.migrations.tables
@@ -28,6 +29,12 @@ import digitwin.users.models
 import digitwin.users.tables
 from digitwin.audit.models import AuditLog
 from digitwin.consents.models import Consent
+from digitwin.conversations.contents import (
+    SessionArtifact,
+    TurnItem,
+    TurnSource,
+    UsageRecord,
+)
 from digitwin.conversations.models import (
     ConversationSession,
     ConversationTurn,
@@ -47,7 +54,11 @@ __all__ = [
     "Deletion",
     "FaceModel",
     "KnowledgeDocument",
+    "SessionArtifact",
     "SessionParticipant",
+    "TurnItem",
+    "TurnSource",
+    "UsageRecord",
     "User",
     "VoiceModel",
 ]

@@ -4,6 +4,7 @@ from digitwin.kernel.sql.spelling import spellings
 from digitwin.kernel.sql.tables import (
     DELETION,
     DEPENDENT,
+    INSERT_ONLY,
     OWNER_ID,
     PERSONAL,
     TIMES,
@@ -40,6 +41,7 @@ _SESSION = {
     "status": "active or ended",
     "end_reason": "why it ended",
     "turn_count": "the number of turns",
+    "item_count": "the number of items",
     "started_at": "when it began",
     "ended_at": "when it ended",
     "metadata": "notes of the service about it",
@@ -52,7 +54,37 @@ _TURN = {
     "twin_text": "what the twin answered",
     "heard_text": "what was heard of the answer before an interruption",
     "status": "completed, interrupted, open or abandoned",
+    "started_at": "when it began",
+    "ended_at": "when it ended",
+    "participant_id": "who spoke, if not the participant of the conversation",
+    "language": "the language that was spoken",
 }
+_ITEM = {
+    "session_id": "the conversation it belongs to",
+    "turn_id": "the turn it belongs to, if any",
+    "number": "its place among the items of the conversation",
+    "id": "the item's id",
+    "kind": "message, tool call, tool result, handoff, reasoning, image, audio, file or custom",
+    "name": "the name of the tool, or whom the conversation was handed to",
+    "payload": "its content",
+    "is_error": "whether the tool failed",
+    "started_at": "when it began",
+    "ended_at": "when it ended",
+}
+_ARTIFACT = {
+    "session_id": "the conversation it belongs to",
+    "turn_id": "the turn it belongs to, if any",
+    "id": "its id",
+    "kind": "recording, video, image or file",
+    "content_type": "its media type",
+    "size_bytes": "its size in bytes",
+    "duration_ms": "its length in milliseconds",
+    "started_at": "when it begins",
+}
+_SPOKEN = (
+    "(user_id, session_id) IN (SELECT s.user_id, s.id"
+    f" FROM conversation_sessions AS s WHERE {_THEIR_SESSIONS})"
+)
 
 
 def _some(columns: dict[str, str], *left_out: str) -> dict[str, str]:
@@ -90,6 +122,118 @@ declare(
             ),
         ),
     ),
+    # Before the turns, to which they refer without a foreign key: an erasure takes them first
+    Table(
+        name="turn_items",
+        rights=DEPENDENT,
+        person="user_id",
+        personal=PersonalData(
+            title="What happened in conversations",
+            key=("user_id", "session_id", "number"),
+            batch=20,
+            columns={
+                **OWNER_ID,
+                **_ITEM,
+                "item_id": "the service's own id of it",
+                "call_id": "the id that a tool's call and result share",
+                "created_at": TIMES["created_at"],
+            },
+            as_participant=View(
+                "What happened in conversations with other people's twins",
+                _some(_ITEM),
+                found_by=_SPOKEN,
+            ),
+        ),
+    ),
+    Table(
+        name="usage_records",
+        rights=INSERT_ONLY,
+        person="user_id",
+        personal=PersonalData(
+            title="What conversations cost",
+            key=("user_id", "session_id", "id"),
+            columns={
+                **OWNER_ID,
+                "session_id": "the conversation it belongs to",
+                "turn_id": "the turn it belongs to, if any",
+                "id": "the record's id",
+                "kind": "llm, stt, tts, avatar or embedding",
+                "provider": "who was asked",
+                "model": "the model that was used",
+                "request_id": "the provider's id of the request",
+                "input_tokens": "tokens read, neither cached nor audio",
+                "cached_input_tokens": "tokens read from a cache",
+                "cache_write_tokens": "tokens written to a cache",
+                "output_tokens": "tokens written, neither reasoning nor audio",
+                "reasoning_tokens": "tokens of reasoning",
+                "audio_input_tokens": "tokens of audio read",
+                "audio_output_tokens": "tokens of audio written",
+                "characters": "characters",
+                "audio_ms": "milliseconds of audio",
+                "extra": "further figures of the service",
+                "used_at": "when it was used",
+                "created_at": TIMES["created_at"],
+            },
+        ),
+    ),
+    Table(
+        name="turn_sources",
+        rights=DEPENDENT,
+        person="user_id",
+        personal=PersonalData(
+            title="What answers were made from",
+            key=("user_id", "session_id", "turn_id", "id"),
+            columns={
+                **OWNER_ID,
+                "session_id": "the conversation it belongs to",
+                "turn_id": "the turn that used it",
+                "id": "its id",
+                "document_id": "the document; empty once that is deleted for good",
+                "passage": "the place in the document",
+                "score": "how well it fitted",
+                "quote": "what was quoted",
+                "created_at": TIMES["created_at"],
+            },
+        ),
+    ),
+    Table(
+        name="session_artifacts",
+        rights=PERSONAL,
+        person="user_id",
+        personal=PersonalData(
+            title="Recordings and files of conversations",
+            columns={
+                **OWNER_ID,
+                **_ARTIFACT,
+                "artifact_uri": "where it is kept (stored encrypted)",
+                "checksum": "its checksum (stored encrypted)",
+                "metadata": "notes of the service about it",
+                **VERSION,
+                **TIMES,
+            },
+            as_participant=View(
+                "Recordings and files of conversations with other people's twins",
+                _some(_ARTIFACT) | TIMES,
+                found_by=_SPOKEN,
+            ),
+        ),
+    ),
+    Table(
+        name="session_writers",
+        rights=PERSONAL,
+        person="user_id",
+        personal=PersonalData(
+            title="Programs that recorded conversations",
+            key=("user_id", "session_id", "writer"),
+            columns={
+                **OWNER_ID,
+                "session_id": "the conversation",
+                "writer": "the id of the recorder",
+                "sequence": "how many times it has written",
+                "updated_at": "when it last did",
+            },
+        ),
+    ),
     Table(
         name="conversation_turns",
         rights=DEPENDENT,
@@ -101,16 +245,20 @@ declare(
             columns={
                 **OWNER_ID,
                 **_TURN,
+                "end_of_turn_ms": "milliseconds until the end of speech was noticed",
                 "asr_ms": "milliseconds of speech recognition",
                 "retrieval_ms": "milliseconds of looking up documents",
                 "llm_first_token_ms": "milliseconds to the language model's first token",
                 "llm_ms": "milliseconds of the language model",
+                "tool_ms": "milliseconds of tools",
+                "tts_first_audio_ms": "milliseconds to the first sound of speech synthesis",
                 "tts_ms": "milliseconds of speech synthesis",
-                "render_ms": "milliseconds of drawing the face",
+                "render_ms": "milliseconds that the face lagged behind",
                 "first_audio_ms": "milliseconds to the first sound of the answer",
                 "total_ms": "milliseconds in all",
                 "input_tokens": "tokens the language model read",
                 "output_tokens": "tokens it wrote",
+                "extra": "further figures of the service",
                 "idempotency_key": "the sender's key against storing the turn twice",
                 **VERSION,
                 **TIMES,
@@ -118,8 +266,7 @@ declare(
             as_participant=View(
                 "What was said to other people's twins",
                 _some(_TURN) | TIMES,
-                found_by="(user_id, session_id) IN (SELECT s.user_id, s.id"
-                f" FROM conversation_sessions AS s WHERE {_THEIR_SESSIONS})",
+                found_by=_SPOKEN,
             ),
         ),
     ),

@@ -51,6 +51,7 @@ class KnowledgeDocument(SoftDeleteEntity):
     error = fields.CharField(max_length=2000, null=True)
     attempts = fields.IntField(default=0)
     worker = fields.CharField(max_length=200, null=True)
+    lease_token = fields.UUIDField(null=True)
     lease_until = fields.DatetimeField(null=True)
     metadata: fields.Field[dict[str, Any]] = fields.JSONField(default=dict)
 

@@ -38,7 +38,10 @@ declare(
                 **TIMES,
                 **DELETION,
             },
-            left_out={"search_vector": "computed from title and content, for search"},
+            left_out={
+                "lease_token": "a random number of that lease",
+                "search_vector": "computed from title and content, for search",
+            },
         ),
     )
 )

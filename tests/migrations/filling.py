@@ -62,6 +62,23 @@ SELECT gen_random_uuid(), 'user', encode(sha256('cleo'), 'hex'), 'asked', now();
 INSERT INTO artifact_deletions (id, erasure_id, kind, address)
 SELECT gen_random_uuid(), id, 'voice', 'dt1:AAAA' FROM erasures;
 """,
+    5: """
+UPDATE conversation_turns SET status = 'open', ended_at = NULL, participant_id = user_id,
+    language = 'en', end_of_turn_ms = 1, tool_ms = 1, tts_first_audio_ms = 1, extra = '{"a": 1}'
+WHERE user_id = '00000000-0000-7000-8000-00000000000b';
+UPDATE conversation_sessions SET item_count = 1;
+INSERT INTO turn_items (user_id, session_id, number, id, turn_id, kind, item_id, payload)
+SELECT user_id, session_id, 1, id, id, 'tool_call', 'call-1', '{"a": 1}' FROM conversation_turns;
+INSERT INTO usage_records (user_id, session_id, id, turn_id, kind, request_id, output_tokens)
+SELECT user_id, session_id, id, id, 'llm', 'r-1', 7 FROM conversation_turns;
+INSERT INTO turn_sources (user_id, session_id, turn_id, id, document_id, quote)
+SELECT user_id, session_id, id, id, user_id, 'From nine' FROM conversation_turns;
+INSERT INTO session_artifacts (user_id, id, session_id, kind, artifact_uri)
+SELECT user_id, id, id, 'recording', 'dt1:AAAA' FROM conversation_sessions;
+INSERT INTO session_writers (user_id, session_id, writer, sequence)
+SELECT user_id, id, id, 1 FROM conversation_sessions;
+UPDATE knowledge_documents SET lease_token = id;
+""",
 }
 """What is written once so many migrations are applied. A migration that adds a table adds rows."""
 

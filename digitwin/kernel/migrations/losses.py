@@ -2,7 +2,8 @@
 
 Rows of the tables and values of the columns that it drops are found in its SQL. A migration
 declares the rest as ``LOSES``: what an older release could not read, and a query that says whether
-there is any.
+there is any. An entry named ``table.column`` replaces what is derived: a column with a default has
+values that nobody gave.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ async def refuse(connection: asyncpg.Connection, migration: Migration) -> None:
 
 
 async def _found(connection: asyncpg.Connection, migration: Migration) -> AsyncIterator[str]:
-    for what, query in (*_dropped(await migration.downgrade()), *migration.loses.items()):
+    queries = dict(_dropped(await migration.downgrade())) | migration.loses
+    for what, query in queries.items():
         if await connection.fetchval(query):
             yield what
 

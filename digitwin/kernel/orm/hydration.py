@@ -83,12 +83,7 @@ def compact_hydrator(
     of_each = [
         *_row(model, first, compact_fields(model)),
         *(f"    row.{here} = {here}" for here in known.keys.values()),
-        "    try:",
-        "        row.created_at = created_at = moment(row.created_at)",
-        "        row.updated_at = moment(row.updated_at) if row.updated_at else created_at",
-        "    except ValueError:",
-        "        row.created_at = created_at = rare_moment(row.created_at)",
-        "        row.updated_at = rare_moment(row.updated_at) if row.updated_at else created_at",
+        *_moments(compact_fields(model)),
         "    rows.append(row)",
     ]
     lines = [
@@ -101,6 +96,29 @@ def compact_hydrator(
     ]
     compiled: Callable[[Iterable[Sequence[Any]], Model], list[M]] = _compiled(model, lines)
     return compiled
+
+
+def _moments(names: list[str]) -> list[str]:
+    """Return the lines that read the moments of a compact row."""
+    optional = [name for name in ("started_at", "ended_at") if name in names]
+
+    def read_with(moment: str) -> list[str]:
+        return [
+            f"        row.created_at = created_at = {moment}(row.created_at)",
+            f"        row.updated_at = {moment}(row.updated_at) if row.updated_at else created_at",
+            *(
+                f"        row.{name} = {moment}(row.{name}) if row.{name}"
+                f" else created_at if row.{name} == '' else None"
+                for name in optional
+            ),
+        ]
+
+    return [
+        "    try:",
+        *read_with("moment"),
+        "    except ValueError:",
+        *read_with("rare_moment"),
+    ]
 
 
 _INFINITE = {

@@ -41,9 +41,11 @@ def nulls(model: type[Model]) -> str:
 COMPACT_MOMENTS = {
     "created_at": "created_at::text",
     "updated_at": "nullif(updated_at, created_at)::text",
+    "started_at": "CASE WHEN started_at = created_at THEN '' ELSE started_at::text END",
+    "ended_at": "CASE WHEN ended_at = created_at THEN '' ELSE ended_at::text END",
 }
 """Moments of a compact row, in ISO format: 0.2 µs for each, where the driver's datetime takes 0.7.
-``updated_at`` is NULL if it equals ``created_at``, as in most rows."""
+What equals ``created_at``, as in most rows, is NULL, or empty where there may be no moment."""
 
 
 def compact_fields(model: type[Model]) -> list[str]:

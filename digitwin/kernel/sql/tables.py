@@ -60,6 +60,18 @@ DEPENDENT: Final = Rights(
 )
 """Personal data whose rows go with their parent's alone, by foreign key, or by an erasure."""
 
+INSERT_ONLY: Final = Rights(
+    OWNER,
+    {
+        APPLICATION: "SELECT, INSERT",
+        SERVICE: "SELECT, INSERT",
+        READ_ONLY: "SELECT",
+        RETENTION: "SELECT, DELETE",
+    },
+    row_security=True,
+)
+"""Personal data that is never changed; its rows go as those of :data:`DEPENDENT` do."""
+
 SHARED: Final = Rights(OWNER, {APPLICATION: ALL_ROWS, SERVICE: ALL_ROWS, RETENTION: _SWEEP})
 """Cache and rate limits: used before a scope is known, or across instances."""
 
