@@ -220,7 +220,7 @@ declare(
     ),
     Table(
         name="session_writers",
-        rights=PERSONAL,
+        rights=DEPENDENT,
         person="user_id",
         personal=PersonalData(
             title="Programs that recorded conversations",

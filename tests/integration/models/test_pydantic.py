@@ -15,6 +15,7 @@ from tortoise.contrib.pydantic import pydantic_model_creator
 from digitwin import Participant, models
 from digitwin.database import Database
 from digitwin.models import User
+from tests.support.contents import furnish_turn
 
 MODELS = [getattr(models, name) for name in models.__all__]
 RELATIONS = {"voice_models", "face_models", "sessions", "documents", "consents"}
@@ -30,7 +31,8 @@ async def rows(digitwin_db: Database, ada: User) -> dict[str, Any]:
     await db.documents.create(user_id=ada.id, title="Hours", content="From nine")
     guest = Participant(kind="guest", ref="web-1")
     session = await db.sessions.start(ada.id, participant=guest, voice_model_id=voice.id)
-    await db.sessions.add_turn(session.id, user_text="When?", timings={"asr_ms": 80})
+    turn = await db.sessions.add_turn(session.id, user_text="When?", timings={"asr_ms": 80})
+    await furnish_turn(db, turn.id)
     bob = await db.users.create(email="bob-who-leaves@example.com", name="Bob")
     await db.users.delete(bob.id)
     found = {model.__name__: await model.first() for model in MODELS}

@@ -11,6 +11,7 @@ from digitwin import Participant
 from digitwin.database import Database
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import User
+from tests.support.contents import furnish_turn
 
 
 class Belongings(NamedTuple):
@@ -39,6 +40,7 @@ async def settled(db: Database, name: str) -> Belongings:
     guest = Participant(kind="guest", ref=f"{name}-guest", name="Sam")
     session = await db.sessions.start(user.id, participant=guest, external_id="first")
     turn = await db.sessions.add_turn(session.id, user_text=f"The secret of {name}")
+    await furnish_turn(db, turn.id)
     document = await db.documents.create(
         user_id=user.id, title="Hours", content=f"The secret of {name}"
     )

@@ -23,7 +23,7 @@ REASONS = {
     "created, read, changed and hard-deleted by a service; retention locks, changes, deletes": {
         "tables": (
             *("users", "user_emails", "voice_models", "face_models"),
-            *("conversation_sessions", "knowledge_documents"),
+            *("conversation_sessions", "session_artifacts", "knowledge_documents"),
         ),
         "rights": {
             "digitwin_app": {READ, ADD, CHANGE, REMOVE},
@@ -33,12 +33,24 @@ REASONS = {
         },
     },
     "as above, but never deleted by a service: they go with their parent, or by an erasure": {
-        "tables": ("deletions", "consents", "participants", "conversation_turns"),
+        "tables": (
+            *("deletions", "consents", "participants", "conversation_turns"),
+            *("turn_items", "turn_sources", "session_writers"),
+        ),
         "rights": {
             "digitwin_app": {READ, ADD, CHANGE},
             "digitwin_service": {READ, ADD, CHANGE},
             "digitwin_readonly": {READ},
             "digitwin_retention": {READ, CHANGE, REMOVE},
+        },
+    },
+    "what something cost is never changed, and goes with its session": {
+        "tables": ("usage_records",),
+        "rights": {
+            "digitwin_app": {READ, ADD},
+            "digitwin_service": {READ, ADD},
+            "digitwin_readonly": {READ},
+            "digitwin_retention": {READ, REMOVE},
         },
     },
     "a service creates keys; only retention rewraps (rotation) and destroys them": {

@@ -17,6 +17,7 @@ from digitwin import roles
 from digitwin.database import Database
 from digitwin.errors import (
     ConfigurationError,
+    DigiTwinError,
     InvalidInputError,
     NotFoundError,
     ScopeRequiredError,
@@ -92,6 +93,10 @@ async def test_and_changes_only_that_persons_rows(
 ) -> None:
     mine = digitwin_db._core.scoped(scopes.of_person(bob.user)).db
     everybodys = await raw.fetchval(f"SELECT count(*) FROM {table}")
+    if "UPDATE" not in TABLES[table].rights.granted[scopes.APPLICATION]:
+        with pytest.raises(DigiTwinError, match=r"not permitted|permission|privilege"):
+            await mine.execute(f"UPDATE {table} SET {column} = {column}")
+        return
     touched = await mine.execute(f"UPDATE {table} SET {column} = {column}")
     assert touched == f"UPDATE {everybodys // 2}"
 
