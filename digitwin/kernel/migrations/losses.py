@@ -42,7 +42,7 @@ async def refuse(connection: asyncpg.Connection, migration: Migration) -> None:
 
 
 async def _found(connection: asyncpg.Connection, migration: Migration) -> AsyncIterator[str]:
-    queries = dict(_dropped(await migration.downgrade())) | migration.loses
+    queries = {**dict(_dropped(await migration.downgrade())), **migration.loses}
     for what, query in queries.items():
         if await connection.fetchval(query):
             yield what
