@@ -21,6 +21,7 @@ from digitwin.cache import maintenance as cache_maintenance
 from digitwin.cache.repository import CacheRepository
 from digitwin.consents import maintenance as consents_maintenance
 from digitwin.consents.repository import ConsentRepository
+from digitwin.conversations import maintenance as conversations_maintenance
 from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.handle.health import Health, check_health, is_ready
 from digitwin.handle.integrations import Integrations, embedded_home, key_store_for, sealing_for
@@ -236,6 +237,7 @@ class Database:
             *limits_maintenance.steps(self.limits, settings.limiter_retention),
             *audit_maintenance.steps(self.audit, settings.audit_retention),
             *consents_maintenance.steps(self._core, PERMITS),
+            *conversations_maintenance.steps(self._core),
             *users_maintenance.steps(deletions, settings.deletion_retention),
             *privacy_maintenance.steps(self.privacy),
             *keys_maintenance.steps(self.keys),

@@ -227,6 +227,15 @@ class Settings(BaseSettings):
     limiter_retention: Retention = 366 * DAY
     """``maintain()`` removes rate limits that were unused for this long."""
 
+    late_turns: Annotated[Seconds, Field(ge=0, le=DAY)] = 60.0
+    """How long after a session's end turns are still stored, such as a transcript's last text."""
+    open_turn_timeout: Annotated[Seconds, Field(gt=0, le=30 * DAY)] = 900.0
+    """``maintain()`` closes an open turn as abandoned when nothing was written to it for this long,
+    as after a crash. A turn that is abandoned while it lives can still be extended and closed."""
+    session_idle_timeout: Annotated[Seconds, Field(ge=0, le=366 * DAY)] | None = DAY
+    """``maintain()`` ends a session in which nothing has happened for this long, at the end of its
+    last turn; None or 0: never."""
+
     cache_memory_entries: int = Field(10_000, ge=0, le=10_000_000)
     """Maximum number of cached values kept in memory; 0 disables the memory cache and its
     separate connection for invalidations."""

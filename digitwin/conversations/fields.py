@@ -8,12 +8,13 @@ from uuid import UUID
 from pydantic import InstanceOf, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
+from digitwin.conversations.figures import FiguresOf
 from digitwin.conversations.participant import Participant
 from digitwin.kernel.primitives.validation import (
     DEFERRED,
     PLAIN_DICT,
     STRICT,
-    Count,
+    AwareDatetime,
     Id,
     JsonObject,
     line,
@@ -29,31 +30,35 @@ EndReason = Annotated[str, line(64)]
 IdempotencyKey = Annotated[str, line(200)]
 TurnText = Annotated[str, text(MAX_TEXT, min_length=1)]
 HeardText = Annotated[str, text(MAX_TEXT, min_length=0)]
+Language = Annotated[str, line(35)]
 
 
-@with_config(STRICT)
 class Timings(TypedDict, total=False):
-    """Durations of a turn's stages, in whole milliseconds.
+    """Durations of a turn's stages, in milliseconds; None or -1: not measured.
 
-    ``first_audio_ms`` runs from the end of the participant's speech to the first sound.
+    ``end_of_turn_ms`` runs from the end of the participant's speech to its detection,
+    ``first_audio_ms`` to the first sound of the answer; ``render_ms`` is the delay with which the
+    avatar plays it.
     """
 
-    asr_ms: Count | None
-    retrieval_ms: Count | None
-    llm_first_token_ms: Count | None
-    llm_ms: Count | None
-    tts_ms: Count | None
-    render_ms: Count | None
-    first_audio_ms: Count | None
-    total_ms: Count | None
+    end_of_turn_ms: float | None
+    asr_ms: float | None
+    retrieval_ms: float | None
+    llm_first_token_ms: float | None
+    llm_ms: float | None
+    tool_ms: float | None
+    tts_first_audio_ms: float | None
+    tts_ms: float | None
+    render_ms: float | None
+    first_audio_ms: float | None
+    total_ms: float | None
 
 
-@with_config(STRICT)
 class Usage(TypedDict, total=False):
-    """Token counts of a turn."""
+    """Token counts of a turn; None or -1: not counted."""
 
-    input_tokens: Count | None
-    output_tokens: Count | None
+    input_tokens: float | None
+    output_tokens: float | None
 
 
 STAGES = tuple(Timings.__annotations__)
@@ -61,18 +66,39 @@ TOKENS = tuple(Usage.__annotations__)
 
 
 @with_config(STRICT)
-class TurnChanges(TypedDict, total=False):
+class TurnFigures(TypedDict, total=False):
+    """Figures of a turn.
+
+    Fractions are rounded. A name that is no stage or count is kept in the turn's ``extra``, with a
+    warning; what is no number is left out.
+    """
+
+    timings: Annotated[Timings, FiguresOf(STAGES, "timings")] | None
+    usage: Annotated[Usage, FiguresOf(TOKENS, "usage")] | None
+
+
+class TurnDescription(TurnFigures, total=False):
+    """What is known of a turn besides its texts: who spoke if not the session's participant
+    (``participant_id``), and the ``language`` that was spoken, such as ``de-CH``."""
+
+    participant_id: Id | None
+    language: Language | None
+
+
+@with_config(STRICT)
+class TurnChanges(TurnDescription, total=False):
     """Fields of ``amend_turn``; None, or left out, keeps the stored value.
 
-    ``timings`` and ``usage`` are merged key by key with the stored ones.
+    ``timings`` and ``usage`` are merged key by key with the stored ones. ``interrupted=False``
+    takes an interruption back: without a new ``heard_text`` the stored one is cleared.
     """
 
     user_text: TurnText | None
     twin_text: TurnText | None
     heard_text: HeardText | None
-    timings: Annotated[Timings, PLAIN_DICT] | None
-    usage: Annotated[Usage, PLAIN_DICT] | None
     interrupted: bool | None
+    started_at: AwareDatetime | None
+    ended_at: AwareDatetime | None
 
 
 @with_config(STRICT)
@@ -81,7 +107,7 @@ class NewTurn(TurnChanges, total=False):
 
     ``user_text`` is what the participant said, ``heard_text`` the part of ``twin_text`` that was
     heard before an interruption (empty: nothing). An ``idempotency_key`` makes retries store the
-    turn once.
+    turn once. ``started_at`` and ``ended_at`` are the clock's unless given.
     """
 
     idempotency_key: IdempotencyKey | None

@@ -4,17 +4,44 @@
 -- No LIMIT: of two sessions with this id, in a distributed schema, none may be chosen.
 (SELECT user_id FROM conversation_sessions WHERE id = :session_id)
 
+-- name: accepting
+-- Whether a session takes turns: it is active, or has ended not longer ago than `late_turns`. An
+-- end in the future was stored while the clock was ahead, and counts as far back as it is ahead.
+(status = 'active' OR (
+    ended_at > statement_timestamp() - make_interval(secs => :late_turns::float8)
+    AND ended_at < statement_timestamp() + make_interval(secs => :late_turns::float8)))
+
 -- name: turn_fields
 -- What the caller gives of a new turn.
-id, user_text, twin_text, heard_text, status, asr_ms, retrieval_ms, llm_first_token_ms, llm_ms,
-tts_ms, render_ms, first_audio_ms, total_ms, input_tokens, output_tokens, idempotency_key
+id, user_text, twin_text, heard_text, status, started_at, ended_at, participant_id, language,
+end_of_turn_ms, asr_ms, retrieval_ms, llm_first_token_ms, llm_ms, tool_ms, tts_first_audio_ms,
+tts_ms, render_ms, first_audio_ms, total_ms, input_tokens, output_tokens, extra, idempotency_key
+
+-- name: turn_values
+-- The same as it is stored. A time that is not given is the clock's, or the other time, so that no
+-- turn ends before it begins.
+id, user_text, twin_text, heard_text, status, coalesce(started_at, least(now(), ended_at)),
+coalesce(ended_at, greatest(now(), started_at)), participant_id, language, end_of_turn_ms, asr_ms,
+retrieval_ms, llm_first_token_ms, llm_ms, tool_ms, tts_first_audio_ms, tts_ms, render_ms,
+first_audio_ms, total_ms, input_tokens, output_tokens, extra, idempotency_key
+
+-- name: turn_parameters
+-- The same of one turn, as parameters.
+:id::uuid, :user_text, :twin_text, :heard_text, :status,
+coalesce(:started_at::timestamptz, least(now(), :ended_at::timestamptz)),
+coalesce(:ended_at::timestamptz, greatest(now(), :started_at::timestamptz)),
+:participant_id::uuid, :language, :end_of_turn_ms, :asr_ms, :retrieval_ms, :llm_first_token_ms,
+:llm_ms, :tool_ms, :tts_first_audio_ms, :tts_ms, :render_ms, :first_audio_ms, :total_ms,
+:input_tokens, :output_tokens, :extra::jsonb
 
 -- name: turn_arrays
 -- The same of several turns: one array for each column.
 :id::uuid[], :user_text::text[], :twin_text::text[], :heard_text::text[], :status::text[],
-:asr_ms::int[], :retrieval_ms::int[], :llm_first_token_ms::int[], :llm_ms::int[], :tts_ms::int[],
-:render_ms::int[], :first_audio_ms::int[], :total_ms::int[], :input_tokens::int[],
-:output_tokens::int[], :idempotency_key::text[]
+:started_at::timestamptz[], :ended_at::timestamptz[], :participant_id::uuid[], :language::text[],
+:end_of_turn_ms::int[], :asr_ms::int[], :retrieval_ms::int[], :llm_first_token_ms::int[],
+:llm_ms::int[], :tool_ms::int[], :tts_first_audio_ms::int[], :tts_ms::int[], :render_ms::int[],
+:first_audio_ms::int[], :total_ms::int[], :input_tokens::int[], :output_tokens::int[],
+:extra::jsonb[], :idempotency_key::text[]
 
 -- name: session_steps
 -- What follows the step `owner`, which holds the owner or nothing. Stores nothing, not even the
@@ -90,18 +117,31 @@ SELECT EXISTS (SELECT 1 FROM users WHERE id = :user_id AND deleted_at IS NULL) A
        ) AS face_model_id;
 
 -- name: end
--- The row lock serializes this with concurrent calls of `end` and `add_turn`.
+-- The row lock serializes this with concurrent calls of `end` and `add_turn`. Open turns stay open:
+-- their last words may still come. Maintenance closes them when the grace is over.
 WITH done AS (
     UPDATE conversation_sessions
     SET status = 'ended', end_reason = :reason, version = version + 1, updated_at = now(),
-        ended_at = greatest(statement_timestamp(), started_at)
+        ended_at = coalesce(:ended_at::timestamptz, greatest(statement_timestamp(), started_at))
     WHERE id = :session_id AND user_id = {owner} AND status = 'active' AND deleted_at IS NULL
+      AND (:ended_at::timestamptz IS NULL OR :ended_at >= started_at)
     RETURNING {columns}
 ), recorded AS ({audit end})
 SELECT * FROM done;
 
+-- name: reopen
+-- The opposite of `end`.
+WITH done AS (
+    UPDATE conversation_sessions
+    SET status = 'active', end_reason = NULL, ended_at = NULL, version = version + 1,
+        updated_at = now()
+    WHERE id = :session_id AND user_id = {owner} AND status = 'ended' AND deleted_at IS NULL
+    RETURNING {columns}
+), recorded AS ({audit reopen})
+SELECT * FROM done;
+
 -- name: status
--- Tells why a session accepted no turn or could not end.
+-- Tells why a session accepted no turn, or did not end or open again.
 SELECT status FROM conversation_sessions
 WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL;
 
@@ -111,13 +151,11 @@ WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL;
 WITH counted AS (
     UPDATE conversation_sessions
     SET turn_count = turn_count + 1, version = version + 1, updated_at = now()
-    WHERE id = :session_id AND user_id = {owner} AND status = 'active' AND deleted_at IS NULL
+    WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL AND {accepting}
     RETURNING user_id, id, turn_count
 )
 INSERT INTO conversation_turns (user_id, session_id, position, {turn_fields})
-SELECT user_id, id, turn_count, :id, :user_text, :twin_text, :heard_text, :status,
-       :asr_ms, :retrieval_ms, :llm_first_token_ms, :llm_ms, :tts_ms, :render_ms,
-       :first_audio_ms, :total_ms, :input_tokens, :output_tokens, NULL
+SELECT user_id, id, turn_count, {turn_parameters}, NULL
 FROM counted
 RETURNING {columns of conversation_turns};
 
@@ -134,14 +172,12 @@ WITH existing AS (
 ), counted AS (
     UPDATE conversation_sessions
     SET turn_count = turn_count + 1, version = version + 1, updated_at = now()
-    WHERE id = :session_id AND user_id = {owner} AND status = 'active' AND deleted_at IS NULL
+    WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL AND {accepting}
       AND NOT EXISTS (SELECT 1 FROM existing)
     RETURNING user_id, id, turn_count
 ), stored AS (
     INSERT INTO conversation_turns (user_id, session_id, position, {turn_fields})
-    SELECT user_id, id, turn_count, :id, :user_text, :twin_text, :heard_text, :status,
-           :asr_ms, :retrieval_ms, :llm_first_token_ms, :llm_ms, :tts_ms, :render_ms,
-           :first_audio_ms, :total_ms, :input_tokens, :output_tokens, :idempotency_key
+    SELECT user_id, id, turn_count, {turn_parameters}, :idempotency_key
     FROM counted
     RETURNING {columns of conversation_turns}
 )
@@ -153,11 +189,11 @@ WITH counted AS (
     UPDATE conversation_sessions
     SET turn_count = turn_count + cardinality(:id::uuid[]), version = version + 1,
         updated_at = now()
-    WHERE id = :session_id AND user_id = {owner} AND status = 'active' AND deleted_at IS NULL
+    WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL AND {accepting}
     RETURNING user_id, id AS session_id, turn_count - cardinality(:id::uuid[]) AS before
 )
 INSERT INTO conversation_turns (user_id, session_id, position, {turn_fields})
-SELECT user_id, session_id, before + n, {turn_fields}
+SELECT user_id, session_id, before + n, {turn_values}
 FROM counted, unnest({turn_arrays}) WITH ORDINALITY AS new ({turn_fields}, n)
 RETURNING {columns of conversation_turns};
 
@@ -184,31 +220,47 @@ WITH new AS (
     UPDATE conversation_sessions
     SET turn_count = turn_count + size, version = version + size, updated_at = now()
     FROM (SELECT count(*)::int AS size FROM missing) AS block
-    WHERE id = :session_id AND user_id = {owner} AND status = 'active' AND deleted_at IS NULL
+    WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL AND {accepting}
       AND size > 0
     RETURNING user_id, id AS session_id, turn_count - size AS before
 ), stored AS (
     INSERT INTO conversation_turns (user_id, session_id, position, {turn_fields})
-    SELECT user_id, session_id, before + n, {turn_fields} FROM counted, missing ORDER BY n
+    SELECT user_id, session_id, before + n, {turn_values} FROM counted, missing ORDER BY n
     RETURNING {columns of conversation_turns}
 )
 SELECT * FROM stored UNION ALL SELECT * FROM existing;
 
 -- name: amend_turn
--- NULL keeps the stored value. A heard text needs a twin's text, stored or new. An empty
+-- NULL keeps the stored value. A heard text needs a twin's text, stored or new; an interruption
+-- that is taken back leaves none. A turn that is given a status is no longer open. An empty
 -- `user_text`, which no caller can give, marks a turn whose participant was erased: it stays
 -- empty. The condition is on the row itself, so that it is checked again after waiting for the
 -- erasure's lock.
 UPDATE conversation_turns AS turn
 SET user_text = coalesce(:user_text, user_text), twin_text = coalesce(:twin_text, twin_text),
-    heard_text = coalesce(:heard_text, heard_text), status = coalesce(:status, status),
+    heard_text = coalesce(:heard_text, CASE WHEN :status::text IS DISTINCT FROM 'completed'
+                                            THEN heard_text END),
+    status = coalesce(:status, status),
+    started_at = coalesce(:started_at::timestamptz, started_at),
+    ended_at = CASE
+        WHEN coalesce(:status, status) = 'open' THEN NULL
+        WHEN :ended_at::timestamptz IS NOT NULL OR status = 'open'
+        THEN greatest(coalesce(:ended_at, statement_timestamp()), coalesce(:started_at, started_at))
+        ELSE ended_at END,
+    participant_id = coalesce(:participant_id::uuid, participant_id),
+    language = coalesce(:language, language),
+    end_of_turn_ms = coalesce(:end_of_turn_ms, end_of_turn_ms),
     asr_ms = coalesce(:asr_ms, asr_ms), retrieval_ms = coalesce(:retrieval_ms, retrieval_ms),
     llm_first_token_ms = coalesce(:llm_first_token_ms, llm_first_token_ms),
-    llm_ms = coalesce(:llm_ms, llm_ms), tts_ms = coalesce(:tts_ms, tts_ms),
+    llm_ms = coalesce(:llm_ms, llm_ms), tool_ms = coalesce(:tool_ms, tool_ms),
+    tts_first_audio_ms = coalesce(:tts_first_audio_ms, tts_first_audio_ms),
+    tts_ms = coalesce(:tts_ms, tts_ms),
     render_ms = coalesce(:render_ms, render_ms), total_ms = coalesce(:total_ms, total_ms),
     first_audio_ms = coalesce(:first_audio_ms, first_audio_ms),
     input_tokens = coalesce(:input_tokens, input_tokens),
     output_tokens = coalesce(:output_tokens, output_tokens),
+    extra = CASE WHEN :extra::jsonb IS NULL OR pg_column_size(extra) > {max_extra}
+                 THEN extra ELSE coalesce(extra, '{}') || :extra END,
     version = version + 1, updated_at = now()
 WHERE id = :turn_id AND session_id = :session_id AND user_id = {owner}
   AND user_text IS DISTINCT FROM ''

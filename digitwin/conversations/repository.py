@@ -8,14 +8,15 @@ from datetime import datetime
 from typing_extensions import Unpack
 
 from digitwin.conversations.fields import (
-    REASON,
     SESSION_CHANGES,
     SESSION_FILTERS,
     SessionChanges,
     SessionFilters,
 )
+from digitwin.conversations.living.ending import SessionEnding
+from digitwin.conversations.living.turns import LivingTurns
 from digitwin.conversations.models import ConversationSession
-from digitwin.conversations.queries import QUERIES, for_session
+from digitwin.conversations.queries import QUERIES
 from digitwin.conversations.starting import SessionStarting
 from digitwin.conversations.statistics import SessionStatistics
 from digitwin.errors import AlreadyExistsError
@@ -26,7 +27,7 @@ from digitwin.kernel.repository.entities import taken
 from digitwin.kernel.repository.paging import Page
 
 
-class ConversationSessionRepository(SessionStarting):
+class ConversationSessionRepository(SessionStarting, LivingTurns, SessionEnding):
     """The sessions of a twin and their turns; those of a deleted owner are hidden."""
 
     model, noun = ConversationSession, "session"
@@ -102,33 +103,6 @@ class ConversationSessionRepository(SessionStarting):
                 external_id=external_id,
             )
             raise taken("external_id", other) from error
-
-    @operation
-    async def end(
-        self, session_id: Id, *, user_id: Id | None = None, reason: str = "completed"
-    ) -> ConversationSession:
-        """End a session; atomic, by the database clock.
-
-        A turn that is being added is stored before the end, or refused.
-
-        Args:
-            reason: stored as ``end_reason``, up to 64 characters.
-
-        Returns:
-            The ended session.
-
-        Raises:
-            NotFoundError: the session does not exist, or not for this owner.
-            InvalidStateError: it has already ended.
-            InvalidInputError: names the invalid argument.
-        """
-        key = self._session_key(session_id, user_id)
-        record = await self._core.db.fetchrow(
-            for_session("end", key["user_id"]), **key, reason=validate(REASON, reason, "reason")
-        )
-        if record is None:
-            raise await self._not_active(key)
-        return self._row(record)
 
     @operation
     async def statistics(

@@ -238,7 +238,11 @@ class TurnLog(EntityRepository[ConversationSession]):
         )
 
     def _session_key(self, session_id: object, user_id: object) -> dict[str, Any]:
-        return {"user_id": self._owner(user_id), "session_id": parse_id(session_id, "session_id")}
+        return {
+            "user_id": self._owner(user_id),
+            "session_id": parse_id(session_id, "session_id"),
+            "late_turns": self._core.settings.late_turns,
+        }
 
     def _turn(self, record: Sequence[Any]) -> ConversationTurn:
         return hydrate(ConversationTurn, record, self._core.origin)

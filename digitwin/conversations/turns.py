@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from digitwin.conversations.fields import STAGES, TOKENS, NewTurn, TurnChanges
+from digitwin.conversations.figures import NO_FIGURES, Figures
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.primitives.ids import uuid7
+from digitwin.kernel.primitives.validation import dumps
 
-_NOT_MEASURED = dict.fromkeys((*STAGES, *TOKENS))
+_UNKNOWN: dict[str, Any] = dict.fromkeys((*STAGES, *TOKENS))
+_AS_GIVEN = (
+    "user_text",
+    "twin_text",
+    "heard_text",
+    "started_at",
+    "ended_at",
+    "participant_id",
+    "language",
+)
 
 
 def new_turn(turn: NewTurn) -> dict[str, Any]:
     """Return the values of a new turn, with a new id.
 
     Raises:
-        InvalidInputError: there is no text, or a ``heard_text`` without a ``twin_text``.
+        InvalidInputError: there is no text, a ``heard_text`` without a ``twin_text``, or an end
+            before the start.
     """
     values = _values(turn)
     if values["twin_text"] is None:
@@ -62,16 +75,36 @@ def heard_without_twin_text() -> InvalidInputError:
     return InvalidInputError("heard_text requires a twin_text", field="heard_text")
 
 
+def columns_of(
+    timings: Figures | None, usage: Figures | None
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return the stages and counts by column, None if unknown, and what ``extra`` keeps."""
+    if timings is None and usage is None:
+        return _UNKNOWN, None
+    given = (timings or NO_FIGURES), (usage or NO_FIGURES)
+    columns = {**_UNKNOWN, **given[0].known, **given[1].known}
+    return columns, {**given[0].extra, **given[1].extra} or None
+
+
+def check_moments(started_at: datetime | None, ended_at: datetime | None) -> None:
+    """Refuse a turn that ends before it begins.
+
+    Raises:
+        InvalidInputError: it does.
+    """
+    if started_at is not None and ended_at is not None and ended_at < started_at:
+        raise InvalidInputError("ended_at is before started_at", field="ended_at")
+
+
 def _values(turn: TurnChanges) -> dict[str, Any]:
-    interrupted = turn.get("interrupted")
-    timings: Mapping[str, Any] = turn.get("timings") or {}
-    usage: Mapping[str, Any] = turn.get("usage") or {}
+    interrupted, given = turn.get("interrupted"), turn.get
+    values: dict[str, Any] = {name: given(name) for name in _AS_GIVEN}
+    check_moments(values["started_at"], values["ended_at"])
+    # Validated to what they hold
+    columns, extra = columns_of(given("timings"), given("usage"))  # type: ignore[arg-type]
     return {
-        **_NOT_MEASURED,
-        **timings,
-        **usage,
-        "user_text": turn.get("user_text"),
-        "twin_text": turn.get("twin_text"),
-        "heard_text": turn.get("heard_text"),
+        **columns,
+        **values,
+        "extra": None if extra is None else dumps(extra),
         "status": None if interrupted is None else "interrupted" if interrupted else "completed",
     }

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol, Unpack
 
 from digitwin.consents.fields import ConsentFilters, Evidence, Purpose
+from digitwin.conversations.content.fields import NewItem, NewSource
 from digitwin.conversations.fields import (
     NewNamedSession,
     NewSession,
@@ -15,6 +16,12 @@ from digitwin.conversations.fields import (
     SessionFields,
     SessionFilters,
     TurnChanges,
+)
+from digitwin.conversations.living.fields import (
+    ClosedStatus,
+    OpenedTurn,
+    TurnClosing,
+    TurnExtension,
 )
 from digitwin.conversations.statistics import SessionStatistics
 from digitwin.kernel.repository.paging import Page
@@ -141,6 +148,35 @@ class SessionTurns(Protocol):
     async def add_turns(
         self, session_id: Id, new_turns: Sequence[NewTurn], *, user_id: Id | None = None
     ) -> list[ConversationTurn]: ...
+    async def open_turn(
+        self,
+        session_id: Id,
+        *,
+        user_id: Id | None = None,
+        id: Id | None = None,
+        **turn: Unpack[OpenedTurn],
+    ) -> ConversationTurn: ...
+    async def extend_turn(
+        self,
+        turn_id: Id,
+        *,
+        session_id: Id,
+        user_id: Id | None = None,
+        items: Sequence[NewItem] = (),
+        sources: Sequence[NewSource] = (),
+        **turn: Unpack[TurnExtension],
+    ) -> ConversationTurn: ...
+    async def close_turn(
+        self,
+        turn_id: Id,
+        *,
+        session_id: Id,
+        user_id: Id | None = None,
+        status: ClosedStatus = "completed",
+        items: Sequence[NewItem] = (),
+        sources: Sequence[NewSource] = (),
+        **turn: Unpack[TurnClosing],
+    ) -> ConversationTurn: ...
     async def amend_turn(
         self,
         turn_id: Id,
@@ -197,8 +233,14 @@ class ConversationSessions(
         self, id: Id, *, expected_version: int | None = None, **changes: Unpack[SessionChanges]
     ) -> ConversationSession: ...
     async def end(
-        self, session_id: Id, *, user_id: Id | None = None, reason: str = "completed"
+        self,
+        session_id: Id,
+        *,
+        user_id: Id | None = None,
+        reason: str = "completed",
+        ended_at: datetime | None = None,
     ) -> ConversationSession: ...
+    async def reopen(self, session_id: Id, *, user_id: Id | None = None) -> ConversationSession: ...
     async def statistics(
         self,
         *,

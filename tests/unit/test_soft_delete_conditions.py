@@ -36,6 +36,14 @@ EXCEPTIONS = {
     "repository/lock_activation": "a lock; the statements that follow check that the row is alive",
     "conversations/with_external_id": "a deleted session keeps its external id",
     "conversations/sibling_with_external_id": "the same",
+    "living/opened": "follows a step that finds the session, which is not deleted",
+    "living/extended": "the same",
+    "living/items": "the same",
+    "living/usage": "the same",
+    "living/sources": "the same",
+    "living/alive": "part of statements that name the session, which is not deleted",
+    "living/turn_standing": "follows a write that has found the session",
+    "living/turns_now": "the same",
     "conversations/owner": "an id finds its owner; each statement asks whether it is alive",
 }
 """Statements that say nothing about deletion, and why they need not."""

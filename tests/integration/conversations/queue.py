@@ -78,3 +78,12 @@ class Between:
 
 def texts(turns: Iterable[Any]) -> list[Any]:
     return [turn.user_text for turn in turns]
+
+
+async def end_long_ago(db: Database, session: ConversationSession) -> None:
+    """End a session so that its grace is over."""
+    await db.sessions.end(session.id)
+    await db._core.db.execute(
+        "UPDATE conversation_sessions SET ended_at = ended_at - interval '1 day' WHERE id = $1",
+        session.id,
+    )

@@ -13,10 +13,17 @@ from digitwin.database import Database
 from digitwin.errors import InvalidInputError, InvalidStateError, NotFoundError
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import ConversationSession, ConversationTurn, User
+from digitwin.testing import DatabaseFactory
 from tests.integration.conversations.conftest import assert_gapless, statements
 from tests.support.waiting import UntilWaiting
 
 ROUNDS = 15
+
+
+@pytest.fixture
+async def punctual(digitwin_url: str, digitwin_db_factory: DatabaseFactory) -> Database:
+    """A handle for which no turn comes late."""
+    return await digitwin_db_factory(digitwin_url, late_turns=0)
 
 
 async def test_a_session_ends_with_its_reason_by_the_databases_clock(
@@ -74,8 +81,9 @@ async def test_of_two_ends_at_once_one_is_refused(
 
 
 async def test_an_ended_session_takes_no_turn(
-    sessions: Sessions, session: ConversationSession
+    punctual: Database, session: ConversationSession
 ) -> None:
+    sessions = punctual.sessions
     await sessions.end(session.id)
     for call in (
         sessions.add_turn(session.id, user_text="Hello?"),
@@ -151,12 +159,9 @@ async def test_a_turn_on_its_way_is_in_before_the_end(
 
 
 async def test_a_turn_behind_the_end_is_refused(
-    digitwin_db: Database,
-    sessions: Sessions,
-    session: ConversationSession,
-    until_waiting: UntilWaiting,
+    punctual: Database, session: ConversationSession, until_waiting: UntilWaiting
 ) -> None:
-    begun = asyncio.Event()
+    sessions, begun = punctual.sessions, asyncio.Event()
 
     async def add() -> None:
         await begun.wait()
@@ -165,7 +170,7 @@ async def test_a_turn_behind_the_end_is_refused(
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(add())
-        async with digitwin_db.transaction():
+        async with punctual.transaction():
             await sessions.end(session.id)
             begun.set()
             await until_waiting()
@@ -173,8 +178,9 @@ async def test_a_turn_behind_the_end_is_refused(
 
 
 async def test_of_turns_racing_with_the_end_each_is_stored_or_refused(
-    crowd: Sessions, ada: User
+    digitwin_url: str, digitwin_db_factory: DatabaseFactory, ada: User
 ) -> None:
+    crowd = (await digitwin_db_factory(digitwin_url, pool_max=24, late_turns=0)).sessions
     for _ in range(ROUNDS):
         session = await crowd.start(ada.id)
         calls: list[Any] = [crowd.add_turn(session.id, user_text=f"{n}") for n in range(16)]

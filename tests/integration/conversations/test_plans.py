@@ -183,7 +183,7 @@ async def test_amend_turn_reads_its_turn_alone(
     assert_ranges(await session_scans(raw, is_generic, "amend_turn", one, owner_known, **values))
 
 
-@pytest.mark.parametrize("name", ["status", "end", "turn_version"])
+@pytest.mark.parametrize("name", ["status", "end", "reopen", "turn_version"])
 @pytest.mark.parametrize("owner_known", [True, False])
 async def test_a_look_at_a_session_reads_it_alone(
     raw: asyncpg.Connection,
@@ -192,7 +192,7 @@ async def test_a_look_at_a_session_reads_it_alone(
     owner_known: bool,
     name: str,
 ) -> None:
-    values = {"reason": "completed", "turn_id": one.id}
+    values = {"reason": "completed", "ended_at": None, "turn_id": one.id}
     assert_ranges(await session_scans(raw, is_generic, name, one, owner_known, **values))
 
 
@@ -205,7 +205,8 @@ async def session_scans(
     **values: Any,
 ) -> list[dict[str, Any]]:
     query = for_session(name, one.user_id if owner_known else None)
-    return await scans(raw, is_generic, query, user_id=one.user_id, session_id=one.id, **values)
+    key = {"user_id": one.user_id, "session_id": one.id, "late_turns": 60.0}
+    return await scans(raw, is_generic, query, **key, **values)
 
 
 async def test_a_session_by_its_id_alone_is_found_by_its_id(

@@ -26,7 +26,7 @@ from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import ConversationSession, ConversationTurn, User
 from digitwin.testing import DatabaseFactory
 from tests.integration.conversations.conftest import WRITERS, assert_gapless
-from tests.integration.conversations.queue import Between, Queue, locked, texts
+from tests.integration.conversations.queue import Between, Queue, end_long_ago, locked, texts
 from tests.support.waiting import UntilWaiting
 
 # Ends, deletions, errors
@@ -36,7 +36,7 @@ async def test_after_the_end_each_is_refused(
     sessions: Sessions, session: ConversationSession, queue: Queue, between: Between
 ) -> None:
     await queue.begin(sessions.add_turn(session.id, user_text=f"{n}") for n in range(6))
-    _, outcomes = await between.run(lambda db: db.sessions.end(session.id))
+    _, outcomes = await between.run(lambda db: end_long_ago(db, session))
     assert outcomes[0].user_text == "0"
     for outcome in outcomes[1:]:
         assert isinstance(outcome, InvalidStateError)

@@ -17,7 +17,7 @@ from digitwin.errors import InvalidStateError, NotFoundError
 from digitwin.models import ConversationSession, ConversationTurn, User
 from digitwin.testing import DatabaseFactory
 from tests.integration.conversations.conftest import WRITERS, assert_gapless
-from tests.integration.conversations.queue import Between, Queue, locked, texts
+from tests.integration.conversations.queue import Between, Queue, end_long_ago, locked, texts
 from tests.support.waiting import UntilWaiting
 
 
@@ -175,7 +175,7 @@ async def test_a_key_that_is_stored_meanwhile_before_the_end_gives_back_its_turn
 
     async def store_and_end(db: Database) -> ConversationTurn:
         turn = await db.sessions.add_turn(session.id, user_text="first", idempotency_key="k3")
-        await db.sessions.end(session.id)
+        await end_long_ago(db, session)
         return turn
 
     first, outcomes = await between.run(store_and_end)

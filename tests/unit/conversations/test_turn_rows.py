@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from digitwin.conversations import turns
-from digitwin.conversations.fields import STAGES, TOKENS, TURN, NewTurn
+from digitwin.conversations.fields import STAGES, TOKENS, TURN, TURN_CHANGES, NewTurn
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.primitives.validation import validate
 
@@ -42,6 +42,7 @@ def test_every_value_of_a_new_turn_has_its_name(turn: NewTurn) -> None:
 
 @given(st.lists(new_turns, min_size=1, max_size=5))
 def test_several_turns_are_one_list_per_column(several: list[NewTurn]) -> None:
+    several = [validate(TURN, turn) for turn in several]
     columns = turns.new_turns(several, "new_turns")
     rows = [turns.new_turn(turn) for turn in several]
     del columns["id"]
@@ -56,10 +57,11 @@ def test_an_amendment_without_a_value_is_refused(turn: Any) -> None:
     figures = {**(turn.get("timings") or {}), **(turn.get("usage") or {})}
     texts = {name: value for name, value in turn.items() if name not in ("timings", "usage")}
     if any(value is not None for value in (*texts.values(), *figures.values())):
-        assert turns.amendment(turn)["user_text"] == turn.get("user_text")
+        changes = validate(TURN_CHANGES, turn)
+        assert turns.amendment(changes)["user_text"] == turn.get("user_text")
     else:
         with pytest.raises(InvalidInputError) as error:
-            turns.amendment(turn)
+            turns.amendment(validate(TURN_CHANGES, turn))
         assert error.value.details["field"] == "changes"
 
 

@@ -1,0 +1,1 @@
+"""Turns as they live: opened, extended, closed; and the sessions around them."""
