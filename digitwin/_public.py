@@ -55,6 +55,7 @@ from digitwin.keys.ports import (
     StoredKey as StoredKey,
 )
 from digitwin.keys.rotation import RotationReport as RotationReport
+from digitwin.knowledge.leases import Lease as Lease
 from digitwin.knowledge.results import (
     DocumentStatistics as DocumentStatistics,
     SearchHit as SearchHit,

@@ -249,6 +249,9 @@ class Settings(BaseSettings):
     """Maximum fraction by which a TTL is randomly shortened, so that entries stored together do
     not expire together."""
 
+    document_max_attempts: int = Field(5, ge=1, le=1000)
+    """How often a document is leased to a worker before it fails, unless ``claim`` says."""
+
     erasure_ledger: Path | None = None
     """File outside the database that records erasures as hashes, so that ``digitwin privacy
     replay`` can repeat them after a backup was restored."""

@@ -31,6 +31,9 @@ VISIBLE_TO: Final[dict[str, list[str]]] = {
 }
 """The visibilities that each audience may see."""
 
+MOST_CLAIMS: Final = 1000
+"""The largest number of attempts that a caller can ask for."""
+
 Title = Annotated[str, Line(500)]
 Content = Annotated[str, Text(10_000_000)]
 ContentType = Annotated[str, Line(100)]
@@ -77,6 +80,7 @@ class ResultingChanges(DocumentChanges, total=False):
 
     attempts: int
     worker: None
+    lease_token: None
     lease_until: None
     error: None
 
@@ -103,7 +107,6 @@ class _Search(TypedDict):
 @with_config(STRICT)
 class _Failure(TypedDict):
     error: Annotated[str, Text(2000)]
-    worker: Annotated[str, Line(200)]
 
 
 @with_config(STRICT)

@@ -31,6 +31,7 @@ class KnowledgeDocument(SoftDeleteEntity):
             "status",
             "attempts",
             "worker",
+            "lease_token",
             "lease_until",
         ),
         "db.documents.update(id, …)",

@@ -46,40 +46,81 @@ SELECT {columns as d}, best.score, ts_headline(
 FROM best JOIN knowledge_documents AS d ON d.user_id = :user_id AND d.id = best.id
 ORDER BY best.score DESC, d.id DESC;
 
+-- name: lease_ahead
+-- Whether a lease begins more than its length ahead: it was made while the clock was ahead.
+updated_at > statement_timestamp() + (lease_until - updated_at)
+
 -- name: claim
 -- Locks the oldest claimable document; concurrent workers skip locked rows. Leases follow the
--- database clock. One that begins more than its length ahead was made while the clock was ahead.
+-- database clock. One that was leased often enough fails here and is returned as failed: then the
+-- caller asks again. So a row is looked at once, and no index is needed for those that failed.
 WITH next AS (
-    SELECT user_id, id FROM knowledge_documents
+    SELECT user_id, id, status = 'processing' AND attempts >= :max_attempts AS is_spent
+    FROM knowledge_documents
     WHERE status IN ('pending', 'processing') AND deleted_at IS NULL
-      AND (status = 'pending' OR lease_until <= statement_timestamp()
-           OR updated_at > statement_timestamp() + (lease_until - updated_at)){owner}
+      AND (status = 'pending' OR lease_until <= statement_timestamp() OR {lease_ahead}){owner}
     ORDER BY created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), done AS (
     UPDATE knowledge_documents AS d
     SET status = 'processing', worker = :worker, attempts = d.attempts + 1, error = NULL,
+        lease_token = gen_random_uuid(),
         lease_until = statement_timestamp() + make_interval(secs => :lease_seconds),
         version = d.version + 1, updated_at = now()
-    FROM next WHERE d.user_id = next.user_id AND d.id = next.id
+    FROM next WHERE NOT is_spent AND d.user_id = next.user_id AND d.id = next.id
     RETURNING {columns as d}
-), recorded AS ({audit claim})
-SELECT * FROM done;
+), spent AS (
+    UPDATE knowledge_documents AS d
+    SET status = 'failed', worker = NULL, lease_token = NULL, lease_until = NULL,
+        error = 'Leased ' || d.attempts || ' times, and each lease ran out before the end: the '
+                'worker was killed, or needs a longer lease',
+        version = d.version + 1, updated_at = now()
+    FROM next WHERE is_spent AND d.user_id = next.user_id AND d.id = next.id
+    RETURNING {columns as d}
+), recorded AS (
+    {audit claim}
+), recorded_failure AS (
+    WITH done AS (SELECT * FROM spent) {audit fail}
+)
+SELECT * FROM done UNION ALL SELECT * FROM spent;
+
+-- name: while_leased
+-- By the clock at the moment the row is locked. The release before claims without a token and
+-- leaves the one that is there: the worker's name and the number of the attempt tell its lease.
+WHERE id = :id AND lease_token = :token AND worker = :worker AND attempts = :attempt
+  AND status = 'processing' AND deleted_at IS NULL AND lease_until > clock_timestamp(){owner}
 
 -- name: finish
--- Only while the lease holds, by the clock at the moment the row is locked.
+-- Only while the lease is valid.
 WITH done AS (
     UPDATE knowledge_documents
-    SET status = :status, error = :error, worker = NULL, lease_until = NULL,
+    SET status = :status, error = :error, worker = NULL, lease_token = NULL, lease_until = NULL,
         version = version + 1, updated_at = now()
-    WHERE id = :id AND worker = :worker AND status = 'processing' AND deleted_at IS NULL
-      AND lease_until > clock_timestamp(){owner}
+    {while_leased}
     RETURNING {columns}
 ), recorded AS ({audit {verb}})
 SELECT * FROM done;
 
+-- name: renew
+-- Only while the lease is valid. `updated_at` is when the lease begins, see claim.
+UPDATE knowledge_documents
+SET lease_until = statement_timestamp() + make_interval(secs => :lease_seconds), updated_at = now()
+{while_leased}
+RETURNING {columns};
+
+-- name: retry
+-- Its place in the queue is the one it had.
+WITH done AS (
+    UPDATE knowledge_documents
+    SET status = 'pending', attempts = 0, error = NULL, version = version + 1, updated_at = now()
+    WHERE id = :id AND status = 'failed' AND deleted_at IS NULL{owner}
+    RETURNING {columns}
+), recorded AS ({audit retry})
+SELECT * FROM done;
+
 -- name: lock
--- Locks the row until the transaction ends: which changes are allowed depends on its status.
-SELECT {columns} FROM knowledge_documents
+-- Locks the row until the transaction ends: which changes are allowed depends on its status. A
+-- change moves `updated_at`, so that claim could not see any more that a lease is ahead.
+SELECT {columns}, {lease_ahead} AS is_ahead FROM knowledge_documents
 WHERE id = :id AND deleted_at IS NULL{owner} FOR UPDATE;
 
 -- name: statistics

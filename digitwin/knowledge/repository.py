@@ -168,7 +168,7 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
         """
         given = validate(CHANGES, changes)
         async with self._core.transaction():
-            changes_to_store = _resulting_changes(await self._lock(id), given)
+            changes_to_store = _resulting_changes(*await self._lock(id), given)
             document = await self._update(id, changes_to_store, expected_version)
             await self._cache.forget_searches(document.user_id)
         return document
@@ -237,20 +237,26 @@ class KnowledgeDocumentRepository(DocumentSearch, DocumentProcessing):
             await self._cache.forget_searches(owner)
         return hidden
 
-    async def _lock(self, id: UUID | str) -> KnowledgeDocument:
+    async def _lock(self, id: UUID | str) -> tuple[KnowledgeDocument, bool]:
+        """Return the document, and whether its lease was made while the clock was ahead."""
         record = await self._core.db.fetchrow(
             for_document("lock", self._scope), id=parse_id(id), user_id=self._scope
         )
         if record is None:
             raise self._missing(id)
-        return self._row(record)
+        return self._row(record), record["is_ahead"] is True
 
     def _new_row(self, id: object, fields: Mapping[str, Any]) -> dict[str, Any]:
         row = super()._new_row(id, fields)
         return {**row, "content_hash": row.get("content_hash") or digest(row["content"])}
 
 
-def _resulting_changes(current: KnowledgeDocument, given: DocumentChanges) -> dict[str, Any]:
+_NO_LEASE = {"worker": None, "lease_token": None, "lease_until": None}
+
+
+def _resulting_changes(
+    current: KnowledgeDocument, is_ahead: bool, given: DocumentChanges
+) -> dict[str, Any]:
     """Add to the given changes what they imply for hash, status and lease."""
     changes: dict[str, Any] = dict(given)
     content = given.get("content", current.content)
@@ -261,7 +267,9 @@ def _resulting_changes(current: KnowledgeDocument, given: DocumentChanges) -> di
     if "status" in given:
         check_transition(current.status, status)
     if is_rewritten or status != current.status:
-        changes |= {"status": status, "worker": None, "lease_until": None, "error": None}
+        changes |= {"status": status, "error": None, **_NO_LEASE}
+    elif is_ahead:
+        changes |= {"status": "pending", **_NO_LEASE}  # as claim would take it over; it counts
     if status == "pending" != current.status:
         changes["attempts"] = 0
     return changes

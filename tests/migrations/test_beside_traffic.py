@@ -1,7 +1,7 @@
 """An upgrade beside callers of the release before: none fails, none meets a deadlock.
 
-The release before is this code on the first schema; the next migration of a test changes every
-table that a call uses.
+Twice: the last migration beside callers who send what the release before it sent, kept as text;
+and one of a test, which changes every table that a call uses, beside this code.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from digitwin.keys import master_keys
 from digitwin.settings import Settings
 from tests.migrations.conftest import AddNext
 from tests.migrations.filling import fill
-from tests.migrations.next_migration import NEXT
+from tests.migrations.next_migration import NEWEST, NEXT
+from tests.migrations.release_before import ReleaseBefore
 
 NAMES = [migration.name for migration in files.all_migrations()]
 HOT = (
@@ -45,15 +46,14 @@ EVERY_HOT_TABLE = [
 BACK = "; ".join(f"ALTER TABLE {table} DROP COLUMN later" for table in HOT)
 ROUNDS = 4
 
-Call = Callable[[Database], Awaitable[object]]
+Call = Callable[[], Awaitable[object]]
 
 
 class Traffic:
-    """Nine callers, who call until they are stopped; their first errors stop the test."""
+    """Callers, who call until they are stopped; their first errors stop the test."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
-        self._numbers = count()
+    def __init__(self, *calls: Call) -> None:
+        self._callers = calls
         self.calls = 0
 
     @asynccontextmanager
@@ -62,10 +62,7 @@ class Traffic:
         self._going = True
         try:
             async with asyncio.TaskGroup() as callers:
-                for call in (self._signs_up, self._talks, self._remembers):
-                    for _ in range(2):
-                        callers.create_task(self._repeat(call))
-                for call in (self._asks_the_limiter, self._deletes, self._erases):
+                for call in self._callers:
                     callers.create_task(self._repeat(call))
                 yield
                 self._going = False
@@ -76,51 +73,80 @@ class Traffic:
         last = False
         while not last:
             last = not self._going
-            await call(self._db)
+            await call()
             self.calls += 1
 
-    async def _person(self, db: Database) -> digitwin.models.User:
-        return await db.users.create(email=f"p{next(self._numbers)}@example.com", name="P")
 
-    async def _signs_up(self, db: Database) -> None:
-        user = await self._person(db)
-        await db.users.update(user.id, name="Q", email=f"q{next(self._numbers)}@example.com")
+class ThisRelease:
+    """Calls of this code."""
 
-    async def _talks(self, db: Database) -> None:
-        user = await self._person(db)
-        session = await db.sessions.start(user.id)
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._numbers = count()
+
+    async def _person(self) -> digitwin.models.User:
+        return await self._db.users.create(email=f"p{next(self._numbers)}@example.com", name="P")
+
+    async def signs_up(self) -> None:
+        user = await self._person()
+        await self._db.users.update(user.id, name="Q", email=f"q{next(self._numbers)}@example.com")
+
+    async def talks(self) -> None:
+        user = await self._person()
+        session = await self._db.sessions.start(user.id)
         for _ in range(5):
-            await db.sessions.add_turn(session.id, user_text="Hello")
+            await self._db.sessions.add_turn(session.id, user_text="Hello")
 
-    async def _remembers(self, db: Database) -> None:
+    async def remembers(self) -> None:
         key = f"k{next(self._numbers)}"
-        await db.cache.responses.set(key, "v", tags=("t",))
-        await db.cache.responses.get(key)
-        await db.cache.responses.invalidate(tag="t")
+        await self._db.cache.responses.set(key, "v", tags=("t",))
+        await self._db.cache.responses.get(key)
+        await self._db.cache.responses.invalidate(tag="t")
 
-    async def _asks_the_limiter(self, db: Database) -> None:
-        await db.limits.consume("web", "/chat", limit=1_000_000, window=60)
+    async def asks_the_limiter(self) -> None:
+        await self._db.limits.consume("web", "/chat", limit=1_000_000, window=60)
 
-    async def _deletes(self, db: Database) -> None:
-        user = await self._person(db)
-        document = await db.documents.create(user_id=user.id, title="T", content="C")
-        await db.documents.delete(document.id)
-        await db.users.delete(user.id)
-        await db.users.restore(user.id)
+    async def deletes(self) -> None:
+        user = await self._person()
+        document = await self._db.documents.create(user_id=user.id, title="T", content="C")
+        await self._db.documents.delete(document.id)
+        await self._db.users.delete(user.id)
+        await self._db.users.restore(user.id)
 
-    async def _erases(self, db: Database) -> None:
-        await db.privacy.erase((await self._person(db)).id, reason="asked")
+    async def erases(self) -> None:
+        await self._db.privacy.erase((await self._person()).id, reason="asked")
 
 
 @pytest.fixture
 async def traffic(
     connection: asyncpg.Connection, url: str, tmp_path: Path
 ) -> AsyncIterator[Traffic]:
-    """Callers on the first schema, with rows in every table."""
-    await fill(connection, 1)
+    """Callers of this release, with rows in every table."""
+    await fill(connection, NEWEST)
     given = {"home": tmp_path, "migrate": "skip", "master_key": master_keys.generate()}
     async with digitwin.connect(url, pool_max=12, **given) as db:
-        yield Traffic(db)
+        these = ThisRelease(db)
+        twice = (these.signs_up, these.talks, these.remembers) * 2
+        yield Traffic(*twice, these.asks_the_limiter, these.deletes, these.erases)
+
+
+@pytest.fixture
+async def traffic_before(connection: asyncpg.Connection, url: str) -> AsyncIterator[Traffic]:
+    """Callers of the release before, on its schema, with rows in every table."""
+    await fill(connection, NEWEST - 1)
+    async with asyncpg.create_pool(url, min_size=0, max_size=12) as pool:
+        those = ReleaseBefore(pool)
+        yield Traffic(*(those.talks, those.works) * 2, those.deletes, those.erases)
+
+
+async def upgraded(target: Target, auto: Settings, traffic: Traffic, new: list[str]) -> None:
+    """Upgrade beside the callers, two processes at once, and revert without them."""
+    for _ in range(ROUNDS):
+        async with traffic.running():
+            applied = await asyncio.gather(*(upgrade.upgrade(target, auto) for _ in range(2)))
+        assert sorted(applied) == [[], new]
+        assert await upgrade.downgrade(target, auto, steps=len(new), lose_data=True) == new[::-1]
+    assert traffic.calls >= 6 * ROUNDS
 
 
 async def test_no_caller_notices_that_roles_and_row_security_are_made(
@@ -132,14 +158,15 @@ async def test_no_caller_notices_that_roles_and_row_security_are_made(
             await roles.apply(connection)
 
 
-async def test_no_caller_of_the_release_before_notices(
+async def test_no_caller_notices_the_next_migration(
     traffic: Traffic, add_next: AddNext, target: Target, auto: Settings
 ) -> None:
     add_next(*EVERY_HOT_TABLE, down=BACK)
-    new = [*NAMES[1:], NEXT]
-    for _ in range(ROUNDS):
-        async with traffic.running():
-            applied = await asyncio.gather(*(upgrade.upgrade(target, auto) for _ in range(2)))
-        assert sorted(applied) == [[], new]
-        assert await upgrade.downgrade(target, auto, steps=len(new), lose_data=True) == new[::-1]
-    assert traffic.calls >= 9 * ROUNDS
+    await upgraded(target, auto, traffic, [NEXT])
+
+
+async def test_no_caller_of_the_release_before_notices(
+    traffic_before: Traffic, target: Target, auto: Settings
+) -> None:
+    """Its last calls are on the new schema: they return what they did."""
+    await upgraded(target, auto, traffic_before, NAMES[NEWEST - 1 :])

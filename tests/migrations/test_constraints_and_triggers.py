@@ -53,6 +53,18 @@ async def ada(db: asyncpg.Connection) -> UUID:
         " VALUES ($1, $2, 1, gen_random_uuid(), 'Hello')",
         *(ada, session),
     )
+    for columns, values in {
+        "turn_items (id, kind, number, started_at": "'message', 1, now()",
+        "usage_records (id, kind": "'llm'",
+        "turn_sources (id, turn_id": "gen_random_uuid()",
+        "session_artifacts (id, kind": "'file'",
+        "session_writers (writer, sequence": "1",
+    }.items():
+        await db.execute(
+            f"INSERT INTO {columns}, user_id, session_id)"
+            f" VALUES (gen_random_uuid(), {values}, $1, $2)",
+            *(ada, session),
+        )
     await db.execute(
         "INSERT INTO knowledge_documents (user_id, id, title, content, content_hash)"
         " VALUES ($1, gen_random_uuid(), 't', 'c', 'h')",
@@ -74,6 +86,11 @@ async def ada(db: asyncpg.Connection) -> UUID:
         "face_models",
         "conversation_sessions",
         "conversation_turns",
+        "turn_items",
+        "usage_records",
+        "turn_sources",
+        "session_artifacts",
+        "session_writers",
         "knowledge_documents",
         "participants",
         "user_emails",
@@ -133,7 +150,7 @@ async def test_a_user_goes_with_everything(db: asyncpg.Connection, ada: UUID) ->
     async with db.transaction():
         await db.execute(ALLOW)
         await db.execute("DELETE FROM users WHERE id = $1", ada)
-    for table in ("voice_models", "face_models", "conversation_sessions", "conversation_turns"):
+    for table in LED_BY_OWNER - {"audit_logs"}:
         assert await db.fetchval(f"SELECT count(*) FROM {table}") == 0
 
 
@@ -169,10 +186,47 @@ async def test_no_session_with_another_persons_voice(db: asyncpg.Connection, ada
         ("UPDATE face_models SET quality_score = 1.1", "quality_score"),
         ("UPDATE face_models SET quality_score = 'NaN'", "quality_score"),
         ("UPDATE conversation_sessions SET status = 'ended'", "ended_at"),
-        ("UPDATE conversation_turns SET user_text = NULL", "text"),
+        ("UPDATE conversation_sessions SET item_count = -1", "item_count"),
         ("UPDATE conversation_turns SET heard_text = 'You?'", "heard_text"),
         ("UPDATE conversation_turns SET llm_ms = -1", "llm_ms"),
+        ("UPDATE conversation_turns SET end_of_turn_ms = -1", "end_of_turn_ms"),
+        ("UPDATE conversation_turns SET tool_ms = -1", "tool_ms"),
+        ("UPDATE conversation_turns SET tts_first_audio_ms = -1", "tts_first_audio_ms"),
+        ("UPDATE conversation_turns SET language = ''", "language"),
+        ("UPDATE conversation_turns SET extra = '[]'", "extra"),
+        ("UPDATE conversation_turns SET status = 'open'", "ended_at"),
+        ("UPDATE conversation_turns SET ended_at = started_at - interval '1 s'", "ended_at"),
         ("UPDATE conversation_turns SET twin_text = repeat('x', 400001)", "twin_text"),
+        ("UPDATE turn_items SET number = 0", "number"),
+        ("UPDATE turn_items SET kind = 'video'", "kind"),
+        ("UPDATE turn_items SET payload = '[]'", "payload"),
+        ("UPDATE turn_items SET ended_at = started_at - interval '1 s'", "ended_at"),
+        ("UPDATE usage_records SET kind = 'tool'", "kind"),
+        *(
+            (f"UPDATE usage_records SET {figure} = -1", figure)
+            for figure in (
+                "input_tokens",
+                "cached_input_tokens",
+                "cache_write_tokens",
+                "output_tokens",
+                "reasoning_tokens",
+                "audio_input_tokens",
+                "audio_output_tokens",
+                "characters",
+                "audio_ms",
+            )
+        ),
+        ("UPDATE usage_records SET extra = '[]'", "extra"),
+        ("UPDATE turn_sources SET score = 'NaN'", "score"),
+        ("UPDATE turn_sources SET quote = repeat('x', 400001)", "quote"),
+        ("UPDATE session_artifacts SET kind = 'audio'", "kind"),
+        ("UPDATE session_artifacts SET artifact_uri = 's3://calls/1'", "artifact_uri"),
+        ("UPDATE session_artifacts SET checksum = 'sha256:1'", "checksum"),
+        ("UPDATE session_artifacts SET size_bytes = -1", "size_bytes"),
+        ("UPDATE session_artifacts SET duration_ms = -1", "duration_ms"),
+        ("UPDATE session_artifacts SET metadata = '[]'", "metadata"),
+        ("UPDATE session_artifacts SET version = 0", "version"),
+        ("UPDATE session_writers SET sequence = 0", "sequence"),
         ("UPDATE knowledge_documents SET visibility = 'all'", "visibility"),
         ("UPDATE knowledge_documents SET worker = 'w'", "worker"),
     ],

@@ -2,8 +2,8 @@
 
 Rows of the tables and values of the columns that it drops are found in its SQL. A migration
 declares the rest as ``LOSES``: what an older release could not read, and a query that says whether
-there is any. An entry named ``table.column`` replaces what is derived: a column with a default has
-values that nobody gave.
+there is any. An entry named ``table.column`` or ``rows of table`` replaces what is derived: a
+column with a default has values that nobody gave, and some rows do not outlive a process.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ READS = {
     ),
 }
 EXEMPT = {
+    ("documents", "renew"): "a sign of life; claim, complete and fail are recorded",
     ("sessions", "add_turn"): "turns are not audited one by one",
     ("sessions", "add_turns"): "turns are not audited one by one",
     ("sessions", "amend_turn"): "turns are not audited one by one",
@@ -48,6 +49,7 @@ class World:
     models: dict[tuple[str, str], UUID]
     document: UUID
     deleted_document: UUID
+    lease: Any = None
 
 
 @pytest.fixture
@@ -72,10 +74,10 @@ async def world(digitwin_db: Database) -> World:
     return World(db, ada, gone, session.id, models, document.id, deleted.id)
 
 
-async def _claimed(world: World) -> UUID:
-    claimed = await world.db.documents.claim(worker="w", lease_seconds=60)
-    assert claimed is not None
-    return claimed.id
+async def _claimed(world: World) -> Any:
+    world.lease = await world.db.documents.claim(worker="w", lease_seconds=60)
+    assert world.lease is not None
+    return world.lease.document
 
 
 Call = Callable[[World], Awaitable[Any]]
@@ -109,8 +111,9 @@ CALLS: dict[tuple[str, str], Call] = {
     ),
     ("consents", "withdraw"): lambda w: w.db.consents.withdraw(w.ada.id, purpose="recording"),
     ("documents", "claim"): _claimed,
-    ("documents", "complete"): lambda w: w.db.documents.complete(w.document, worker="w"),
-    ("documents", "fail"): lambda w: w.db.documents.fail(w.document, "no", worker="w"),
+    ("documents", "complete"): lambda w: w.db.documents.complete(w.lease),
+    ("documents", "fail"): lambda w: w.db.documents.fail(w.lease, "no"),
+    ("documents", "retry"): lambda w: w.db.documents.retry(w.document),
 }
 
 
@@ -155,8 +158,10 @@ def expected(entity: str, method: str) -> str:
 
 
 async def prepare(world: World, entity: str, method: str) -> None:
-    if method in ("complete", "fail"):
-        assert await _claimed(world) == world.document
+    if method in ("complete", "fail", "retry"):
+        assert (await _claimed(world)).id == world.document
+    if method == "retry":
+        await world.db.documents.fail(world.lease, "no")
     if method == "withdraw":
         await world.db.consents.grant(world.ada.id, purpose="recording", evidence="said so")
     if method == "activate":

@@ -1,4 +1,4 @@
-"""A document is claimed by one worker at a time, while its lease holds."""
+"""A document is claimed by one worker at a time, and no more often than is allowed."""
 
 from __future__ import annotations
 
@@ -9,29 +9,17 @@ from typing import Any
 import asyncpg
 import pytest
 
+import digitwin
+from digitwin import Lease
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError, InvalidStateError, NotFoundError
-from digitwin.models import KnowledgeDocument, User
-from tests.support.waiting import UntilWaiting
-
-
-async def claim(db: Database, worker: str = "w1") -> KnowledgeDocument:
-    document = await db.documents.claim(worker=worker, lease_seconds=60)
-    assert document is not None
-    return document
-
-
-async def let_lapse(raw: asyncpg.Connection) -> None:
-    """Let every lease expire a second ago."""
-    await raw.execute(
-        "UPDATE knowledge_documents SET lease_until = now() - interval '1 s'"
-        " WHERE lease_until IS NOT NULL"
-    )
+from digitwin.models import AuditLog, User
+from tests.integration.knowledge.queue import claim, let_lapse
 
 
 async def test_the_oldest_that_waits_comes_first(digitwin_db: Database, note: Any) -> None:
     ids = [(await note()).id for _ in range(3)]
-    assert [(await claim(digitwin_db)).id for _ in ids] == ids
+    assert [(await claim(digitwin_db)).document.id for _ in ids] == ids
     assert await digitwin_db.documents.claim(worker="w1", lease_seconds=60) is None
 
 
@@ -39,11 +27,15 @@ async def test_a_claim_says_who_has_it_and_until_when(
     digitwin_db: Database, raw: asyncpg.Connection, note: Any
 ) -> None:
     await note()
-    document = await digitwin_db.documents.claim(worker="w1", lease_seconds=timedelta(minutes=5))
-    assert document is not None
+    lease = await digitwin_db.documents.claim(worker="w1", lease_seconds=timedelta(minutes=5))
+    assert lease is not None
+    document = lease.document
     now = await raw.fetchval("SELECT now()")
     assert (document.status, document.worker, document.attempts) == ("processing", "w1", 1)
     assert timedelta(minutes=4) < document.lease_until - now <= timedelta(minutes=5)
+    assert (lease.worker, lease.attempt, lease.seconds) == ("w1", 1, 300)
+    assert (lease.token, lease.expires_at) == (document.lease_token, document.lease_until)
+    assert str(lease.token) not in repr(lease)
 
 
 @pytest.mark.parametrize("status", ["ready", "failed"])
@@ -67,98 +59,110 @@ async def test_a_lease_that_has_passed_is_taken_over(
     assert await digitwin_db.documents.claim(worker="w2", lease_seconds=60) is None
     await let_lapse(raw)
     second = await claim(digitwin_db, "w2")
-    assert (second.id, second.worker, second.attempts) == (first.id, "w2", 2)
+    assert (second.document.id, second.worker, second.attempt) == (first.document.id, "w2", 2)
 
 
 async def test_a_finished_document_is_free_and_ready(digitwin_db: Database, note: Any) -> None:
     await note()
-    document = await claim(digitwin_db)
-    done = await digitwin_db.documents.complete(document.id, worker="w1")
+    done = await digitwin_db.documents.complete(await claim(digitwin_db))
     assert (done.status, done.worker, done.lease_until, done.error) == ("ready", None, None, None)
+    assert done.lease_token is None
 
 
 async def test_a_failure_keeps_its_reason_until_the_next_try(
     digitwin_db: Database, note: Any
 ) -> None:
     await note()
-    document = await claim(digitwin_db)
-    failed = await digitwin_db.documents.fail(document.id, "No text in it", worker="w1")
+    lease = await claim(digitwin_db)
+    failed = await digitwin_db.documents.fail(lease, "No text in it")
     assert (failed.status, failed.error, failed.worker) == ("failed", "No text in it", None)
-    again = await digitwin_db.documents.update(document.id, status="pending")
-    assert (again.error, again.attempts) == (None, 0)
-    assert (await claim(digitwin_db)).id == document.id
+    again = await digitwin_db.documents.retry(failed.id)
+    assert (again.status, again.error, again.attempts) == ("pending", None, 0)
+    assert (await claim(digitwin_db)).document.id == failed.id
 
 
-async def finish(db: Database, document: KnowledgeDocument, how: str, worker: str = "w1") -> None:
-    if how == "complete":
-        await db.documents.complete(document.id, worker=worker)
-    else:
-        await db.documents.fail(document.id, "reason", worker=worker)
-
-
-finishing = pytest.mark.parametrize("how", ["complete", "fail"])
-
-
-@finishing
-async def test_a_worker_whose_lease_has_passed_is_refused(
-    digitwin_db: Database, raw: asyncpg.Connection, note: Any, how: str
+async def test_a_document_that_kills_its_workers_is_given_up(
+    digitwin_db: Database, raw: asyncpg.Connection, note: Any
 ) -> None:
-    await note()
-    document = await claim(digitwin_db)
+    poison, next_ = await note(), await note()
+    for attempt in (1, 2, 3):
+        lease = await claim(digitwin_db, max_attempts=3)
+        assert (lease.document.id, lease.attempt) == (poison.id, attempt)
+        await let_lapse(raw)
+    assert (await claim(digitwin_db, max_attempts=3)).document.id == next_.id
+    dead = await digitwin_db.documents.get(poison.id)
+    assert (dead.status, dead.attempts, dead.worker) == ("failed", 3, None)
+    assert (dead.lease_token, dead.lease_until) == (None, None)
+    assert dead.error == (
+        "Leased 3 times, and each lease ran out before the end: the worker was killed, or needs"
+        " a longer lease"
+    )
+    with pytest.raises(InvalidStateError, match="is failed"):
+        await digitwin_db.documents.complete(lease)
+    records = await AuditLog.filter(resource_id=str(poison.id)).order_by("id")
+    assert [record.action for record in records[1:]] == ["document.claim"] * 3 + ["document.fail"]
+
+
+async def test_all_that_are_given_up_are_passed_over(
+    digitwin_db: Database, raw: asyncpg.Connection, note: Any
+) -> None:
+    for _ in range(3):
+        await note()
+    for _ in range(3):
+        await claim(digitwin_db)
     await let_lapse(raw)
-    with pytest.raises(InvalidStateError, match="lease has expired"):
-        await finish(digitwin_db, document, how)
-    assert (await digitwin_db.documents.get(document.id)).status == "processing"
+    assert await digitwin_db.documents.claim(worker="w", lease_seconds=60, max_attempts=1) is None
+    assert (await digitwin_db.documents.statistics()).by_status["failed"] == 3
 
 
-@finishing
-async def test_another_workers_document_is_refused(
-    digitwin_db: Database, note: Any, how: str
+async def test_the_setting_says_how_often(
+    digitwin_url: str, raw: asyncpg.Connection, note: Any
+) -> None:
+    poison = await note()
+    async with digitwin.connect(digitwin_url, document_max_attempts=2) as db:
+        for _ in range(2):
+            await claim(db)
+            await let_lapse(raw)
+        assert await db.documents.claim(worker="w1", lease_seconds=60) is None
+        assert (await db.documents.get(poison.id)).status == "failed"
+
+
+async def test_the_last_attempt_counts_if_it_is_finished(digitwin_db: Database, note: Any) -> None:
+    await note()
+    lease = await claim(digitwin_db, max_attempts=1)
+    assert await digitwin_db.documents.claim(worker="w2", lease_seconds=60, max_attempts=1) is None
+    assert (await digitwin_db.documents.complete(lease)).status == "ready"
+
+
+async def test_what_was_given_up_is_tried_again_on_request(
+    digitwin_db: Database, raw: asyncpg.Connection, note: Any
 ) -> None:
     await note()
-    document = await claim(digitwin_db, "w2")
-    with pytest.raises(InvalidStateError) as error:
-        await finish(digitwin_db, document, how)
-    assert error.value.details["worker"] == "w2"
+    lease = await claim(digitwin_db)
+    await let_lapse(raw)
+    assert await digitwin_db.documents.claim(worker="w", lease_seconds=60, max_attempts=1) is None
+    again = await digitwin_db.documents.retry(lease.document.id)
+    assert (again.status, again.attempts, again.error) == ("pending", 0, None)
+    assert (await claim(digitwin_db, max_attempts=1)).attempt == 1
 
 
-@finishing
-async def test_a_document_is_finished_once(digitwin_db: Database, note: Any, how: str) -> None:
-    await note()
-    document = await claim(digitwin_db)
-    await finish(digitwin_db, document, how)
-    with pytest.raises(InvalidStateError):
-        await finish(digitwin_db, document, how)
+@pytest.mark.parametrize("status", ["pending", "processing", "ready"])
+async def test_only_what_failed_is_retried(digitwin_db: Database, note: Any, status: Any) -> None:
+    document = await note()
+    if status != "pending":
+        await digitwin_db.documents.update(document.id, status=status)
+    with pytest.raises(InvalidStateError, match=f"it is {status}"):
+        await digitwin_db.documents.retry(document.id)
 
 
-async def test_a_deleted_document_is_not_found(digitwin_db: Database, note: Any) -> None:
-    await note()
-    document = await claim(digitwin_db)
-    await digitwin_db.documents.delete(document.id)
+async def test_nobody_elses_document_is_retried(
+    digitwin_db: Database, note: Any, bob: User
+) -> None:
+    document = await note(status="failed")
     with pytest.raises(NotFoundError):
-        await digitwin_db.documents.complete(document.id, worker="w1")
-
-
-@pytest.mark.parametrize("change", [{"content": "New."}, {"status": "pending"}])
-async def test_a_change_takes_the_document_from_its_worker(
-    digitwin_db: Database, note: Any, change: Any
-) -> None:
-    await note()
-    document = await claim(digitwin_db)
-    await digitwin_db.documents.update(document.id, **change)
-    with pytest.raises(InvalidStateError):
-        await digitwin_db.documents.complete(document.id, worker="w1")
-    assert (await claim(digitwin_db, "w2")).content == change.get("content", document.content)
-
-
-async def test_a_change_that_matters_to_no_worker_leaves_it_the_document(
-    digitwin_db: Database, note: Any
-) -> None:
-    await note()
-    document = await claim(digitwin_db)
-    await digitwin_db.documents.update(document.id, title="Better", status="processing")
-    done = await digitwin_db.documents.complete(document.id, worker="w1")
-    assert (done.title, done.status) == ("Better", "ready")
+        await digitwin_db.for_user(bob.id).documents.retry(document.id)
+    with pytest.raises(NotFoundError):
+        await digitwin_db.documents.retry(bob.id)
 
 
 async def test_under_a_scope_only_that_persons_documents_are_claimed(
@@ -169,7 +173,7 @@ async def test_under_a_scope_only_that_persons_documents_are_claimed(
     mine = digitwin_db.for_user(bob.id).documents
     claimed = await mine.claim(worker="w1", lease_seconds=60)
     assert claimed is not None
-    assert claimed.id == his.id
+    assert claimed.document.id == his.id
     assert await mine.claim(worker="w1", lease_seconds=60) is None
 
 
@@ -182,6 +186,9 @@ async def test_under_a_scope_only_that_persons_documents_are_claimed(
         ({"lease_seconds": -1}, "lease_seconds"),
         ({"lease_seconds": float("nan")}, "lease_seconds"),
         ({"lease_seconds": float("inf")}, "lease_seconds"),
+        ({"max_attempts": 0}, "max_attempts"),
+        ({"max_attempts": 1001}, "max_attempts"),
+        ({"max_attempts": True}, "max_attempts"),
     ],
 )
 async def test_a_bad_claim_is_refused_by_name(
@@ -200,9 +207,9 @@ async def test_many_workers_share_the_work_and_none_does_it_twice(
 
     async def work(name: str) -> list[Any]:
         claimed = []
-        while document := await digitwin_db.documents.claim(worker=name, lease_seconds=60):
-            claimed.append(document.id)
-            await digitwin_db.documents.complete(document.id, worker=name)
+        while lease := await digitwin_db.documents.claim(worker=name, lease_seconds=60):
+            claimed.append(lease.document.id)
+            await digitwin_db.documents.complete(lease)
         return claimed
 
     shares = await asyncio.gather(*(work(f"w{n}") for n in range(16)))
@@ -218,51 +225,12 @@ async def test_a_claim_under_way_makes_nobody_wait_and_gives_nobody_the_same(
     async with asyncio.TaskGroup() as tasks:
         started = asyncio.Event()
 
-        async def other() -> KnowledgeDocument:
+        async def other() -> Lease:
             await started.wait()
             return await claim(digitwin_db, "w2")
 
         task = tasks.create_task(other())
         async with asyncio.timeout(4), digitwin_db.transaction():
-            assert (await claim(digitwin_db)).id == first.id
+            assert (await claim(digitwin_db)).document.id == first.id
             started.set()
-            assert (await task).id == second.id
-
-
-async def test_a_worker_that_finishes_while_its_document_is_taken_is_refused(
-    digitwin_db: Database, note: Any, until_waiting: UntilWaiting
-) -> None:
-    """It started before the lease expired, then waited for the row: the lease is checked last."""
-    await note()
-    document = await claim(digitwin_db)
-    async with asyncio.TaskGroup() as tasks:
-        started = asyncio.Event()
-
-        async def late() -> None:
-            await started.wait()
-            with pytest.raises(InvalidStateError):
-                await digitwin_db.documents.complete(document.id, worker="w1")
-
-        tasks.create_task(late())
-        async with digitwin_db.transaction():
-            await digitwin_db.documents.update(document.id, status="pending")
-            await claim(digitwin_db, "w2")
-            started.set()
-            await until_waiting()
-    assert (await digitwin_db.documents.get(document.id)).worker == "w2"
-
-
-async def test_a_lease_made_while_the_clock_was_ahead_is_taken_over(
-    digitwin_db: Database, raw: asyncpg.Connection, note: Any
-) -> None:
-    """The server's clock was a day ahead when it was claimed, and is right again."""
-    await note()
-    first = await claim(digitwin_db)
-    await raw.execute(
-        "UPDATE knowledge_documents SET lease_until = lease_until + interval '1 day',"
-        " updated_at = updated_at + interval '1 day'"
-    )
-    second = await claim(digitwin_db, "w2")
-    assert (second.id, second.worker) == (first.id, "w2")
-    with pytest.raises(InvalidStateError):
-        await digitwin_db.documents.complete(first.id, worker="w1")
+            assert (await task).document.id == second.id

@@ -201,7 +201,7 @@ async def test_under_a_scope_another_persons_document_does_not_exist(
     with pytest.raises(NotFoundError):
         await his.update(document.id, title="Mine")
     with pytest.raises(NotFoundError):
-        await his.complete(document.id, worker="w")
+        await his.retry(document.id)
     assert await his.count() == 0
 
 

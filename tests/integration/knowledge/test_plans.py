@@ -57,7 +57,7 @@ SEARCH: dict[str, Any] = {
     "headline_from": 1000,
     "headline_options": "",
 }
-CLAIM: dict[str, Any] = {"worker": "w", "lease_seconds": 60.0}
+CLAIM: dict[str, Any] = {"worker": "w", "lease_seconds": 60.0, "max_attempts": 5}
 
 
 async def test_a_search_reads_its_owners_documents_alone(
@@ -86,8 +86,11 @@ async def test_under_a_scope_only_that_persons_rows_are_read(
     assert "Seq Scan" not in kinds(found)
 
 
-async def test_a_document_is_finished_by_its_index(raw: asyncpg.Connection, somebody: UUID) -> None:
-    query = for_owner("finish", None, verb="complete")
-    values = {"id": somebody, "worker": "w", "status": "ready", "error": None}
-    found = await scans(raw, query, **values)
+@pytest.mark.parametrize("name", ["finish", "renew"])
+async def test_a_leased_document_is_found_by_its_index(
+    raw: asyncpg.Connection, somebody: UUID, name: str
+) -> None:
+    query = for_owner(name, somebody, verb="complete")
+    held = {"id": somebody, "user_id": somebody, "token": somebody, "worker": "w", "attempt": 1}
+    found = await scans(raw, query, **held, lease_seconds=60.0, status="ready", error=None)
     assert kinds(found) == {"Index Scan"}
