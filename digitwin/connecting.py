@@ -46,7 +46,7 @@ def connect(
             settings still verify older seals.
         audit_sink: stores checkpoints of the audit trail outside the database. Replaces
             ``audit_checkpoints``.
-        on_artifact_delete: deletes a person's voice and face artifacts from external storage.
+        on_artifact_delete: deletes voices, faces and files of sessions from external storage.
         ledger: records erasures outside the database. Replaces ``erasure_ledger``.
         overrides: single fields of :class:`~digitwin.Settings`.
 

@@ -109,10 +109,10 @@ class Database:
             ledger=integrations.ledger,
             deleter=integrations.on_artifact_delete,
         )
-        of_person = partial(UserScope, core, self.cache, self.keys)
+        of_person = partial(UserScope, core, self.cache, self.keys, self.privacy.artifacts)
         self._of_person = lru_cache(MAX_SCOPES)(of_person)  # a scope has no state of its own
         unbound = core.refusing() if core.settings.scope == "required" else core
-        personal = PersonalRepositories(unbound, self.cache, self.keys, None)
+        personal = self._personal(unbound)
         self.users, self.voices, self.faces = personal.users, personal.voices, personal.faces
         self.sessions, self.documents = personal.sessions, personal.documents
         self.consents = personal.consents
@@ -130,11 +130,14 @@ class Database:
     def _deleter(self, scope: Scope, model: type[Any]) -> active_handle.Deleter:
         """Return how a model deletes its rows: through the repository of its class."""
         core = self._core if scope == UNSCOPED else self._core.scoped(scope)
-        personal = PersonalRepositories(core, self.cache, self.keys, scope.user_id)
+        personal = self._personal(core, scope.user_id)
         parts = vars(personal).values()
         deletable = (part for part in parts if isinstance(part, SoftDeleteRepository))
         repository = next(part for part in deletable if part.model is model)
         return active_handle.Deleter(repository.delete, repository._delete_found)
+
+    def _personal(self, core: Core, user_id: UUID | None = None) -> PersonalRepositories:
+        return PersonalRepositories(core, self.cache, self.keys, self.privacy.artifacts, user_id)
 
     @property
     def settings(self) -> Settings:
@@ -211,7 +214,9 @@ class Database:
             InvalidInputError: ``reason`` is empty, too long, or not on one line.
             ConfigurationError: (when used) the role is missing, or not granted to this login.
         """
-        return ServiceScope(self._core, self.cache, self.keys, self.audit, reason)
+        return ServiceScope(
+            self._core, self.cache, self.keys, self.privacy.artifacts, self.audit, reason
+        )
 
     @operation
     async def maintain(self, *, progress: Progress = maintenance_log.debug) -> MaintenanceReport:

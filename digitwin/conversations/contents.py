@@ -15,6 +15,8 @@ from digitwin.kernel.orm.model import Entity, Model
 from digitwin.kernel.orm.parent_visibility import ParentVisibility
 from digitwin.kernel.primitives.ids import uuid7
 
+_ADD_ARTIFACT = "db.sessions.add_artifact(session_id, kind=…, artifact_uri=…)"
+
 
 class SessionContent(Model):
     """A row of a session; hidden while its session is."""
@@ -120,8 +122,13 @@ class SessionArtifact(EncryptedFields, Entity):
     Hidden while its session is.
     """
 
+    resource: ClassVar[str] = "session_artifact"
+    audited: ClassVar[tuple[str, ...]] = ("kind", "content_type", "size_bytes", "duration_ms")
     encrypted: ClassVar[tuple[str, ...]] = ("artifact_uri", "checksum")
-    create_through: ClassVar[str] = "db.sessions.add_artifact(session_id, kind=…, artifact_uri=…)"
+    create_through: ClassVar[str] = _ADD_ARTIFACT
+    change_through: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("session_id", "turn_id", "kind", "artifact_uri", "checksum"), _ADD_ARTIFACT
+    )
     hidden_with: ClassVar[ParentVisibility | None] = SessionContent.hidden_with
 
     user_id = fields.UUIDField()

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from typing_extensions import Unpack
 
+from digitwin.conversations.artifacts.repository import SessionArtifacts
 from digitwin.conversations.fields import (
     SESSION_CHANGES,
     SESSION_FILTERS,
@@ -27,7 +28,7 @@ from digitwin.kernel.repository.entities import taken
 from digitwin.kernel.repository.paging import Page
 
 
-class ConversationSessionRepository(SessionStarting, LivingTurns, SessionEnding):
+class ConversationSessionRepository(SessionStarting, LivingTurns, SessionEnding, SessionArtifacts):
     """The sessions of a twin and their turns; those of a deleted owner are hidden."""
 
     model, noun = ConversationSession, "session"

@@ -24,6 +24,7 @@ from digitwin.kernel.connection.transactions import outside
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import RunOnce
 from digitwin.kernel.primitives.validation import DEFERRED, line, validate
+from digitwin.kernel.repository.ports import ArtifactQueue
 from digitwin.kernel.sql.actor import ActingAs, Who
 from digitwin.keys.keyring import KeyRing
 from digitwin.knowledge.repository import KnowledgeDocumentRepository
@@ -49,7 +50,12 @@ class PersonalRepositories:
     """The repositories of personal data; limited to one person if ``user_id`` is set."""
 
     def __init__(
-        self, core: Core, cache: CacheRepository, keys: KeyRing, user_id: UUID | None
+        self,
+        core: Core,
+        cache: CacheRepository,
+        keys: KeyRing,
+        queue: ArtifactQueue,
+        user_id: UUID | None,
     ) -> None:
         self._core = core
         self.user_id = user_id
@@ -57,7 +63,7 @@ class PersonalRepositories:
         self.voices = VoiceModelRepository(core, keys, scope=user_id)
         self.faces = FaceModelRepository(core, keys, scope=user_id)
         self.consents = ConsentRepository(core, PERMITS, scope=user_id)
-        self.sessions = ConversationSessionRepository(core, scope=user_id)
+        self.sessions = ConversationSessionRepository(core, cipher=keys, queue=queue, scope=user_id)
         self.documents = KnowledgeDocumentRepository(core, scope=user_id, cache=cache)
 
     def transaction(self) -> AbstractAsyncContextManager[None]:
@@ -78,8 +84,15 @@ class UserScope(PersonalRepositories):
 
     user_id: UUID
 
-    def __init__(self, core: Core, cache: CacheRepository, keys: KeyRing, user_id: UUID) -> None:
-        super().__init__(core.scoped(scopes.of_person(user_id)), cache, keys, user_id)
+    def __init__(
+        self,
+        core: Core,
+        cache: CacheRepository,
+        keys: KeyRing,
+        queue: ArtifactQueue,
+        user_id: UUID,
+    ) -> None:
+        super().__init__(core.scoped(scopes.of_person(user_id)), cache, keys, queue, user_id)
 
 
 class ServiceScope(PersonalRepositories):
@@ -94,6 +107,7 @@ class ServiceScope(PersonalRepositories):
         core: Core,
         cache: CacheRepository,
         keys: KeyRing,
+        queue: ArtifactQueue,
         audit: AuditLogRepository,
         reason: str,
     ) -> None:
@@ -101,5 +115,5 @@ class ServiceScope(PersonalRepositories):
         record = partial(audit.record, "scope.service", "scope", metadata=why)
         announce = partial(_outside_transaction, record)
         super().__init__(
-            core.scoped(scopes.ACROSS_PEOPLE, before=RunOnce(announce)), cache, keys, None
+            core.scoped(scopes.ACROSS_PEOPLE, before=RunOnce(announce)), cache, keys, queue, None
         )

@@ -8,7 +8,14 @@ from uuid import UUID
 from pydantic import Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from digitwin.kernel.primitives.validation import STRICT, FiniteFloat, JsonObject, line
+from digitwin.kernel.primitives.validation import (
+    STRICT,
+    ArtifactUri,
+    Checksum,
+    FiniteFloat,
+    JsonObject,
+    line,
+)
 
 Status = Literal["pending", "training", "ready", "failed"]
 
@@ -24,8 +31,6 @@ again, and a failed one must be."""
 
 Name = Annotated[str, line(200)]
 Provider = Annotated[str, line(100)]
-ArtifactUri = Annotated[str, line(2048)]
-Checksum = Annotated[str, line(128)]
 Score = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 

@@ -1,5 +1,6 @@
-"""Deletes voice and face artifacts from external storage, with retries until the hook succeeds.
+"""Deletes artifacts from external storage, with retries until the hook succeeds.
 
+Artifacts are trained voices and faces, and the recordings, videos, images and files of sessions.
 Pending deletions are queued in the database, their addresses encrypted with the service's key,
 since the person's key is destroyed. Instances claim rows for :data:`CLAIM` seconds; a claim
 whose instance died expires and is taken over.
@@ -9,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal, Protocol, cast
 from uuid import UUID, uuid5
 
 from digitwin.errors import InvalidStateError, KeyUnavailableError
+from digitwin.kernel.connection.transactions import Transaction
 from digitwin.kernel.execution.background import NEVER, BackgroundTask
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import Statements
@@ -34,20 +37,20 @@ LONGEST_PAUSE: Final = 6 * 3600.0
 LOOK_AGAIN: Final = 60.0
 """Seconds between checks for artifacts that other instances queued."""
 
-Kind = Literal["voice", "face"]
-_KINDS: Final[dict[str, Kind]] = {"voice_models": "voice", "face_models": "face"}
+Kind = Literal["voice", "face", "recording", "video", "image", "file"]
 QUERIES = Queries(__package__)
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A trained voice or face to delete from external storage."""
+    """A trained voice or face, or what is kept of a session, to delete from external storage."""
 
     id: UUID
     """The same for every attempt."""
     kind: Kind
+    """``voice`` or ``face`` of a model; else the kind of a session's artifact."""
     address: str = field(repr=False)
-    """The model's ``artifact_uri``."""
+    """The ``artifact_uri`` of the model or of the session's artifact."""
 
 
 class ArtifactDeleter(Protocol):
@@ -102,16 +105,47 @@ class Artifacts:
         Returns:
             How many artifacts were queued.
         """
-        queued = 0
-        for row in await on.fetch(QUERIES["artifacts"], person=user_id, deletion_id=deletion):
-            address = await self._address(row, user_id)
+        rows = await on.fetch(QUERIES["artifacts"], person=user_id, deletion_id=deletion)
+        return await self.queue_rows(on, rows, erasure=erasure)
+
+    async def queue_sessions(
+        self, on: Statements, owners: Sequence[UUID], sessions: Sequence[UUID]
+    ) -> int:
+        """Queue what is kept of these sessions, before their rows are deleted; see :meth:`queue`.
+
+        Args:
+            on: the caller's transaction.
+            owners: the owner of each session.
+            sessions: the sessions' ids.
+        """
+        rows = await on.fetch(QUERIES["artifacts_of_sessions"], owners=owners, ids=sessions)
+        queued = await self.queue_rows(on, rows)
+        self._wake_at_end()
+        return queued
+
+    async def queue_one(self, on: Statements, id: UUID, kind: str, address: str) -> None:
+        """Queue one artifact whose address the caller has decrypted; see :meth:`queue`."""
+        await self._put(on, id, kind, address, None)
+        self._wake_at_end()
+
+    async def queue_rows(
+        self, on: Statements, rows: Iterable[Any], *, erasure: UUID | None = None
+    ) -> int:
+        """Queue rows, with their table, owner, id, kind and encrypted address; see :meth:`queue`.
+
+        A row whose address cannot be decrypted is skipped: it must not prevent a deletion.
+        """
+        rows, queued = list(rows), 0
+        await self._keys.prefetch({row["user_id"] for row in rows})
+        for row in rows:
+            address = await self._address(row)
             if address is not None:
-                await self._put(on, row, address, erasure)
+                await self._put(on, row["id"], row["kind"], address, erasure)
                 queued += 1
         return queued
 
-    async def _address(self, row: Any, user_id: UUID) -> str | None:
-        place = EncryptedRow(row["table_name"], user_id, row["id"])
+    async def _address(self, row: Any) -> str | None:
+        place = EncryptedRow(row["table_name"], row["user_id"], row["id"])
         try:
             opened = await self._keys.decrypt(place, {"artifact_uri": row["artifact_uri"]})
         except (KeyUnavailableError, InvalidStateError) as error:
@@ -123,16 +157,23 @@ class Artifacts:
             return None
         return opened["artifact_uri"]
 
-    async def _put(self, on: Statements, row: Any, address: str, erasure: UUID | None) -> None:
-        id = uuid5(row["id"], address)
+    async def _put(
+        self, on: Statements, row_id: UUID, kind: str, address: str, erasure: UUID | None
+    ) -> None:
+        id = uuid5(row_id, address)
         encrypted = await self._keys.encrypt(_place(id), {"address": address})
         await on.execute(
             QUERIES["queue_artifact"],
             id=id,
             erasure_id=erasure,
-            kind=_KINDS[row["table_name"]],
+            kind=kind,
             address=encrypted["address"],
         )
+
+    def _wake_at_end(self) -> None:
+        transaction = Transaction.of(self._core.pool)
+        assert transaction is not None, "artifacts are queued in a transaction"
+        transaction.at_end(self.wake)
 
     async def deliver(self) -> int:
         """Call the hook for every artifact that is due; return how many were deleted.

@@ -11,7 +11,7 @@ def steps(privacy: Privacy) -> tuple[MaintenanceStep, ...]:
     return (
         MaintenanceStep(
             "artifacts_deleted",
-            "voice and face artifacts deleted from external storage",
+            "voices, faces and files of sessions deleted from external storage",
             privacy.deliver,
         ),
         MaintenanceStep(

@@ -28,7 +28,7 @@ class Erasure(Model):
 
 
 class ArtifactDeletion(Model):
-    """A voice or face artifact waiting for the deletion hook; its address is encrypted."""
+    """An artifact waiting for the deletion hook; its address is encrypted."""
 
     id = fields.UUIDField(primary_key=True)
     erasure_id = fields.UUIDField(null=True)

@@ -59,11 +59,21 @@ WHERE CASE WHEN term.is_pattern THEN cell.text ~* term.value
 GROUP BY cell.name, term.what ORDER BY cell.name, term.what
 
 -- name: artifacts
--- Artifact addresses of a person's voices and faces, soft-deleted ones included; or of one deletion.
-SELECT 'voice_models' AS table_name, id, artifact_uri FROM voice_models
+-- Artifact addresses of a person, soft-deleted ones included; or of one deletion. What is kept of a
+-- session goes with it.
+SELECT 'voice_models' AS table_name, user_id, id, 'voice' AS kind, artifact_uri FROM voice_models
 WHERE user_id = :person AND artifact_uri IS NOT NULL AND (:deletion_id::uuid IS NULL OR deletion_id = :deletion_id)
-UNION ALL SELECT 'face_models', id, artifact_uri FROM face_models
+UNION ALL SELECT 'face_models', user_id, id, 'face', artifact_uri FROM face_models
 WHERE user_id = :person AND artifact_uri IS NOT NULL AND (:deletion_id::uuid IS NULL OR deletion_id = :deletion_id)
+UNION ALL SELECT 'session_artifacts', user_id, id, kind, artifact_uri FROM session_artifacts AS kept
+WHERE user_id = :person AND artifact_uri IS NOT NULL AND (:deletion_id::uuid IS NULL OR EXISTS (
+    SELECT 1 FROM conversation_sessions AS session
+    WHERE session.user_id = kept.user_id AND session.id = kept.session_id AND session.deletion_id = :deletion_id))
+
+-- name: artifacts_of_sessions
+-- Artifact addresses of sessions that are about to be removed.
+SELECT 'session_artifacts' AS table_name, user_id, id, kind, artifact_uri FROM session_artifacts
+WHERE (user_id, session_id) IN (SELECT * FROM unnest(:owners::uuid[], :ids::uuid[])) AND artifact_uri IS NOT NULL
 
 -- name: queue_artifact
 -- Idempotent. Artifacts of an erasure become due only when it completes, so that a failed erasure

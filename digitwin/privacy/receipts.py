@@ -31,7 +31,7 @@ class ErasureReceipt:
     counts: Mapping[str, int]
     """Rows deleted or redacted, by table."""
     pending_artifacts: int
-    """Voice and face artifacts not yet deleted from external storage."""
+    """Voices, faces and files of sessions not yet deleted from external storage."""
     begun_at: datetime
     completed_at: datetime | None
     """None if the erasure was interrupted: erase again, or run a replay."""

@@ -126,7 +126,8 @@ class Privacy:
         - Conversations with other people's twins, as a participant whose ``ref`` is their id,
           are redacted as by :meth:`erase_participant`.
         - The audit trail replaces the person with a random pseudonym.
-        - Voice and face artifacts are deleted by the hook ``on_artifact_delete``, with retries.
+        - Voices, faces and files of sessions are deleted by the hook ``on_artifact_delete``, with
+          retries.
 
         Commits on its own and blocks writes for this person. Idempotent: if it is interrupted or
         the answer is lost, erase again. A second call for somebody of whom nothing is held any
@@ -230,7 +231,7 @@ class Privacy:
         return await ErasureReplay(across, eraser, self._ledger, self._pepper).run()
 
     def on_artifact_delete(self, deleter: ArtifactDeleter) -> ArtifactDeleter:
-        """Set the hook that deletes voice and face artifacts; usable as a decorator.
+        """Set the hook that deletes artifacts from external storage; usable as a decorator.
 
         Same as ``connect(on_artifact_delete=…)``; a handle has one hook.
 

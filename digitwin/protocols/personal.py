@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol, Unpack
 
 from digitwin.consents.fields import ConsentFilters, Evidence, Purpose
+from digitwin.conversations.artifacts.fields import ArtifactFilters, NewArtifact
 from digitwin.conversations.content.fields import NewItem, NewSource
 from digitwin.conversations.fields import (
     NewNamedSession,
@@ -42,6 +43,7 @@ from digitwin.models import (
     Deletion,
     FaceModel,
     KnowledgeDocument,
+    SessionArtifact,
     User,
     VoiceModel,
 )
@@ -200,8 +202,39 @@ class SessionTurns(Protocol):
     ) -> Page[ConversationTurn]: ...
 
 
+class SessionArtifacts(Protocol):
+    """What the service keeps of a session in its own storage."""
+
+    async def add_artifact(
+        self,
+        session_id: Id,
+        *,
+        id: Id | None = None,
+        user_id: Id | None = None,
+        **artifact: Unpack[NewArtifact],
+    ) -> SessionArtifact: ...
+    async def artifacts(
+        self,
+        session_id: Id,
+        *,
+        user_id: Id | None = None,
+        limit: int = 50,
+        after: str | None = None,
+        **filters: Unpack[ArtifactFilters],
+    ) -> Page[SessionArtifact]: ...
+    async def get_artifact(self, id: Id, *, user_id: Id | None = None) -> SessionArtifact: ...
+    async def find_artifact(
+        self, id: Id, *, user_id: Id | None = None
+    ) -> SessionArtifact | None: ...
+    async def delete_artifact(self, id: Id, *, user_id: Id | None = None) -> None: ...
+
+
 class ConversationSessions(
-    SessionTurns, CreatesMany[ConversationSession, NewSession], Reads[ConversationSession], Protocol
+    SessionTurns,
+    SessionArtifacts,
+    CreatesMany[ConversationSession, NewSession],
+    Reads[ConversationSession],
+    Protocol,
 ):
     """``db.sessions``.
 

@@ -44,6 +44,11 @@ EXCEPTIONS = {
     "living/alive": "part of statements that name the session, which is not deleted",
     "living/turn_standing": "follows a write that has found the session",
     "living/turns_now": "the same",
+    "artifacts/add": "hold_session locks the session, which is alive",
+    "artifacts/turn_is_there": "the same",
+    "artifacts/speaker_was_erased": "the same",
+    "artifacts/remove": "hold locks the row, whose session is alive",
+    "artifacts/owner": "an id finds its owner; the statement asks whether it is alive",
     "conversations/owner": "an id finds its owner; each statement asks whether it is alive",
 }
 """Statements that say nothing about deletion, and why they need not."""

@@ -166,6 +166,9 @@ JsonObject = Annotated[dict[str, Any], BeforeValidator(_json_object)]
 Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Id = Annotated[UUID | str, BeforeValidator(_id)]
 """Validated to a UUID, not the nil UUID."""
+ArtifactUri = Annotated[str, line(2048)]
+"""Where an object is kept in the service's own storage."""
+Checksum = Annotated[str, line(128)]
 Flag = Annotated[bool, Field(strict=True)]
 FiniteFloat = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 AwareDatetime = Annotated[pydantic.AwareDatetime, Field(strict=True), AfterValidator(_utc)]

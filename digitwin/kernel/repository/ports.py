@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
+
+from digitwin.kernel.execution.executor import Statements
 
 
 class CacheForgetter(Protocol):
@@ -18,6 +20,21 @@ class CacheForgetter(Protocol):
 
     async def forget_searches(self, user_id: UUID) -> None:
         """Delete this person's cached searches."""
+
+
+class ArtifactQueue(Protocol):
+    """Queues what the service keeps in its own storage for deletion there.
+
+    The methods join the caller's transaction ``on``, and are called before it deletes the rows.
+    """
+
+    async def queue_one(self, on: Statements, id: UUID, kind: str, address: str) -> None:
+        """Queue the artifact of the row ``id``, at this decrypted address."""
+
+    async def queue_sessions(
+        self, on: Statements, owners: Sequence[UUID], sessions: Sequence[UUID]
+    ) -> int:
+        """Queue what is kept of these sessions, each with its owner; return how many."""
 
 
 class EncryptedRow(NamedTuple):

@@ -28,6 +28,9 @@ READS = {
         "with_turns",
         "turns",
         "deletions",
+        "artifacts",
+        "get_artifact",
+        "find_artifact",
     ),
 }
 EXEMPT = {
@@ -46,6 +49,7 @@ class World:
     ada: User
     gone: User
     session: UUID
+    artifact: UUID
     models: dict[tuple[str, str], UUID]
     document: UUID
     deleted_document: UUID
@@ -68,10 +72,11 @@ async def world(digitwin_db: Database) -> World:
         await repository.activate(models[kind, "active"])
         await repository.delete(models[kind, "deleted"])
     session = await db.sessions.start(ada.id)
+    kept = await db.sessions.add_artifact(session.id, kind="file", artifact_uri="s3://x")
     document = await db.documents.create(user_id=ada.id, title="T", content="c")
     deleted = await db.documents.create(user_id=ada.id, title="D", content="d")
     await db.documents.delete(deleted.id)
-    return World(db, ada, gone, session.id, models, document.id, deleted.id)
+    return World(db, ada, gone, session.id, kept.id, models, document.id, deleted.id)
 
 
 async def _claimed(world: World) -> Any:
@@ -96,6 +101,10 @@ CALLS: dict[tuple[str, str], Call] = {
     ("sessions", "create_many"): lambda w: w.db.sessions.create_many([{"user_id": w.ada.id}]),
     ("sessions", "update"): lambda w: w.db.sessions.update(w.session, external_id="x"),
     ("sessions", "end"): lambda w: w.db.sessions.end(w.session),
+    ("sessions", "add_artifact"): lambda w: w.db.sessions.add_artifact(
+        w.session, kind="image", artifact_uri="s3://y"
+    ),
+    ("sessions", "delete_artifact"): lambda w: w.db.sessions.delete_artifact(w.artifact),
     ("documents", "create"): lambda w: w.db.documents.create(
         user_id=w.ada.id, title="N", content="n"
     ),
@@ -150,9 +159,16 @@ NOUN = {
     "consents": "consent",
 }
 VERB = {"create_many": "create", "start_or_get": "start"}
+ACTIONS = {
+    "add_artifact": "session_artifact.create",
+    "delete_artifact": "session_artifact.hard_delete",
+}
+"""What is not named by its repository and method."""
 
 
 def expected(entity: str, method: str) -> str:
+    if method in ACTIONS:
+        return ACTIONS[method]
     verb = VERB.get(method, method)
     return f"{NOUN[entity]}.{'start' if entity == 'sessions' and verb == 'create' else verb}"
 
@@ -175,9 +191,10 @@ async def trail() -> list[AuditLog]:
 async def state(raw: asyncpg.Connection) -> list[Any]:
     """Every row that a method could change."""
     tables = ("users", "user_emails", "voice_models", "face_models", "conversation_sessions")
+    more = ("knowledge_documents", "consents", "session_artifacts", "artifact_deletions")
     return [
         sorted(map(str, await raw.fetch(f"SELECT * FROM {table}")))
-        for table in (*tables, "knowledge_documents", "consents", "audit_logs")
+        for table in (*tables, *more, "audit_logs")
     ]
 
 
@@ -211,7 +228,8 @@ async def test_it_leaves_one_record_of_who_did_it_from_where_in_which_request(
     ):
         answer = await CALLS[entity, method](world)
     [record] = (await trail())[before:]
-    assert (record.action, record.resource) == (expected(entity, method), NOUN[entity])
+    action = expected(entity, method)
+    assert (record.action, record.resource) == (action, action.partition(".")[0])
     assert (record.actor_id, record.ip_address, record.user_agent, record.result) == (
         actor,
         "192.0.2.7",

@@ -21,7 +21,6 @@ BOUND = 10.0
 
 _ENDS_THE_HANDLE = {"close"}
 _BETWEEN_DOMAINS = {
-    "artifacts",
     "before_final",
     "decrypt",
     "encrypt",
@@ -32,6 +31,7 @@ _BETWEEN_DOMAINS = {
 }
 """What domains offer each other: documented nowhere, and called with what is validated."""
 _NOT_CALLED = _ENDS_THE_HANDLE | _BETWEEN_DOMAINS
+_PARTS_BETWEEN_DOMAINS = {"artifacts"}
 
 CALLBACKS = {"factory", "progress", "deleter"}
 """The caller's own functions; what they raise is the caller's."""
@@ -64,7 +64,8 @@ def methods_of(part: Any, path: str) -> Iterator[Method]:
             yield Method(f"{path}.{name}", getattr(part, name), *_parameters(function))
     for name, inner in sorted(vars(part).items()):
         is_ours = type(inner).__module__.startswith("digitwin.")
-        if is_ours and _is_public(name) and not isinstance(inner, Settings):
+        is_part = _is_public(name) and name not in _PARTS_BETWEEN_DOMAINS
+        if is_ours and is_part and not isinstance(inner, Settings):
             yield from methods_of(inner, f"{path}.{name}")
 
 

@@ -23,6 +23,7 @@ class Belongings(NamedTuple):
     session: UUID
     turn: UUID
     document: UUID
+    artifact: UUID
 
 
 async def settled(db: Database, name: str) -> Belongings:
@@ -41,10 +42,11 @@ async def settled(db: Database, name: str) -> Belongings:
     session = await db.sessions.start(user.id, participant=guest, external_id="first")
     turn = await db.sessions.add_turn(session.id, user_text=f"The secret of {name}")
     await furnish_turn(db, turn.id)
+    (kept,) = (await db.sessions.artifacts(session.id)).items
     document = await db.documents.create(
         user_id=user.id, title="Hours", content=f"The secret of {name}"
     )
-    return Belongings(user.id, voice.id, face.id, session.id, turn.id, document.id)
+    return Belongings(user.id, voice.id, face.id, session.id, turn.id, document.id, kept.id)
 
 
 @pytest.fixture

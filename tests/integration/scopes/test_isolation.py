@@ -28,6 +28,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "add_turn": {"user_text": "x"},
     "add_turns": {"new_turns": [{"user_text": "x"}]},
     "amend_turn": {"user_text": "x"},
+    "add_artifact": {"kind": "file", "artifact_uri": "s3://x"},
     "complete": {"worker": "w"},
     "fail": {"error": "x", "worker": "w"},
 }
@@ -82,7 +83,8 @@ async def outcome(scope: UserScope, repository: str, name: str, **ids: Any) -> A
 
 def ids_for(repository: str, name: str, of: Belongings) -> dict[str, UUID]:
     names = inspect.signature(getattr(_types()[repository], name)).parameters
-    found = {"id": getattr(of, REPOSITORIES[repository])}
+    kept = name.endswith("_artifact")
+    found = {"id": of.artifact if kept else getattr(of, REPOSITORIES[repository])}
     found |= {"session_id": of.session, "turn_id": of.turn}
     return {name: value for name, value in found.items() if name in names}
 
@@ -128,7 +130,7 @@ async def test_what_is_anothers_is_as_what_is_nobodys(
         statements.append([sql for sql in sent if "audit_logs" not in sql])
     assert answers[0] == answers[1]
     assert statements[0] == statements[1]
-    assert answers[0].startswith("NotFoundError") or name == "find"
+    assert answers[0].startswith("NotFoundError") or name in ("find", "find_artifact")
     assert "secret" not in answers[0]
 
 

@@ -56,6 +56,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     },
     "sessions.update": {"metadata": {}},
     **{f"sessions.{name}": {"user_text": "x"} for name in ("add_turn", "amend_turn")},
+    "sessions.add_artifact": {"kind": "file", "artifact_uri": "s3://x"},
     "sessions.add_turns": {"new_turns": [{"user_text": "x"}]},
 }
 

@@ -118,6 +118,9 @@ async def distributed(
     await his.faces.create(id=ada.face, name="Twice", status="ready")
     await his.documents.create(id=ada.document, title="Twice", content="Twice")
     await his.sessions.start(id=ada.session)
+    await his.sessions.add_artifact(
+        ada.session, id=ada.artifact, kind="file", artifact_uri="s3://twice"
+    )
     for person in (ada.user, bob.user):
         while await digitwin_db.for_user(person).documents.claim(worker="w", lease_seconds=600):
             pass
@@ -126,7 +129,7 @@ async def distributed(
 
 async def everything(raw: asyncpg.Connection) -> list[list[Any]]:
     tables = ("voice_models", "face_models", "knowledge_documents", "conversation_sessions")
-    tables = (*tables, "conversation_turns", "deletions", "audit_logs")
+    tables = (*tables, "conversation_turns", "session_artifacts", "deletions", "audit_logs")
     return [await raw.fetch(f"SELECT t::text FROM {table} AS t ORDER BY 1") for table in tables]
 
 

@@ -1,0 +1,1 @@
+"""What the service keeps of a session in its own storage: recordings, videos, images, files."""
