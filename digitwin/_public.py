@@ -13,6 +13,11 @@ from digitwin.audit.signing import (
 from digitwin.audit.statistics import AuditStatistics as AuditStatistics
 from digitwin.cache.statistics import StoreStatistics as StoreStatistics
 from digitwin.connecting import connect as connect
+from digitwin.conversations.citation import Citation as Citation
+from digitwin.conversations.content.totals import (
+    UsageSums as UsageSums,
+    UsageTotals as UsageTotals,
+)
 from digitwin.conversations.participant import Participant as Participant
 from digitwin.conversations.statistics import (
     SessionStatistics as SessionStatistics,

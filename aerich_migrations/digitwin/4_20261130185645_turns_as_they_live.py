@@ -84,7 +84,7 @@ ALTER TABLE conversation_sessions
     "ALTER TABLE conversation_sessions VALIDATE CONSTRAINT ck_conversation_sessions__item_count",
 ]
 
-# `number` comes from the session's counter
+# `number` comes from the session's counter. A tool's result may be a text or a list as well
 ITEMS = """
 CREATE TABLE IF NOT EXISTS turn_items (
     user_id uuid NOT NULL,
@@ -107,7 +107,7 @@ CREATE TABLE IF NOT EXISTS turn_items (
     CONSTRAINT ck_turn_items__number CHECK (number >= 1),
     CONSTRAINT ck_turn_items__kind CHECK (kind IN (
         'message', 'tool_call', 'tool_result', 'handoff', 'reasoning', 'image', 'audio', 'file', 'custom')),
-    CONSTRAINT ck_turn_items__payload CHECK (jsonb_typeof(payload) = 'object'),
+    CONSTRAINT ck_turn_items__payload CHECK (jsonb_typeof(payload) <> 'null'),
     CONSTRAINT ck_turn_items__ended_at CHECK (ended_at >= started_at)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS uq_turn_items__id ON turn_items (id);
@@ -185,6 +185,9 @@ CREATE UNIQUE INDEX IF NOT EXISTS uq_turn_sources__id ON turn_sources (id);
 CREATE INDEX IF NOT EXISTS ix_turn_sources__turn_id ON turn_sources (turn_id, id);
 CREATE INDEX IF NOT EXISTS ix_turn_sources__document_id ON turn_sources (user_id, document_id)
     WHERE document_id IS NOT NULL;
+-- What is left to clear once a document is gone: nearly always nothing
+CREATE INDEX IF NOT EXISTS ix_turn_sources__orphaned ON turn_sources (user_id)
+    WHERE document_id IS NULL AND quote IS NOT NULL;
 CREATE OR REPLACE TRIGGER turn_sources_guard BEFORE DELETE ON turn_sources
     FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
 """

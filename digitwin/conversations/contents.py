@@ -7,8 +7,8 @@ from uuid import UUID
 
 from tortoise import fields
 from tortoise.fields.db_defaults import Now
+from tortoise.models import Model as AnyModel
 
-from digitwin.conversations.models import ConversationSession
 from digitwin.kernel.orm.encrypted_fields import EncryptedFields
 from digitwin.kernel.orm.encrypted_text import EncryptedText
 from digitwin.kernel.orm.model import Entity, Model
@@ -38,12 +38,13 @@ class TurnItem(SessionContent):
     """A part of a conversation: a message, a tool call or its result, a handoff, a file.
 
     Belongs to a turn, or to the session alone (``turn_id`` is None). ``number`` is its order in
-    the session; ``item_id`` is the caller's own id, unique in the session.
+    the session; ``item_id`` is the caller's own id, unique in the session. ``payload`` is any JSON
+    value. A tool's call and its result have the same ``call_id``.
     """
 
     create_through: ClassVar[str] = "db.sessions.extend_turn(turn_id, session_id=…, items=[…])"
 
-    session: fields.ForeignKeyRelation[ConversationSession] = fields.ForeignKeyField(
+    session: fields.ForeignKeyRelation[AnyModel] = fields.ForeignKeyField(
         "digitwin.ConversationSession", related_name="items", db_constraint=False
     )
     turn_id = fields.UUIDField(null=True)
@@ -52,7 +53,7 @@ class TurnItem(SessionContent):
     item_id = fields.CharField(max_length=200, null=True)
     call_id = fields.CharField(max_length=200, null=True)
     name = fields.CharField(max_length=200, null=True)
-    payload: fields.Field[dict[str, Any]] = fields.JSONField(default=dict)
+    payload: fields.Field[Any] = fields.JSONField(default=dict)
     is_error = fields.BooleanField(default=False)
     started_at = fields.DatetimeField(null=True)
     ended_at = fields.DatetimeField(null=True)
@@ -71,7 +72,7 @@ class UsageRecord(SessionContent):
 
     create_through: ClassVar[str] = "db.sessions.add_usage(session_id=…, kind=…)"
 
-    session: fields.ForeignKeyRelation[ConversationSession] = fields.ForeignKeyField(
+    session: fields.ForeignKeyRelation[AnyModel] = fields.ForeignKeyField(
         "digitwin.ConversationSession", related_name="usage_records", db_constraint=False
     )
     turn_id = fields.UUIDField(null=True)
@@ -103,7 +104,7 @@ class TurnSource(SessionContent):
 
     create_through: ClassVar[str] = "db.sessions.extend_turn(turn_id, session_id=…, sources=[…])"
 
-    session: fields.ForeignKeyRelation[ConversationSession] = fields.ForeignKeyField(
+    session: fields.ForeignKeyRelation[AnyModel] = fields.ForeignKeyField(
         "digitwin.ConversationSession", related_name="sources", db_constraint=False
     )
     turn_id = fields.UUIDField()
@@ -132,7 +133,7 @@ class SessionArtifact(EncryptedFields, Entity):
     hidden_with: ClassVar[ParentVisibility | None] = SessionContent.hidden_with
 
     user_id = fields.UUIDField()
-    session: fields.ForeignKeyRelation[ConversationSession] = fields.ForeignKeyField(
+    session: fields.ForeignKeyRelation[AnyModel] = fields.ForeignKeyField(
         "digitwin.ConversationSession", related_name="artifacts", db_constraint=False
     )
     session_id: UUID

@@ -9,7 +9,10 @@ from tortoise import fields
 from tortoise.fields.db_defaults import Now
 from tortoise.models import Model as AnyModel
 
+from digitwin.conversations.citation import Citation
+from digitwin.conversations.contents import TurnItem
 from digitwin.conversations.fields import STAGES, TOKENS
+from digitwin.errors import InvalidStateError
 from digitwin.kernel.orm.model import Entity, Model
 from digitwin.kernel.orm.parent_visibility import ParentVisibility
 from digitwin.kernel.primitives.ids import one_spelling, refuse_nil, uuid7
@@ -111,6 +114,7 @@ class ConversationSession(Entity):
     deletion_id = fields.UUIDField(null=True)
 
     turns: fields.ReverseRelation[ConversationTurn]
+    items: fields.ReverseRelation[TurnItem]
 
     class Meta:
         table = "conversation_sessions"
@@ -175,6 +179,28 @@ class ConversationTurn(Entity):
     def usage(self) -> dict[str, int]:
         """Token counts, of those that were counted."""
         return self._not_null(TOKENS)
+
+    @property
+    def items(self) -> list[TurnItem]:
+        """Its items, in order.
+
+        Raises:
+            InvalidStateError: they were not loaded, by ``with_turns(…, items=True)``.
+        """
+        return self._loaded("items")
+
+    @property
+    def sources(self) -> list[Citation]:
+        """What its answer used; errors as :attr:`items`."""
+        return self._loaded("sources")
+
+    def _loaded(self, name: str) -> list[Any]:
+        rows: list[Any] | None = self.__dict__.get(f"_{name}")
+        if rows is None:
+            raise InvalidStateError(
+                f"{name} are not loaded: use with_turns(…, items=True), or db.sessions.{name}(…)"
+            )
+        return rows
 
     def _not_null(self, names: tuple[str, ...]) -> dict[str, int]:
         values = self.__dict__

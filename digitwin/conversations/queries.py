@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from digitwin.conversations.statistics import STAGE_AGGREGATES
+from digitwin.conversations.statistics import STAGE_AGGREGATES, USAGE_AGGREGATES
 from digitwin.kernel.sql.queries import Queries, Query, load
 
 MAX_EXTRA_SIZE = 16_384
@@ -14,6 +14,7 @@ QUERIES = Queries(
     __package__,
     table="conversation_sessions",
     stages=STAGE_AGGREGATES,
+    usage=USAGE_AGGREGATES,
     max_extra=str(MAX_EXTRA_SIZE),
 )
 

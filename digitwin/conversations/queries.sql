@@ -320,5 +320,8 @@ WITH chosen AS (
     FROM chosen JOIN conversation_turns
       ON conversation_turns.user_id = chosen.user_id
      AND conversation_turns.session_id = chosen.id
+), used AS (
+    SELECT {usage} FROM chosen JOIN usage_records AS record
+      ON record.user_id = chosen.user_id AND record.session_id = chosen.id
 )
-SELECT * FROM session, turn;
+SELECT * FROM session, turn, used;

@@ -7,7 +7,9 @@ from datetime import datetime
 
 from typing_extensions import Unpack
 
+from digitwin.conversations.adding_items import AddingItems
 from digitwin.conversations.artifacts.repository import SessionArtifacts
+from digitwin.conversations.content.usage import SessionUsage
 from digitwin.conversations.fields import (
     SESSION_CHANGES,
     SESSION_FILTERS,
@@ -28,7 +30,9 @@ from digitwin.kernel.repository.entities import taken
 from digitwin.kernel.repository.paging import Page
 
 
-class ConversationSessionRepository(SessionStarting, LivingTurns, SessionEnding, SessionArtifacts):
+class ConversationSessionRepository(
+    SessionStarting, LivingTurns, SessionEnding, SessionArtifacts, AddingItems, SessionUsage
+):
     """The sessions of a twin and their turns; those of a deleted owner are hidden."""
 
     model, noun = ConversationSession, "session"

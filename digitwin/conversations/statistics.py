@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from digitwin.conversations.content.totals import UsageSums, sums
 from digitwin.conversations.fields import STAGES
 
 
@@ -25,10 +26,13 @@ class StageStatistics:
 
 @dataclass(frozen=True, slots=True)
 class SessionStatistics:
-    """Totals over sessions and their turns.
+    """Totals over sessions, their turns and their usage records.
 
     ``duration_seconds`` is the total length of the sessions; an active one counts up to now, by
-    the database clock. ``stages`` has an entry for every stage of ``timings``.
+    the database clock. ``input_tokens`` are all tokens that were read: those in the ``usage`` of
+    the turns, and of the usage records the sum of all input buckets, cached ones and audio
+    included; ``output_tokens`` in the same way. ``stages`` has an entry for every stage of
+    ``timings``, ``usage`` the sums of the usage records alone, bucket by bucket.
     """
 
     sessions: int
@@ -38,6 +42,7 @@ class SessionStatistics:
     input_tokens: int
     output_tokens: int
     stages: Mapping[str, StageStatistics]
+    usage: UsageSums = UsageSums()  # noqa: RUF009 - immutable
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
@@ -46,8 +51,11 @@ class SessionStatistics:
             stage: StageStatistics(record[f"{stage}_count"], *(record[stage] or (None,) * 3))
             for stage in STAGES
         }
-        totals = (field.name for field in fields(cls) if field.name != "stages")
-        return cls(**{name: record[name] for name in totals}, stages=stages)
+        usage = UsageSums.from_record(record, prefix="usage_")
+        totals = {f.name: record[f.name] for f in fields(cls) if f.name not in ("stages", "usage")}
+        totals["input_tokens"] += usage.total_input_tokens
+        totals["output_tokens"] += usage.total_output_tokens
+        return cls(**totals, stages=stages, usage=usage)
 
 
 STAGE_AGGREGATES = ", ".join(
@@ -56,3 +64,5 @@ STAGE_AGGREGATES = ", ".join(
     for stage in STAGES
 )
 """The columns that the statement ``statistics`` computes of each stage."""
+USAGE_AGGREGATES = sums("usage_")
+"""Those that it computes of usage records."""

@@ -9,6 +9,7 @@ from digitwin.kernel.sql.tables import (
     PERSONAL,
     TIMES,
     VERSION,
+    Orphans,
     PersonalData,
     Table,
     View,
@@ -180,6 +181,7 @@ declare(
         name="turn_sources",
         rights=DEPENDENT,
         person="user_id",
+        orphans=Orphans(parent="knowledge_documents", reference="document_id", cleared=("quote",)),
         personal=PersonalData(
             title="What answers were made from",
             key=("user_id", "session_id", "turn_id", "id"),

@@ -15,9 +15,11 @@ from typing_extensions import Unpack
 
 from digitwin.conversations import turns
 from digitwin.conversations.appending import TurnAppends, append_one
+from digitwin.conversations.content.loading import session_with_contents
 from digitwin.conversations.fields import TURN, TURN_CHANGES, TURNS, NewTurn, TurnChanges
 from digitwin.conversations.models import ConversationSession, ConversationTurn
 from digitwin.conversations.queries import for_session
+from digitwin.conversations.session_methods import SessionMethods
 from digitwin.errors import (
     DigiTwinError,
     InvalidInputError,
@@ -31,14 +33,14 @@ from digitwin.kernel.orm.hydration import compact_hydrator, fill, hydrate
 from digitwin.kernel.primitives.ids import parse_id
 from digitwin.kernel.primitives.iterables import listed
 from digitwin.kernel.primitives.validation import Id, bounded, validate
-from digitwin.kernel.repository.entities import MAX_ROWS, EntityRepository
+from digitwin.kernel.repository.entities import MAX_ROWS
 from digitwin.kernel.repository.paging import Page, decode_cursor, encode_cursor
 
 MAX_INTEGER = 2**31 - 1
 """The largest value of a position or a version; as ``before`` it excludes no turn."""
 
 
-class TurnLog(EntityRepository[ConversationSession]):
+class TurnLog(SessionMethods):
     """The methods of the session repository that concern turns.
 
     ``user_id`` is the session's owner in all of them; a caller who knows it saves a lookup.
@@ -148,12 +150,19 @@ class TurnLog(EntityRepository[ConversationSession]):
 
     @operation
     async def with_turns(
-        self, session_id: Id, *, user_id: Id | None = None, limit: int | None = None
+        self,
+        session_id: Id,
+        *,
+        user_id: Id | None = None,
+        limit: int | None = None,
+        items: bool = False,
     ) -> ConversationSession:
-        """Load a session together with its turns, in one snapshot.
+        """Load a session together with its turns, in one snapshot; one round trip.
 
         Args:
             limit: load only this many of the newest turns; all if unset.
+            items: load what is inside the turns too: ``turn.items`` and ``turn.sources``, and
+                ``session.items``, which without a ``limit`` are all, those in no turn among them.
 
         Returns:
             The session; its ``turns`` are loaded, oldest first.
@@ -164,6 +173,8 @@ class TurnLog(EntityRepository[ConversationSession]):
         """
         if limit is not None:
             limit = bounded(limit, "limit", at_least=1, at_most=MAX_INTEGER)
+        if items:
+            return await self._with_contents(session_id, user_id, limit)
         session, newest_first = await self._read(session_id, user_id, MAX_INTEGER, limit)
         fill(session.turns, newest_first[::-1])
         return session
@@ -215,6 +226,15 @@ class TurnLog(EntityRepository[ConversationSession]):
         session = self._row(records[0])
         return session, compact_hydrator(ConversationTurn, offset)(records[1:], session)
 
+    async def _with_contents(
+        self, session_id: object, user_id: object, limit: int | None
+    ) -> ConversationSession:
+        key = self._session_key(session_id, user_id)
+        session = await session_with_contents(self._core, key, limit)
+        if session is None:
+            raise self._missing(key["session_id"])
+        return session
+
     async def _not_active(self, key: Mapping[str, Any]) -> DigiTwinError:
         """Return the error for a session that is missing or has ended."""
         status = await self._core.db.fetchval(for_session("status", key["user_id"]), **key)
@@ -236,13 +256,6 @@ class TurnLog(EntityRepository[ConversationSession]):
             version=version,
             expected_version=expected,
         )
-
-    def _session_key(self, session_id: object, user_id: object) -> dict[str, Any]:
-        return {
-            "user_id": self._owner(user_id),
-            "session_id": parse_id(session_id, "session_id"),
-            "late_turns": self._core.settings.late_turns,
-        }
 
     def _turn(self, record: Sequence[Any]) -> ConversationTurn:
         return hydrate(ConversationTurn, record, self._core.origin)

@@ -3,13 +3,15 @@
 There is one for each repository of a handle, such as :class:`Users` and :class:`RateLimits`.
 They are made of small ones that a function needs most often and a fake satisfies in a few lines:
 :class:`Reads`, :class:`SoftDeletes`, :class:`UserLookup`, :class:`SessionTurns`,
-:class:`SearchableDocuments`, :class:`DocumentQueue`, :class:`TokenBuckets`, :class:`AuditRecorder`.
+:class:`SessionContents`, :class:`SearchableDocuments`, :class:`DocumentQueue`,
+:class:`TokenBuckets`, :class:`AuditRecorder`.
 A method promises what the repository's method of the same name promises.
 
 What you implement for a handle to work with (:class:`~digitwin.KeyService`,
 :class:`~digitwin.CheckpointSink` and others) is in :mod:`digitwin` itself.
 """
 
+from digitwin.protocols.contents import SessionContents
 from digitwin.protocols.entities import CreatesMany, Reads, SoftDeletes
 from digitwin.protocols.personal import (
     Consents,
@@ -56,6 +58,7 @@ __all__ = [
     "Reserved",
     "Reserves",
     "SearchableDocuments",
+    "SessionContents",
     "SessionTurns",
     "SoftDeletes",
     "TokenBuckets",

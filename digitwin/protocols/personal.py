@@ -47,6 +47,7 @@ from digitwin.models import (
     User,
     VoiceModel,
 )
+from digitwin.protocols.contents import SessionContents
 from digitwin.protocols.entities import CreatesMany, Id, Reads, Seconds, SoftDeletes, T
 from digitwin.users.fields import NewUser, NewUserRow, UserChanges, UserFilters
 
@@ -190,7 +191,12 @@ class SessionTurns(Protocol):
         **changes: Unpack[TurnChanges],
     ) -> ConversationTurn: ...
     async def with_turns(
-        self, session_id: Id, *, user_id: Id | None = None, limit: int | None = None
+        self,
+        session_id: Id,
+        *,
+        user_id: Id | None = None,
+        limit: int | None = None,
+        items: bool = False,
     ) -> ConversationSession: ...
     async def turns(
         self,
@@ -232,6 +238,7 @@ class SessionArtifacts(Protocol):
 class ConversationSessions(
     SessionTurns,
     SessionArtifacts,
+    SessionContents,
     CreatesMany[ConversationSession, NewSession],
     Reads[ConversationSession],
     Protocol,

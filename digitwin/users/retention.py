@@ -16,6 +16,7 @@ from digitwin.kernel.connection import scopes
 from digitwin.kernel.execution import audit_records
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.repository.ports import CacheForgetter
+from digitwin.kernel.sql import crud
 from digitwin.kernel.sql.queries import Queries
 from digitwin.users import cascade
 
@@ -79,6 +80,8 @@ class DeletionRetention:
         remove = QUERIES["remove_user"] if of_a_user else cascade.remove_hidden()
         removed: int = await core.db.fetchval(remove, **key)
         await core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'off'")
+        for clear in () if of_a_user else crud.clear_orphans():
+            await core.db.execute(clear, user_id=user_id)
         if removed:
             about, resource = str(event["resource_id"]), event["resource"]
             deletion = {"deletion_id": str(event["id"])}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import TypeAdapter, with_config
+from pydantic import Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from digitwin.kernel.primitives.validation import (
@@ -35,6 +35,7 @@ ItemKind = Literal[
     "custom",
 ]
 UsageKind = Literal["llm", "stt", "tts", "avatar", "embedding"]
+UsageGroup = Literal["user_id", "session_id", "participant_id", "kind", "provider", "model", "day"]
 Name = Annotated[str, line(200)]
 Figure = float
 """A count or a duration as it is reported: rounded; negative ones, such as -1, are unknown."""
@@ -92,7 +93,7 @@ class NewSource(_Source):
     """What an answer used: a document of the twin's owner.
 
     Args:
-        document_id: a document that is not deleted.
+        document_id: a document of that owner.
         passage: the place in it, up to 200 characters.
         score: how well it fitted.
         quote: what was quoted, up to 100,000 characters.
@@ -145,3 +146,7 @@ ITEMS = TypeAdapter(list[Annotated[NewItem, PLAIN_DICT]], config=DEFERRED)
 ITEM_KINDS = TypeAdapter(list[ItemKind], config=DEFERRED)
 SOURCES = TypeAdapter(list[Annotated[NewSource, PLAIN_DICT]], config=DEFERRED)
 USAGE = TypeAdapter(UsageLabels)
+GROUPS_ASKED = TypeAdapter(list[UsageGroup], config=DEFERRED)
+TIME_ZONE: TypeAdapter[str] = TypeAdapter(
+    Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_+/-]{1,64}$")], config=DEFERRED
+)

@@ -265,6 +265,6 @@ def _json(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, UUID):  # the driver's own, too
+    if isinstance(value, UUID):  # the driver's ids are of a subclass
         return str(value)
     return value.isoformat() if isinstance(value, datetime) else value

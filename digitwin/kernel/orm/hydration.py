@@ -101,11 +101,15 @@ def compact_hydrator(
 def _moments(names: list[str]) -> list[str]:
     """Return the lines that read the moments of a compact row."""
     optional = [name for name in ("started_at", "ended_at") if name in names]
+    changed = [name for name in ("updated_at",) if name in names]
 
     def read_with(moment: str) -> list[str]:
         return [
             f"        row.created_at = created_at = {moment}(row.created_at)",
-            f"        row.updated_at = {moment}(row.updated_at) if row.updated_at else created_at",
+            *(
+                f"        row.{name} = {moment}(row.{name}) if row.{name} else created_at"
+                for name in changed
+            ),
             *(
                 f"        row.{name} = {moment}(row.{name}) if row.{name}"
                 f" else created_at if row.{name} == '' else None"

@@ -82,19 +82,23 @@ class SoftDeleteRepository(EntityRepository[M]):
     async def hard_delete(self, id: UUID | str) -> None:
         """Delete the row permanently, whether it is soft-deleted or not; atomic.
 
+        What other rows hold of its content, such as quotes of a document, is removed too.
+
         Raises:
             NotFoundError: there is no such row.
         """
-        key = self._key(id, None)
+        key, owner = self._key(id, None), None
         async with self._core.transaction():
             if crud.is_owned(self.model):
-                await self._core.db.fetchval(crud.hold_owner(self.model, tuple(key)), **key)
+                owner = await self._core.db.fetchval(crud.hold_owner(self.model, tuple(key)), **key)
                 await self._core.db.execute(crud.finish_deletion(self.model, tuple(key)), **key)
             await self._core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'on'")
             gone = await self._core.db.fetchval(crud.remove(self.model, tuple(key)), **key)
             await self._core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'off'")
             if gone is None:
                 raise self._missing(id)
+            for clear in crud.clear_orphans(self.model._meta.db_table):
+                await self._core.db.execute(clear, user_id=owner)
 
     async def _delete(self, id: object, reason: object) -> M:
         key, event = self._key(id, None), deletion_event(reason)

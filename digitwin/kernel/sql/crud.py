@@ -19,6 +19,7 @@ from digitwin.kernel.primitives.validation import dumps
 from digitwin.kernel.sql import audit_step
 from digitwin.kernel.sql.columns import columns, sql_type
 from digitwin.kernel.sql.queries import MAX_COMPILED, Query, compiled
+from digitwin.kernel.sql.tables import orphaned_by
 
 ALIVE = '"deleted_at" IS NULL'
 TOUCH = '"version" = t."version" + 1, "updated_at" = now()'
@@ -282,6 +283,26 @@ def remove(model: type[Model], equal: tuple[str, ...]) -> Query:
         f'DELETE FROM "{table}"{_where(model, equal, hidden=True)}{owner}'
         f" RETURNING {columns(model)}",
         what="id",
+    )
+
+
+@cache
+def clear_orphans(parent: str | None = None) -> tuple[Query, ...]:
+    """Clear what a person's other rows hold of what was deleted permanently.
+
+    Sent after the deletion, in its transaction: a row that was stored while the deletion waited
+    is seen then, and has lost its reference by the foreign key.
+
+    Args:
+        parent: the table of what was deleted; any, if unset.
+    """
+    return tuple(
+        compiled(
+            f"UPDATE {table.name} SET {', '.join(f'{name} = NULL' for name in orphans.cleared)}"
+            f" WHERE user_id = :user_id AND {orphans.reference} IS NULL"
+            f" AND ({' OR '.join(f'{name} IS NOT NULL' for name in orphans.cleared)})"
+        )
+        for table, orphans in orphaned_by(parent)
     )
 
 

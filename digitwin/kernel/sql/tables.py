@@ -149,6 +149,22 @@ class PersonalData:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Orphans:
+    """Rows that stay when the row they refer to is deleted for good.
+
+    The foreign key sets the reference to null; what the rows hold of the deleted row's content is
+    cleared by the transaction that deletes.
+    """
+
+    parent: str
+    """The table they refer to."""
+    reference: str
+    """The column that becomes NULL."""
+    cleared: tuple[str, ...]
+    """Columns to clear; together with `reference`, in the condition of a partial index."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """A table of the schema.
 
@@ -159,6 +175,7 @@ class Table:
         late_writes: SQL for the id, as text, of the person of the row ``late``, if rows can be
             written after the person's erasure for lack of a foreign key; ``maintain()`` removes
             such rows.
+        orphans: what is cleared in rows whose parent is deleted for good.
         on_owner_deleted: additional assignments when a deletion of the owner hides its rows.
         is_partitioned: whether it has partitions, which get the same privileges.
         sequences: sequences it uses.
@@ -170,6 +187,7 @@ class Table:
     person: str | None = None
     personal: PersonalData | None = None
     late_writes: str | None = None
+    orphans: Orphans | None = None
     on_owner_deleted: str = ""
     is_partitioned: bool = False
     sequences: tuple[str, ...] = ()
@@ -242,6 +260,15 @@ def personal() -> list[Table]:
 def hidden_with_owner() -> list[Table]:
     """Return the tables whose rows a soft delete of their owner hides."""
     return [table for table in TABLES.values() if table.has_deletions and table.name != "users"]
+
+
+def orphaned_by(parent: str | None = None) -> list[tuple[Table, Orphans]]:
+    """Return the tables with rows to clear when a row of ``parent``, or of any, is deleted."""
+    return [
+        (table, table.orphans)
+        for table in TABLES.values()
+        if table.orphans is not None and parent in (None, table.orphans.parent)
+    ]
 
 
 def _children_first() -> Iterator[Table]:

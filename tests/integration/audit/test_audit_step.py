@@ -27,6 +27,9 @@ READS = {
         "in_force",
         "with_turns",
         "turns",
+        "items",
+        "sources",
+        "usage_totals",
         "deletions",
         "artifacts",
         "get_artifact",
@@ -38,6 +41,8 @@ EXEMPT = {
     ("sessions", "add_turn"): "turns are not audited one by one",
     ("sessions", "add_turns"): "turns are not audited one by one",
     ("sessions", "amend_turn"): "turns are not audited one by one",
+    ("sessions", "add_items"): "items are data themselves, as turns are",
+    ("sessions", "add_usage"): "usage is data itself, and far more of it",
 }
 
 

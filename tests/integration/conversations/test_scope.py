@@ -77,6 +77,11 @@ async def test_naming_another_person_is_not_found(
         his.with_turns(id, user_id=ada.id),
         his.turns(id, user_id=ada.id),
         his.statistics(user_id=ada.id),
+        his.items(session_id=id, user_id=ada.id),
+        his.sources(hers.id, user_id=ada.id),
+        his.add_items(id, [{"kind": "message"}], user_id=ada.id),
+        his.add_usage(session_id=id, kind="llm", user_id=ada.id),
+        his.usage_totals(user_id=ada.id),
     ):
         with pytest.raises(NotFoundError) as error:
             await call

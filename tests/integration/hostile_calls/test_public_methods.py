@@ -66,6 +66,7 @@ class World:
             "error": "broken",
             "evidence": "said so",
             "factory": _factory,
+            "items": [{"kind": "message"}],
             "key": "key",
             "keys": ["key"],
             "kind": "guest",
@@ -100,6 +101,8 @@ class World:
     def valid(self, method: Method, parameter: str) -> Any:
         if parameter in ("id", "user_id") and method.name in _REMOVES:
             return uuid7()
+        if (method.name, parameter) == ("add_usage", "kind"):
+            return "llm"
         if parameter == "id":
             return self._ids.get(method.part, self._ids["users"])
         return self._valid[parameter]
