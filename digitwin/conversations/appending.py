@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -92,7 +93,7 @@ async def append_one(
     Args:
         attempt: around a statement that may fail: a savepoint, in a transaction.
     """
-    if turn["idempotency_key"] is None:
+    if _is_plain(turn):
         return await db.fetchrow(for_session("add_turn", key["user_id"]), **key, **turn)
     query, record = for_session("add_turn_once", key["user_id"]), None
     try:
@@ -124,6 +125,16 @@ async def _append_together(key: Key, calls: Sequence[_Call]) -> Sequence[Stored]
     records = await calls[0].db.fetch(query, **key, **columns)
     stored = {_name(record): record for record in records}
     return [stored.get(_name(call.turn)) for call in calls]
+
+
+def _is_plain(turn: Turn) -> bool:
+    """Return whether a turn has none of the fields that few have."""
+    return bool(_rare_values(turn) == _NONE)
+
+
+_RARE = ("idempotency_key", "started_at", "ended_at", "participant_id", "language", "extra")
+_rare_values = itemgetter(*_RARE)
+_NONE = (None,) * len(_RARE)
 
 
 def _name(turn: Turn | Record) -> UUID | str:

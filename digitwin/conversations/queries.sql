@@ -147,21 +147,27 @@ WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL;
 
 -- name: add_turn
 -- One round trip: the session's counter gives the position, and its row lock the order. Without an
--- idempotency key, whose lookup takes the server a sixth of the statement's time.
+-- idempotency key, whose lookup takes the server a sixth of the statement's time, and without the
+-- fields that few turns have.
 WITH counted AS (
     UPDATE conversation_sessions
     SET turn_count = turn_count + 1, version = version + 1, updated_at = now()
     WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL AND {accepting}
     RETURNING user_id, id, turn_count
 )
-INSERT INTO conversation_turns (user_id, session_id, position, {turn_fields})
-SELECT user_id, id, turn_count, {turn_parameters}, NULL
+INSERT INTO conversation_turns (
+    user_id, session_id, position, id, user_text, twin_text, heard_text, status, end_of_turn_ms,
+    asr_ms, retrieval_ms, llm_first_token_ms, llm_ms, tool_ms, tts_first_audio_ms, tts_ms,
+    render_ms, first_audio_ms, total_ms, input_tokens, output_tokens)
+SELECT user_id, id, turn_count, :id, :user_text, :twin_text, :heard_text, :status, :end_of_turn_ms,
+       :asr_ms, :retrieval_ms, :llm_first_token_ms, :llm_ms, :tool_ms, :tts_first_audio_ms,
+       :tts_ms, :render_ms, :first_audio_ms, :total_ms, :input_tokens, :output_tokens
 FROM counted
 RETURNING {columns of conversation_turns};
 
 -- name: add_turn_once
--- As add_turn, with an idempotency key: if it is already stored, this returns its turn, also after
--- the session's end.
+-- As add_turn, with all fields. If its idempotency key is already stored, this returns its turn,
+-- also after the session's end.
 WITH existing AS (
     SELECT {columns of conversation_turns} FROM conversation_turns
     WHERE idempotency_key = :idempotency_key AND session_id = :session_id AND user_id = {owner}
@@ -259,7 +265,7 @@ SET user_text = coalesce(:user_text, user_text), twin_text = coalesce(:twin_text
     first_audio_ms = coalesce(:first_audio_ms, first_audio_ms),
     input_tokens = coalesce(:input_tokens, input_tokens),
     output_tokens = coalesce(:output_tokens, output_tokens),
-    extra = CASE WHEN :extra::jsonb IS NULL OR pg_column_size(extra) > {max_extra}
+    extra = CASE WHEN :extra::jsonb IS NULL OR octet_length(extra::text) > {max_extra}
                  THEN extra ELSE coalesce(extra, '{}') || :extra END,
     version = version + 1, updated_at = now()
 WHERE id = :turn_id AND session_id = :session_id AND user_id = {owner}

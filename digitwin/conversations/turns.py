@@ -13,15 +13,6 @@ from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.primitives.validation import dumps
 
 _UNKNOWN: dict[str, Any] = dict.fromkeys((*STAGES, *TOKENS))
-_AS_GIVEN = (
-    "user_text",
-    "twin_text",
-    "heard_text",
-    "started_at",
-    "ended_at",
-    "participant_id",
-    "language",
-)
 
 
 def new_turn(turn: NewTurn) -> dict[str, Any]:
@@ -97,14 +88,21 @@ def check_moments(started_at: datetime | None, ended_at: datetime | None) -> Non
 
 
 def _values(turn: TurnChanges) -> dict[str, Any]:
-    interrupted, given = turn.get("interrupted"), turn.get
-    values: dict[str, Any] = {name: given(name) for name in _AS_GIVEN}
-    check_moments(values["started_at"], values["ended_at"])
+    given = turn.get
+    interrupted = given("interrupted")
+    started_at, ended_at = turn.get("started_at"), turn.get("ended_at")
+    check_moments(started_at, ended_at)
     # Validated to what they hold
     columns, extra = columns_of(given("timings"), given("usage"))  # type: ignore[arg-type]
     return {
         **columns,
-        **values,
+        "user_text": given("user_text"),
+        "twin_text": given("twin_text"),
+        "heard_text": given("heard_text"),
+        "started_at": started_at,
+        "ended_at": ended_at,
+        "participant_id": given("participant_id"),
+        "language": given("language"),
         "extra": None if extra is None else dumps(extra),
         "status": None if interrupted is None else "interrupted" if interrupted else "completed",
     }

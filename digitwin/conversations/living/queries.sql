@@ -142,7 +142,7 @@ extended AS (
         total_ms = coalesce(given.total_ms, turn.total_ms),
         input_tokens = coalesce(given.input_tokens, turn.input_tokens),
         output_tokens = coalesce(given.output_tokens, turn.output_tokens),
-        extra = CASE WHEN given.extra IS NULL OR pg_column_size(turn.extra) > {max_extra}
+        extra = CASE WHEN given.extra IS NULL OR octet_length(turn.extra::text) > {max_extra}
                      THEN turn.extra ELSE coalesce(turn.extra, '{}') || given.extra END,
         version = turn.version + 1, updated_at = now()
     FROM session, (
@@ -296,9 +296,11 @@ WITH idle AS MATERIALIZED (
 ), done AS (
     UPDATE conversation_sessions AS session
     SET status = 'ended', end_reason = 'idle', version = version + 1, updated_at = now(),
-        ended_at = greatest(session.started_at, least(statement_timestamp(), (
-            SELECT max(coalesce(turn.ended_at, turn.created_at)) FROM conversation_turns AS turn
-            WHERE turn.user_id = session.user_id AND turn.session_id = session.id)))
+        ended_at = greatest(session.started_at, (
+            SELECT least(max(coalesce(turn.ended_at, turn.created_at)),
+                         CASE WHEN count(*) > 0 THEN statement_timestamp() END)
+            FROM conversation_turns AS turn
+            WHERE turn.user_id = session.user_id AND turn.session_id = session.id))
     FROM idle WHERE session.user_id = idle.user_id AND session.id = idle.id
     RETURNING session.user_id, session.id
 ), recorded AS ({audit end of conversation_sessions})

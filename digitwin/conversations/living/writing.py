@@ -82,8 +82,8 @@ async def write(
     several = merged((*turns, *_mentioned(turns, items, usage, sources)))
     opening = [turn for turn in several if turn.opens]
     extending = sorted((t for t in several if not t.opens), key=lambda turn: turn.turn_id.int)
-    query = _query(
-        _Shape(
+    query = statement(
+        Shape(
             known_owner=key["user_id"] is not None,
             opens=bool(opening),
             once=once and writer is None,
@@ -158,7 +158,7 @@ def _mentioned(
     return [TurnWrite(turn_id=id) for id in named if id is not None and id not in written]
 
 
-class _Shape(NamedTuple):
+class Shape(NamedTuple):
     known_owner: bool
     opens: bool
     once: bool
@@ -170,7 +170,7 @@ class _Shape(NamedTuple):
 
 
 @cache
-def _query(shape: _Shape) -> Query:
+def statement(shape: Shape) -> Query:
     """Return the statement with the steps for what it carries."""
     counts = shape.opens or shape.items
     refers = shape.fenced or shape.usage or shape.sources
@@ -203,7 +203,7 @@ def _query(shape: _Shape) -> Query:
     )
 
 
-def _session_steps(shape: _Shape, *, counts: bool) -> list[str]:
+def _session_steps(shape: Shape, *, counts: bool) -> list[str]:
     fence = ["fence"] if shape.fenced else []
     if not counts:
         return [*fence, "session_fenced"] if fence else ["session_read"]

@@ -43,6 +43,9 @@ EXEMPT = {
     ("sessions", "amend_turn"): "turns are not audited one by one",
     ("sessions", "add_items"): "items are data themselves, as turns are",
     ("sessions", "add_usage"): "usage is data itself, and far more of it",
+    ("sessions", "close_turn"): "turns are not audited one by one",
+    ("sessions", "extend_turn"): "turns are not audited one by one",
+    ("sessions", "open_turn"): "turns are not audited one by one",
 }
 
 
@@ -110,6 +113,7 @@ CALLS: dict[tuple[str, str], Call] = {
         w.session, kind="image", artifact_uri="s3://y"
     ),
     ("sessions", "delete_artifact"): lambda w: w.db.sessions.delete_artifact(w.artifact),
+    ("sessions", "reopen"): lambda w: w.db.sessions.reopen(w.session),
     ("documents", "create"): lambda w: w.db.documents.create(
         user_id=w.ada.id, title="N", content="n"
     ),
@@ -183,6 +187,8 @@ async def prepare(world: World, entity: str, method: str) -> None:
         assert (await _claimed(world)).id == world.document
     if method == "retry":
         await world.db.documents.fail(world.lease, "no")
+    if method == "reopen":
+        await world.db.sessions.end(world.session)
     if method == "withdraw":
         await world.db.consents.grant(world.ada.id, purpose="recording", evidence="said so")
     if method == "activate":

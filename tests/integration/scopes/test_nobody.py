@@ -43,6 +43,7 @@ REST: dict[str, Any] = {
     "keys": [],
 }
 """What the methods need besides."""
+SAYING = ("add_turn", "amend_turn", "close_turn", "extend_turn", "open_turn")
 FIELDS: dict[str, dict[str, Any]] = {
     "users.create": {"email": "n@example.com", "name": "N"},
     "users.update": {"name": "N"},
@@ -55,8 +56,8 @@ FIELDS: dict[str, dict[str, Any]] = {
         for name in ("start", "create", "start_or_get")
     },
     "sessions.update": {"metadata": {}},
-    **{f"sessions.{name}": {"user_text": "x"} for name in ("add_turn", "amend_turn")},
     "sessions.add_artifact": {"kind": "file", "artifact_uri": "s3://x"},
+    **{f"sessions.{name}": {"user_text": "x"} for name in SAYING},
     "sessions.add_turns": {"new_turns": [{"user_text": "x"}]},
 }
 
