@@ -19,6 +19,8 @@ from digitwin.conversations.content.totals import (
     UsageTotals as UsageTotals,
 )
 from digitwin.conversations.participant import Participant as Participant
+from digitwin.conversations.recorder.flushing import RecorderHealth as RecorderHealth
+from digitwin.conversations.recorder.recorder import TurnRecorder as TurnRecorder
 from digitwin.conversations.statistics import (
     SessionStatistics as SessionStatistics,
     StageStatistics as StageStatistics,
@@ -26,6 +28,7 @@ from digitwin.conversations.statistics import (
 from digitwin.database import Database as Database
 from digitwin.errors import (
     AlreadyExistsError as AlreadyExistsError,
+    BufferFullError as BufferFullError,
     ClosedError as ClosedError,
     ConfigurationError as ConfigurationError,
     ConnectionFailedError as ConnectionFailedError,

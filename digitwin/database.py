@@ -22,6 +22,8 @@ from digitwin.cache.repository import CacheRepository
 from digitwin.consents import maintenance as consents_maintenance
 from digitwin.consents.repository import ConsentRepository
 from digitwin.conversations import maintenance as conversations_maintenance
+from digitwin.conversations.recorder.flushing import Recorders
+from digitwin.conversations.recorder.recorder import TurnRecorder
 from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.handle.health import Health, check_health, is_ready
 from digitwin.handle.integrations import Integrations, embedded_home, key_store_for, sealing_for
@@ -41,6 +43,7 @@ from digitwin.kernel.execution.maintenance import (
 from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.orm import active_handle
 from digitwin.kernel.primitives.ids import parse_id
+from digitwin.kernel.primitives.validation import Id
 from digitwin.kernel.repository.soft_delete import SoftDeleteRepository
 from digitwin.kernel.sql.actor import ActingAs, Who
 from digitwin.keys import maintenance as keys_maintenance, master_keys
@@ -113,6 +116,7 @@ class Database:
         self._of_person = lru_cache(MAX_SCOPES)(of_person)  # a scope has no state of its own
         unbound = core.refusing() if core.settings.scope == "required" else core
         personal = self._personal(unbound)
+        self._recorder_of = personal.recorder
         self.users, self.voices, self.faces = personal.users, personal.voices, personal.faces
         self.sessions, self.documents = personal.sessions, personal.documents
         self.consents = personal.consents
@@ -158,6 +162,33 @@ class Database:
             SchemaChangedError: a migration changed a table meanwhile; run the transaction again.
         """
         return self._core.transaction()
+
+    def recorder(
+        self,
+        session_id: Id,
+        *,
+        user_id: Id | None = None,
+        participant_id: Id | None = None,
+        language: str | None = None,
+    ) -> TurnRecorder:
+        """Return a recorder of a session, to be used in ``async with``.
+
+        What happens in a live conversation is told to it by calls that do not wait. It writes
+        them in order, in batches, at most ``recorder_lag`` behind.
+
+        Args:
+            session_id: a session that takes turns.
+            user_id: the session's owner; a caller who knows it saves a lookup.
+            participant_id: who speaks, if not the session's participant: the id of a row of
+                ``participants``.
+            language: of turns that say no other, up to 35 characters.
+
+        Raises:
+            InvalidInputError: names the invalid argument.
+        """
+        return self._recorder_of(
+            session_id, user_id=user_id, participant_id=participant_id, language=language
+        )
 
     @contextmanager
     def activate(self) -> Iterator[None]:
@@ -272,8 +303,10 @@ class Database:
         await asyncio.shield(self._closed)
 
     async def _close(self) -> None:
-        core = self._core
-        drained = await core.drained(core.settings.drain_timeout)
+        core, patience = self._core, self._core.settings.drain_timeout
+        drained, _ = await asyncio.gather(
+            core.drained(patience), core.shared(Recorders).close(patience)
+        )
         for task in self._background:
             await task.stop()
         try:

@@ -17,6 +17,7 @@
     ├── ConsentRequiredError      the person's consent is missing
     ├── KeyUnavailableError       the key of encrypted fields is missing or destroyed
     ├── RateLimitedError          the rate limit is exceeded; carries the decision
+    ├── BufferFullError           a recorder holds as many events as it may
     ├── ClosedError               the handle is closed or closing
     └── ConnectionFailedError     the server cannot be reached, or the connection broke
         ├── PoolTimeoutError      no connection became free in time
@@ -153,6 +154,16 @@ class RateLimitedError(DigiTwinError):
     def decision(self) -> Any:
         """The refused :class:`~digitwin.Decision`."""
         return self.details["decision"]
+
+
+class BufferFullError(DigiTwinError):
+    """A recorder holds as many events as it may; the call changed nothing.
+
+    Wait for the recorder's ``room()``, then call again.
+    """
+
+    code = "buffer_full"
+    retryable = True
 
 
 class ClosedError(DigiTwinError):

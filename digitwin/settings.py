@@ -236,6 +236,15 @@ class Settings(BaseSettings):
     """``maintain()`` ends a session in which nothing has happened for this long, at the end of its
     last turn; None or 0: never."""
 
+    recorder_lag: Annotated[Seconds, Field(ge=0.02, le=60)] = 0.25
+    """How far what a recorder has stored may lag behind its calls, while the database answers.
+    A shorter lag takes more statements."""
+    recorder_buffer_bytes: int = Field(8 * 2**20, ge=2**16, le=2**36)
+    """Approximate maximum bytes that a recorder keeps while they cannot be stored."""
+    recorder_when_full: Literal["wait", "drop"] = "wait"
+    """When the buffer is full, a call raises until there is room (wait), or its event is dropped
+    and counted (drop)."""
+
     cache_memory_entries: int = Field(10_000, ge=0, le=10_000_000)
     """Maximum number of cached values kept in memory; 0 disables the memory cache and its
     separate connection for invalidations."""

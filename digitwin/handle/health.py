@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from digitwin.audit import sealing
+from digitwin.conversations.recorder.flushing import RecorderHealth, Recorders
 from digitwin.kernel.connection.dsn import Target
 from digitwin.kernel.execution import opening
 from digitwin.kernel.execution.core import Core
@@ -48,6 +49,8 @@ class Health:
     read_only: bool | None = None
     """Whether the server accepts no writes, such as a standby. ``ok`` is then false, unless
     ``target_session_attrs`` asks for such a server."""
+    recorders: RecorderHealth | None = None
+    """State of the handle's recorders; None in a process forked from the one that opened it."""
 
 
 async def check_health(core: Core, target: Target) -> Health:
@@ -56,6 +59,7 @@ async def check_health(core: Core, target: Target) -> Health:
     if core.inherited:
         return Health(False, None, None, None, None, PoolHealth(0, 0, 0, 0), _INHERITED)
     pool = PoolHealth(core.pool.size, core.pool.idle, core.pool.in_use, core.pool.waiting)
+    recorders = core.shared(Recorders).health()
     try:
         connection = await opening.connect_once(core.settings, target, any_role=True)
         try:
@@ -66,7 +70,7 @@ async def check_health(core: Core, target: Target) -> Health:
         finally:
             await opening.close_once(connection)
     except Exception as error:  # noqa: BLE001 - a probe reports every failure
-        return Health(False, None, None, None, None, pool, str(error))
+        return Health(False, None, None, None, None, pool, str(error), recorders=recorders)
     refusal = _refusal(core, read_only)
     return Health(
         ok=refusal is None,
@@ -79,6 +83,7 @@ async def check_health(core: Core, target: Target) -> Health:
         audit_unsealed_seconds=seconds,
         audit_unsealed=records,
         read_only=read_only,
+        recorders=recorders,
     )
 
 

@@ -18,12 +18,13 @@ from digitwin.audit.repository import AuditLogRepository
 from digitwin.cache.repository import CacheRepository
 from digitwin.consents.fields import Permits
 from digitwin.consents.repository import ConsentRepository
+from digitwin.conversations.recorder.recorder import TurnRecorder
 from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.kernel.connection import scopes
 from digitwin.kernel.connection.transactions import outside
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import RunOnce
-from digitwin.kernel.primitives.validation import DEFERRED, line, validate
+from digitwin.kernel.primitives.validation import DEFERRED, Id, line, validate
 from digitwin.kernel.repository.ports import ArtifactQueue
 from digitwin.kernel.sql.actor import ActingAs, Who
 from digitwin.keys.keyring import KeyRing
@@ -69,6 +70,24 @@ class PersonalRepositories:
     def transaction(self) -> AbstractAsyncContextManager[None]:
         """As :meth:`Database.transaction`, in this scope; joins an open transaction."""
         return self._core.transaction()
+
+    def recorder(
+        self,
+        session_id: Id,
+        *,
+        user_id: Id | None = None,
+        participant_id: Id | None = None,
+        language: str | None = None,
+    ) -> TurnRecorder:
+        """As :meth:`Database.recorder`, in this scope."""
+        return TurnRecorder(
+            self._core,
+            session_id,
+            user_id=self.sessions._owner(user_id),
+            scope=self.user_id,
+            participant_id=participant_id,
+            language=language,
+        )
 
     def acting_as(self, **who: Unpack[Who]) -> ActingAs:
         """As :meth:`Database.acting_as`; the actor need not be the person of the scope."""

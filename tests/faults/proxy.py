@@ -140,6 +140,10 @@ class Proxy:
         self._port = self._listener.sockets[0].getsockname()[1]
         return self
 
+    async def listen_again(self) -> None:
+        """Accept connections at the same address, after the block was left."""
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
+
     async def __aexit__(
         self,
         kind: type[BaseException] | None,

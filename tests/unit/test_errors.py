@@ -15,7 +15,7 @@ KINDS = [
 
 def test_codes_are_unique() -> None:
     codes = [kind.code for kind in KINDS]
-    assert len(codes) == len(set(codes)) == 22
+    assert len(codes) == len(set(codes)) == 23
 
 
 @pytest.mark.parametrize("kind", KINDS)

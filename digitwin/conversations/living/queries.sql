@@ -1,6 +1,6 @@
 -- name: turn_fields
 -- The columns of a turn that a caller gives; `turn_id` is the id, `n` the order.
-turn_id uuid, n int, strict boolean, user_text text, twin_text text, heard_text text, status text,
+turn_id uuid, n int, strict boolean, corrects boolean, user_text text, twin_text text, heard_text text, status text,
 started_at timestamptz, ended_at timestamptz, participant_id uuid, language text,
 end_of_turn_ms int, asr_ms int, retrieval_ms int, llm_first_token_ms int, llm_ms int, tool_ms int,
 tts_first_audio_ms int, tts_ms int, render_ms int, first_audio_ms int, total_ms int,
@@ -118,10 +118,12 @@ extended AS (
                          ELSE left(concat(turn.user_text, given.user_text), {max_text}) END,
         twin_text = CASE WHEN given.twin_text IS NULL THEN turn.twin_text
                          ELSE left(concat(turn.twin_text, given.twin_text), {max_text}) END,
-        heard_text = coalesce(left(given.heard_text, {max_text}), turn.heard_text),
-        status = CASE WHEN turn.status IN ('open', 'abandoned')
+        heard_text = CASE WHEN given.corrects THEN left(given.heard_text, {max_text})
+                          ELSE coalesce(left(given.heard_text, {max_text}), turn.heard_text) END,
+        status = CASE WHEN given.corrects OR turn.status IN ('open', 'abandoned')
                       THEN coalesce(given.status, turn.status) ELSE turn.status END,
         ended_at = CASE
+            WHEN given.corrects AND given.status = 'open' THEN NULL
             WHEN turn.status = 'open' AND given.status IS NULL THEN NULL
             WHEN turn.status = 'open' OR given.ended_at IS NOT NULL
                 OR (turn.status = 'abandoned' AND given.status <> 'abandoned')

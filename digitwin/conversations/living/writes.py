@@ -31,11 +31,14 @@ class TurnWrite:
         extra: merged with the stored one, up to a bound.
         strict: store nothing of this turn, rather than a part, if its status cannot follow or a
             text would become too long; else the status is kept and the text is cut.
+        corrects: ``status`` and ``heard_text`` are what they should have been: any status can
+            follow, a ``heard_text`` of None clears it, and an open turn has no end.
     """
 
     turn_id: UUID
     opens: bool = False
     strict: bool = False
+    corrects: bool = False
     user_text: str | None = None
     twin_text: str | None = None
     heard_text: str | None = None
@@ -115,10 +118,14 @@ def _merge(first: TurnWrite, then: TurnWrite) -> TurnWrite:
         name: getattr(first, name) if getattr(then, name) is None else getattr(then, name)
         for name in _LATEST
     }
+    if then.corrects:
+        latest["heard_text"] = then.heard_text
+        latest["ended_at"] = None if then.status == "open" else latest["ended_at"]
     return TurnWrite(
         turn_id=first.turn_id,
         opens=first.opens or then.opens,
         strict=first.strict or then.strict,
+        corrects=first.corrects or then.corrects,
         user_text=_joined(first.user_text, then.user_text),
         twin_text=_joined(first.twin_text, then.twin_text),
         timings=_over(first.timings, then.timings),

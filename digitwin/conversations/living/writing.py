@@ -37,6 +37,9 @@ _FILLS = {
     "max_extra": str(MAX_EXTRA_SIZE),
 }
 QUERIES = Queries(__package__, **_FILLS)
+_WHOLE, _NO_WHOLE = "{columns of conversation_turns}", "{nulls of conversation_turns}"
+_BRIEF, _NO_BRIEF = "id, updated_at", "NULL::uuid AS id, NULL::timestamptz AS updated_at"
+"""A recorder needs to know no more of its turns: their texts may be long by now."""
 _MOST = (1, 4, 16, 256)
 """How many turns the planner may expect: a few plans in place of one for each number."""
 
@@ -52,6 +55,7 @@ async def write(
     writer: UUID | None = None,
     sequence: int = 0,
     once: bool = True,
+    brief: bool = False,
     attempt: AbstractAsyncContextManager[Any] | None = None,
 ) -> list[Record]:
     """Write to a session; one statement, atomic, safe from any number of writers.
@@ -67,6 +71,7 @@ async def write(
             once; of a repeated one the turns are returned as they are.
         once: a turn that opens may exist already, and is returned as it is. False saves the
             look-up where the ids were made for this call.
+        brief: the records contain only ``id`` and ``updated_at``.
         attempt: around a statement that may fail: a savepoint, in a transaction.
 
     Returns:
@@ -94,6 +99,7 @@ async def write(
             usage=bool(usage),
             sources=bool(sources),
             fenced=writer is not None,
+            brief=brief,
         )
     )
     values = {
@@ -167,6 +173,7 @@ class Shape(NamedTuple):
     usage: bool
     sources: bool
     fenced: bool
+    brief: bool
 
 
 @cache
@@ -196,10 +203,12 @@ def statement(shape: Shape) -> Query:
         "write",
         steps=", ".join(_text(step, fills) for step in steps),
         turns=" ".join(
-            filled(f"SELECT {{columns of conversation_turns}} FROM {step} UNION ALL", {})
+            filled(f"SELECT {_BRIEF if shape.brief else _WHOLE} FROM {step} UNION ALL", {})
             for step in turns
         ),
-        nothing=filled("{nulls of conversation_turns}", {}) if turns else "NULL::uuid AS id",
+        nothing=filled(_NO_BRIEF if shape.brief else _NO_WHOLE, {})
+        if turns
+        else "NULL::uuid AS id",
     )
 
 
@@ -229,6 +238,7 @@ def _turn(n: int, turn: TurnWrite) -> dict[str, Any]:
         "n": n,
         "turn_id": turn.turn_id,
         "strict": turn.strict or None,
+        "corrects": turn.corrects or None,
         "user_text": turn.user_text or None,
         "twin_text": turn.twin_text or None,
         "heard_text": turn.heard_text,

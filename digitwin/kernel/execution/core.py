@@ -185,7 +185,8 @@ class Core:
             return False
         return True
 
-    def _refusal(self) -> DigiTwinError:
+    def refusal(self) -> DigiTwinError:
+        """Return the error for a call on a handle that is closed, or of another process."""
         if self.inherited:
             return InvalidStateError(
                 "This handle was opened in the process that this one was forked from:"
@@ -203,7 +204,7 @@ class Core:
 
     def _admit(self) -> None:
         if self.closing:
-            raise self._refusal()
+            raise self.refusal()
         if asyncio.get_running_loop() is not self.loop:
             raise InvalidStateError(
                 "This handle was opened on another event loop: open one on the current loop"

@@ -1,0 +1,1 @@
+"""The turn recorder: calls of a live pipeline, written in order and in batches."""
