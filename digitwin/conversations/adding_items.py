@@ -37,7 +37,7 @@ class AddingItems(SessionSources):
         is, so that a call can be repeated.
 
         Args:
-            items: up to 100, see :class:`NewItem`.
+            items: up to 1,000, see :class:`NewItem`.
             turn_id: the turn they belong to; None for what is in no turn, such as a handoff.
             user_id: the session's owner; saves a lookup.
 

@@ -199,7 +199,7 @@ async def test_no_session_with_another_persons_voice(db: asyncpg.Connection, ada
         ("UPDATE conversation_turns SET twin_text = repeat('x', 400001)", "twin_text"),
         ("UPDATE turn_items SET number = 0", "number"),
         ("UPDATE turn_items SET kind = 'video'", "kind"),
-        ("UPDATE turn_items SET payload = '[]'", "payload"),
+        ("UPDATE turn_items SET payload = 'null'", "payload"),
         ("UPDATE turn_items SET ended_at = started_at - interval '1 s'", "ended_at"),
         ("UPDATE usage_records SET kind = 'tool'", "kind"),
         *(

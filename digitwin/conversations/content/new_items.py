@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
-from digitwin.conversations.content.fields import ITEMS, NewItem
+from digitwin.conversations.content.fields import ITEMS
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.primitives.iterables import listed
 from digitwin.kernel.primitives.validation import validate
 
-MAX_ITEMS: Final = 100
-"""Items of one call, each of up to 1 MiB."""
+MAX_ITEMS: Final = 1000
+"""Items, or sources, of one call."""
 PAIRED: Final = ("tool_call", "tool_result")
 """Kinds that need a ``call_id``: by it a call and its result find each other."""
 
 
-def new_items(given: Sequence[NewItem], field: str = "items") -> list[dict[str, Any]]:
+def new_items(given: Any, field: str = "items") -> list[dict[str, Any]]:
     """Return the fields of new items.
 
     Raises:

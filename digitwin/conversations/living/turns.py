@@ -12,7 +12,8 @@ from uuid import UUID
 
 from typing_extensions import Unpack
 
-from digitwin.conversations.content.fields import ITEMS, SOURCES, NewItem, NewSource
+from digitwin.conversations.content.fields import SOURCES, NewItem, NewSource
+from digitwin.conversations.content.new_items import MAX_ITEMS, new_items
 from digitwin.conversations.fields import MAX_TEXT
 from digitwin.conversations.living.fields import (
     CLOSING,
@@ -28,15 +29,12 @@ from digitwin.conversations.living.writes import ItemWrite, SourceWrite, TurnWri
 from digitwin.conversations.living.writing import for_key, write
 from digitwin.conversations.models import ConversationTurn
 from digitwin.conversations.turn_log import TurnLog
-from digitwin.conversations.turns import check_moments, columns_of, heard_without_twin_text
+from digitwin.conversations.turns import columns_of, heard_without_twin_text
 from digitwin.errors import DigiTwinError, InvalidInputError, InvalidStateError, NotFoundError
 from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.primitives.ids import parse_id, uuid7
 from digitwin.kernel.primitives.iterables import listed
 from digitwin.kernel.primitives.validation import Id, validate
-
-MAX_PARTS = 1000
-"""Items or sources of one call."""
 
 
 class LivingTurns(TurnLog):
@@ -217,14 +215,11 @@ def _turn_write(id: UUID, given: Mapping[str, Any], **more: Any) -> TurnWrite:
 
 
 def _item_writes(given: object, turn_id: UUID | None) -> list[ItemWrite]:
-    items = validate(ITEMS, listed(given, "items", at_most=MAX_PARTS), "items")
-    for item in items:
-        check_moments(item.get("started_at"), item.get("ended_at"))
-    return [ItemWrite(turn_id=turn_id, **item) for item in items]
+    return [ItemWrite(turn_id=turn_id, **item) for item in new_items(given)]
 
 
 def _source_writes(given: object, turn_id: UUID) -> list[SourceWrite]:
     sources = validate(
-        SOURCES, listed(given, "sources", at_most=MAX_PARTS, of="sources"), "sources"
+        SOURCES, listed(given, "sources", at_most=MAX_ITEMS, of="sources"), "sources"
     )
     return [SourceWrite(turn_id=turn_id, **source) for source in sources]  # type: ignore[arg-type]

@@ -188,8 +188,8 @@ async def test_too_many_items_are_refused_with_the_limit(
     sessions: Sessions, session: ConversationSession
 ) -> None:
     with pytest.raises(InvalidInputError) as error:
-        await sessions.add_items(session.id, [{"kind": "message"}] * 101)
-    assert error.value.details == {"field": "items", "limit": 100}
+        await sessions.add_items(session.id, [{"kind": "message"}] * 1001)
+    assert error.value.details == {"field": "items", "limit": 1000}
 
 
 async def test_a_size_that_is_too_large_is_named(

@@ -204,6 +204,26 @@ async def test_usage_beside_an_erasure_is_stored_before_or_refused(
     assert left == 0
 
 
+async def test_usage_waits_for_a_removal_of_its_session_and_leaves_its_transaction_usable(
+    raw: asyncpg.Connection,
+    digitwin_db: Database,
+    session: ConversationSession,
+    until_waiting: UntilWaiting,
+) -> None:
+    async def add() -> int:
+        async with digitwin_db.transaction():
+            with pytest.raises(NotFoundError):
+                await digitwin_db.sessions.add_usage(session_id=session.id, kind="llm")
+            return await digitwin_db.sessions.count()
+
+    async with raw.transaction():
+        await raw.execute("SET LOCAL digitwin.allow_hard_delete = 'on'")
+        await raw.execute("DELETE FROM conversation_sessions WHERE id = $1", session.id)
+        call = asyncio.create_task(add())
+        await until_waiting(1)
+    assert await call == 0
+
+
 @pytest.mark.parametrize(
     ("given", "field"),
     [
@@ -436,6 +456,7 @@ async def test_statistics_count_turns_and_records_together(
     assert await digitwin_db.for_user(ada.id).sessions.statistics() == found
     await digitwin_db.users.delete(ada.id)
     assert (await sessions.statistics()).usage.records == 1
+    assert [total.user_id for total in await sessions.usage_totals(by=("user_id",))] == [bob.id]
 
 
 async def test_sums_go_beyond_a_single_column(
