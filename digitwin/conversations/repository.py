@@ -33,6 +33,7 @@ from digitwin.kernel.repository.paging import Page
 class ConversationSessionRepository(
     SessionStarting, LivingTurns, SessionEnding, SessionArtifacts, AddingItems, SessionUsage
 ):
+class ConversationSessionRepository(SessionArtifacts, SessionStarting):
     """The sessions of a twin and their turns; those of a deleted owner are hidden."""
 
     model, noun = ConversationSession, "session"

@@ -1,6 +1,5 @@
 """The tables of conversations, declared."""
 
-from digitwin.kernel.sql.spelling import spellings
 from digitwin.kernel.sql.tables import (
     DELETION,
     DEPENDENT,
@@ -11,19 +10,56 @@ from digitwin.kernel.sql.tables import (
     VERSION,
     Orphans,
     PersonalData,
+    Redacted,
     Table,
     View,
     declare,
 )
 
 _WHOSE = {"user_id": "whose twin it was"}
-_THEM = (
-    f"ref = ANY({spellings(':ref::text')})"
-    " AND (:kind::text IS NULL OR kind = :kind)"
-    " AND (:except_of::uuid IS NULL OR user_id <> :except_of)"
-)
+_THEY = "(user_id, id) IN (SELECT p.user_id, p.id FROM participants AS p WHERE {them})"
 _THEIR_SESSIONS = (
-    f"(user_id, participant_id) IN (SELECT p.user_id, p.id FROM participants AS p WHERE {_THEM})"
+    "(user_id, participant_id) IN (SELECT p.user_id, p.id FROM participants AS p WHERE {them})"
+)
+_OWN = (
+    "participants AS p JOIN conversation_sessions AS s"
+    " ON s.user_id = p.user_id AND s.participant_id = p.id"
+)
+# The speaker of a turn is its participant, else that of its session
+_SPOKEN = (
+    "SELECT t.user_id, t.session_id, t.position, t.id"
+    f" FROM {_OWN} JOIN conversation_turns AS t ON t.user_id = s.user_id AND t.session_id = s.id"
+    " WHERE {them} AND t.participant_id IS NULL"
+    " UNION ALL SELECT t.user_id, t.session_id, t.position, t.id"
+    " FROM participants AS p JOIN conversation_turns AS t"
+    " ON t.user_id = p.user_id AND t.participant_id = p.id WHERE {them}"
+)
+_THEIR_TURNS = (
+    "(user_id, session_id, position) IN"
+    f" (SELECT spoken.user_id, session_id, position FROM ({_SPOKEN}) AS spoken)"
+)
+# What belongs to no turn is of the session's participant
+_THEIR_ITEMS = (
+    "(user_id, session_id, number) IN (SELECT i.user_id, i.session_id, i.number"
+    f" FROM ({_SPOKEN}) AS t JOIN turn_items AS i ON i.user_id = t.user_id AND i.turn_id = t.id"
+    f" UNION ALL SELECT i.user_id, i.session_id, i.number FROM {_OWN}"
+    " JOIN turn_items AS i ON i.user_id = s.user_id AND i.session_id = s.id"
+    " WHERE {them} AND i.turn_id IS NULL)"
+)
+SPOKEN_IN = (
+    f"SELECT s.user_id, s.id AS session_id, p.id AS speaker, true AS own FROM {_OWN} WHERE {{them}}"
+    " UNION ALL SELECT t.user_id, t.session_id, p.id, false"
+    " FROM participants AS p JOIN conversation_turns AS t"
+    " ON t.user_id = p.user_id AND t.participant_id = p.id WHERE {them}"
+)
+"""The sessions in which a participant spoke: their own, and those of a turn of theirs."""
+# What is recorded of a whole session holds everybody who spoke in it
+_THEIR_ARTIFACTS = (
+    f"(user_id, id) IN (SELECT a.user_id, a.id FROM ({SPOKEN_IN}) AS s JOIN session_artifacts AS a"
+    " ON a.user_id = s.user_id AND a.session_id = s.session_id LEFT JOIN conversation_turns AS t"
+    " ON t.user_id = a.user_id AND t.session_id = a.session_id AND t.id = a.turn_id"
+    " WHERE CASE WHEN a.turn_id IS NULL THEN s.own OR a.kind IN ('recording', 'video')"
+    " ELSE coalesce(t.participant_id = s.speaker, s.own) END)"
 )
 _PARTICIPANT = {
     "id": "the participant's id",
@@ -82,10 +118,6 @@ _ARTIFACT = {
     "duration_ms": "its length in milliseconds",
     "started_at": "when it begins",
 }
-_SPOKEN = (
-    "(user_id, session_id) IN (SELECT s.user_id, s.id"
-    f" FROM conversation_sessions AS s WHERE {_THEIR_SESSIONS})"
-)
 
 
 def _some(columns: dict[str, str], *left_out: str) -> dict[str, str]:
@@ -101,8 +133,10 @@ declare(
             title="Who talked to the twin",
             columns={**OWNER_ID, **_PARTICIPANT},
             as_participant=View(
-                "Known to other people's twins", _some(_PARTICIPANT), found_by=_THEM
+                "Known to other people's twins", _some(_PARTICIPANT), found_by=_THEY
             ),
+            # The row, not only its name: a pseudonym would link conversations of one person
+            redacted=(Redacted(_THEY),),
         ),
     ),
     Table(
@@ -120,6 +154,15 @@ declare(
                 "Conversations with other people's twins",
                 _some(_SESSION, "voice_model_id", "face_model_id"),
                 found_by=_THEIR_SESSIONS,
+            ),
+            # An ended session accepts no turns
+            redacted=(
+                Redacted(
+                    f"{_THEIR_SESSIONS} AND end_reason IS DISTINCT FROM 'participant_erased'",
+                    "status = 'ended', ended_at = coalesce(ended_at, greatest(now(), started_at)),"
+                    " end_reason = 'participant_erased', external_id = NULL, metadata = '{}',"
+                    " version = version + 1, updated_at = now()",
+                ),
             ),
         ),
     ),
@@ -142,8 +185,9 @@ declare(
             as_participant=View(
                 "What happened in conversations with other people's twins",
                 _some(_ITEM),
-                found_by=_SPOKEN,
+                found_by=_THEIR_ITEMS,
             ),
+            redacted=(Redacted(_THEIR_ITEMS),),
         ),
     ),
     Table(
@@ -216,8 +260,9 @@ declare(
             as_participant=View(
                 "Recordings and files of conversations with other people's twins",
                 _some(_ARTIFACT) | TIMES,
-                found_by=_SPOKEN,
+                found_by=_THEIR_ARTIFACTS,
             ),
+            redacted=(Redacted(_THEIR_ARTIFACTS),),
         ),
     ),
     Table(
@@ -268,7 +313,20 @@ declare(
             as_participant=View(
                 "What was said to other people's twins",
                 _some(_TURN) | TIMES,
-                found_by=_SPOKEN,
+                found_by=_THEIR_TURNS,
+            ),
+            # Empty instead of null: it marks the turn, and whoever writes to it is refused
+            redacted=(
+                Redacted(
+                    f"{_THEIR_TURNS} AND user_text IS DISTINCT FROM ''",
+                    "user_text = '', twin_text = CASE WHEN :keep_answers THEN twin_text END,"
+                    " heard_text = CASE WHEN :keep_answers THEN heard_text END,"
+                    " language = NULL, extra = NULL, idempotency_key = NULL,"
+                    " ended_at = CASE WHEN status = 'open' THEN greatest(updated_at, started_at)"
+                    " ELSE ended_at END,"
+                    " status = CASE WHEN status = 'open' THEN 'abandoned' ELSE status END,"
+                    " version = version + 1, updated_at = now()",
+                ),
             ),
         ),
     ),

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from digitwin.kernel.sql.tables import Table, View, personal
 from digitwin.privacy.export import ExportFile
+from digitwin.privacy.subjects import ParticipantFilter
 
 
 def files_about_person(person: UUID) -> list[ExportFile]:
@@ -15,20 +16,20 @@ def files_about_person(person: UUID) -> list[ExportFile]:
     return [_whole(table, "data", table.data.found_by, person=person) for table in tables]
 
 
-def files_about_participant(
-    folder: str, ref: str, *, kind: str | None = None, except_of: UUID | None = None
-) -> list[ExportFile]:
-    """Return the files about a participant: somebody who talked to other people's twins.
+def files_about_participant(folder: str, selected: ParticipantFilter) -> list[ExportFile]:
+    """Return the files about participants: people who talked to other people's twins.
 
     Args:
         folder: the folder of the files within the archive.
-        ref: the participant's ref.
-        kind: the participant's kind; any kind if unset.
-        except_of: an owner whose twin is excluded.
+        selected: finds the participants.
     """
-    subject = {"ref": ref, "kind": kind, "except_of": except_of}
     return [
-        ExportFile(table, view, folder, subject)
+        ExportFile(
+            table,
+            View(view.title, view.columns, selected.within(view.found_by)),
+            folder,
+            selected.values,
+        )
         for table in reversed(personal())
         if (view := table.data.as_participant) is not None
     ]

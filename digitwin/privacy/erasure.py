@@ -17,7 +17,7 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, cast
 from uuid import UUID
 
 from digitwin.audit.erasure import pseudonymise
@@ -30,19 +30,23 @@ from digitwin.kernel.primitives.validation import dumps
 from digitwin.kernel.repository.ports import CacheForgetter
 from digitwin.kernel.sql.actor import current as current_actor
 from digitwin.kernel.sql.queries import Queries, Query
-from digitwin.kernel.sql.tables import Table, personal
+from digitwin.kernel.sql.tables import personal
 from digitwin.privacy import participants, receipts
 from digitwin.privacy.artifacts import Artifacts
+from digitwin.privacy.batches import all_batches, erase_batch
 from digitwin.privacy.ledger import Ledger, LedgerEntry
-from digitwin.privacy.participants import ParticipantFilter, Redaction
+from digitwin.privacy.participants import Redaction
 from digitwin.privacy.ports import Keys, Limits, Trail
 from digitwin.privacy.receipts import ErasureReceipt
-from digitwin.privacy.subjects import ParticipantRef, SubjectKind, hash_of_user
+from digitwin.privacy.subjects import (
+    Participant,
+    ParticipantRef,
+    SubjectKind,
+    by_ref,
+    hash_of_user,
+)
 
 log = logging.getLogger("digitwin.privacy")
-
-BATCH: Final = 5000
-"""Rows deleted by one statement."""
 
 QUERIES = Queries(__package__)
 
@@ -90,8 +94,9 @@ class Eraser:
             await self.artifacts.queue(on, person, erasure=erasure)
             await self._append_to_ledger("user", digest, erasure)
             await self.keys.destroy(person)
+            visits = by_ref(str(person), except_of=person)
             redacted = await participants.redact(
-                on, ParticipantFilter(str(person), except_of=person), keep_answers=False
+                on, visits, self.artifacts, keep_answers=False, erasure=erasure
             )
             counts = await self._remove(person)
             await self._complete("user", erasure, digest, counts, redacted, actor=person)
@@ -123,31 +128,33 @@ class Eraser:
             log.warning("Late counts of an erased subject are left to maintenance: %s", error)
 
     async def participant(
-        self, participant: ParticipantRef, digest: str, reason: str, *, keep_answers: bool
+        self, participant: Participant, digest: str, reason: str, *, keep_answers: bool
     ) -> ErasureReceipt:
         """Erase a participant from all twins they talked to and return the receipt.
 
         Raises:
             NotFoundError: no twin has this participant.
+            InvalidStateError: they are named by an id, and have a ref.
         """
-        await self.limits.forget(participant.ref)
+        ref = participant.ref if isinstance(participant, ParticipantRef) else None
+        if ref is not None:
+            await self.limits.forget(ref)
         async with self.core.transaction():
             on = self.core.db
             erasure = await self._begin(on, "participant", digest, reason)
-            selected = ParticipantFilter(participant.ref, participant.kind)
-            redacted = await participants.redact(on, selected, keep_answers=keep_answers)
-            if not redacted.participants:
-                raise NotFoundError("participant not found", kind=participant.kind)
+            selected = await participants.find(on, participant)
+            redacted = await participants.redact(
+                on, selected, self.artifacts, keep_answers=keep_answers, erasure=erasure
+            )
+            if not redacted.owners:  # a concurrent erasure was faster
+                raise NotFoundError("participant not found")
             await self._append_to_ledger("participant", digest, erasure)
-            await on.fetchval(QUERIES["allow_erasure"])
-            counts = {
-                table.name: await self._erase(table, table.data.by_name, ref=participant.ref)
-                for table in personal()
-                if table.data.by_name is not None
-            }
+            counts = {} if ref is None else await self._remove_by_name(ref)
             await self._complete("participant", erasure, digest, counts, redacted)
             receipt = await receipts.get(on, erasure)
-        await self._forget_limits(participant.ref)
+        self.artifacts.wake()
+        if ref is not None:
+            await self._forget_limits(ref)
         return receipt
 
     async def _begin_user(self, person: UUID, digest: str, reason: str) -> UUID:
@@ -184,7 +191,8 @@ class Eraser:
         for table in personal():
             found_by = table.data.found_by
             if table.data.erasure == "rows":
-                counts[table.name] = await self._erase(table, found_by, person=person)
+                query = erase_batch(table, found_by)
+                counts[table.name] = await all_batches(self.core.db, query, person=person)
             else:
                 query = QUERIES.variant("count_held", table=table.name, found_by=found_by)
                 counts[table.name] = await self.core.db.fetchval(query, person=person)
@@ -192,12 +200,15 @@ class Eraser:
         await self.cache.forget_user(person)
         return counts
 
-    async def _erase(self, table: Table, found_by: str, **subject: Any) -> int:
-        query, removed, batch = erase_batch(table, found_by), 0, BATCH
-        while batch == BATCH:
-            batch = await self.core.db.fetchval(query, **subject, batch=BATCH)
-            removed += batch
-        return removed
+    async def _remove_by_name(self, ref: str) -> dict[str, int]:
+        """Delete the rows that hold only a participant's ref; return the counts by table."""
+        return {
+            table.name: await all_batches(
+                self.core.db, erase_batch(table, table.data.by_name), ref=ref
+            )
+            for table in personal()
+            if table.data.by_name is not None
+        }
 
     async def _complete(
         self,
@@ -210,10 +221,7 @@ class Eraser:
     ) -> None:
         for owner in redacted.owners:  # cached responses may repeat what they asked
             await self.cache.forget_user(owner)
-        counts |= {
-            "participants": counts.get("participants", 0) + redacted.participants,
-            "conversation_turns": counts.get("conversation_turns", 0) + redacted.turns,
-        }
+        counts |= {name: counts.get(name, 0) + n for name, n in redacted.counts.items()}
         await self.core.db.execute(QUERIES["complete_erasure"], id=erasure, counts=dumps(counts))
         by_themselves = actor is not None and current_actor().actor_id == actor
         details: Details = {
@@ -223,14 +231,3 @@ class Eraser:
         if by_themselves:
             details |= {"actor_id": None, "ip_address": None, "user_agent": None}
         await self.trail.record(f"{subject}.erase", "erasure", **details)
-
-
-def erase_batch(table: Table, found_by: str) -> Query:
-    """Return the statement that deletes a batch of a table's rows."""
-    return QUERIES.variant(
-        "erase_batch",
-        table=table.name,
-        key=", ".join(table.data.key),
-        found_by=found_by,
-        same=" AND ".join(f"held.{name} = chosen.{name}" for name in table.data.key),
-    )

@@ -14,7 +14,14 @@ from digitwin.kernel.execution.core import Core
 from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.kernel.sql.queries import Queries
 from digitwin.privacy.ledger import Ledger
-from digitwin.privacy.subjects import ParticipantRef, hash_of_participant, hash_of_ref, hash_of_user
+from digitwin.privacy.subjects import (
+    Guest,
+    Participant,
+    ParticipantRef,
+    hash_of_participant,
+    hash_of_ref,
+    hash_of_user,
+)
 
 if TYPE_CHECKING:
     from digitwin.privacy.erasure import Eraser
@@ -50,7 +57,8 @@ class ErasureReplay:
         users = participants = 0
         for person in await self._people(known):
             users += await self._user(person)
-        for participant in await self._participants(known):
+        erased: list[Participant] = [*await self._participants(known), *await self._guests(known)]
+        for participant in erased:
             participants += await self._participant(participant)
         return ReplayReport(len(known), users, participants)
 
@@ -84,6 +92,19 @@ class ErasureReplay:
                     found.append(participant)
         return found
 
+    async def _guests(self, known: Collection[str]) -> list[Guest]:
+        """Return erased participants without a ref, by the name by which they were erased."""
+        found = {}
+        async with aclosing(self.core.db.stream(QUERIES["guests"])) as rows:
+            async for row in rows:
+                names = [Guest("participant_id", row["id"])]
+                if row["session_id"] is not None:
+                    names.append(Guest("session_id", row["session_id"]))
+                for guest in names:
+                    if hash_of_participant(guest, self.pepper) in known:
+                        found[row["id"]] = guest
+        return list(found.values())
+
     async def _user(self, person: UUID) -> bool:
         try:
             await self.eraser.user(person, REASON)
@@ -91,7 +112,7 @@ class ErasureReplay:
             return False
         return True
 
-    async def _participant(self, participant: ParticipantRef) -> bool:
+    async def _participant(self, participant: Participant) -> bool:
         digest = hash_of_participant(participant, self.pepper)
         try:
             await self.eraser.participant(participant, digest, REASON, keep_answers=False)

@@ -1,65 +1,135 @@
 """Redaction of a participant's conversations with other people's twins.
 
-The owner keeps the conversation as a fact, with its times and counts. The participant's words
-become empty, and so do the twin's answers, which may repeat names or numbers from the question;
-``keep_answers`` keeps them. The participant's row is deleted, not only its name: a remaining
-pseudonym would still link conversations of one person. The sessions are ended, so that no turn
-is added.
+The owner keeps the conversation as a fact, with its times, counts and costs. The participant's
+words become empty, and so do the twin's answers, which may repeat names or numbers from the
+question; ``keep_answers`` keeps them. Items are removed, since tool calls and parts repeat what was
+said, and what was recorded of them is queued for deletion. The speaker of a turn is its own
+participant, else that of its session: a second speaker's erasure leaves the other's words.
+
+The registry says what happens to the rows of each table (``PersonalData.redacted``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
+from digitwin.conversations.tables import SPOKEN_IN
+from digitwin.errors import InvalidStateError, NotFoundError
 from digitwin.kernel.execution.executor import Statements
+from digitwin.kernel.repository.base import the_only
 from digitwin.kernel.sql.queries import Queries
 from digitwin.kernel.sql.spelling import spellings
-
-BATCH: Final = 200
-"""Sessions redacted by one statement."""
+from digitwin.kernel.sql.tables import TABLES, Redacted, Table, personal
+from digitwin.privacy.artifacts import Artifacts
+from digitwin.privacy.batches import all_batches, erase_batch, redact_batch
+from digitwin.privacy.subjects import Guest, Participant, ParticipantFilter, by_id, by_ref
 
 QUERIES = Queries(__package__, spellings=spellings(":ref::text"))
-
-
-@dataclass(frozen=True, slots=True)
-class ParticipantFilter:
-    """Selects participants by ref; optionally of one kind, or excluding one owner."""
-
-    ref: str = field(repr=False)
-    kind: str | None = None
-    except_of: UUID | None = None
+_ARTIFACTS = "session_artifacts"
 
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
     """Counts of a redaction, and the owners of the twins concerned."""
 
-    participants: int
-    sessions: int
-    turns: int
+    counts: Mapping[str, int]
+    """Rows removed or changed, by table."""
     owners: frozenset[UUID]
 
 
-async def redact(on: Statements, selected: ParticipantFilter, *, keep_answers: bool) -> Redaction:
+async def find(on: Statements, participant: Participant) -> ParticipantFilter:
+    """Return what finds a participant.
+
+    Raises:
+        NotFoundError: no twin has this participant.
+        InvalidStateError: a session's participant has a ref, which names them everywhere.
+    """
+    if not isinstance(participant, Guest):
+        if not await on.fetchval(
+            QUERIES["is_known_participant"], ref=participant.ref, kind=participant.kind
+        ):
+            raise NotFoundError("participant not found", kind=participant.kind)
+        return by_ref(participant.ref, kind=participant.kind)
+    rows = await on.fetch(QUERIES[f"guest_by_{participant.by}"], id=participant.id)
+    row = the_only(rows, participant.by.removesuffix("_id"), participant.id)
+    if row is None:
+        raise NotFoundError("participant not found", field=participant.by, id=str(participant.id))
+    if row["has_ref"]:
+        raise InvalidStateError(
+            "This participant has a ref: name them by kind and ref",
+            field=participant.by,
+            id=str(participant.id),
+        )
+    return by_id(row["id"])
+
+
+async def redact(
+    on: Statements,
+    selected: ParticipantFilter,
+    artifacts: Artifacts,
+    *,
+    keep_answers: bool,
+    erasure: UUID,
+) -> Redaction:
     """Redact the conversations of the selected participants, in the caller's transaction.
 
-    Waits for concurrent writers that start a session with them or add a turn; later writers
-    find no participant and an ended session.
+    Waits for concurrent writers that start a session with them or write to one; later writers
+    find no participant, an ended session, or redacted turns.
     """
-    known = await on.fetch(QUERIES["lock_participants"], **asdict(selected))
-    keys = _by_column(known)
-    sessions = await on.fetch(QUERIES["lock_sessions_of"], **keys)
-    turns = 0
-    for start in range(0, len(sessions), BATCH):
-        batch = _by_column(sessions[start : start + BATCH])
-        turns += await on.fetchval(QUERIES["redact_turns"], **batch, keep_answers=keep_answers)
-        await on.execute(QUERIES["end_sessions"], **batch)
-    await on.execute(QUERIES["remove_participants"], **keys)
-    return Redaction(len(known), len(sessions), turns, frozenset(keys["owners"]))
+    owners = await _lock(on, selected)
+    if not owners:
+        return Redaction({}, owners)
+    await on.fetchval(QUERIES["allow_erasure"])
+    await _queue(on, selected, artifacts, erasure)
+    counts: Counter[str] = Counter()
+    for table in personal():
+        for redacted in table.data.redacted:
+            counts[table.name] += await _redact(on, table, redacted, selected, keep_answers)
+    return Redaction(counts, owners)
 
 
-def _by_column(rows: Sequence[Any]) -> dict[str, list[UUID]]:
-    return {"owners": [row["user_id"] for row in rows], "ids": [row["id"] for row in rows]}
+async def _lock(on: Statements, selected: ParticipantFilter) -> frozenset[UUID]:
+    """Lock participants and sessions, and return the owners.
+
+    A writer of a turn locks the session, then the participant that the turn refers to. So
+    participants are first locked against new sessions only, and against new turns once their
+    sessions are locked. Whoever made one of theirs in between is waited for, and locked then.
+    """
+    known = await _in(on, "hold_participants", selected, selected.them)
+    if not known:
+        return frozenset()
+    sessions = selected.within(f"SELECT user_id, session_id FROM ({SPOKEN_IN}) AS spoken")
+    await _in(on, "lock_sessions_of", selected, sessions)
+    await _in(on, "lock_participants", selected, selected.them)
+    await _in(on, "lock_sessions_of", selected, sessions)
+    return frozenset(row["user_id"] for row in known)
+
+
+async def _queue(
+    on: Statements, selected: ParticipantFilter, artifacts: Artifacts, erasure: UUID
+) -> None:
+    for redacted in TABLES[_ARTIFACTS].data.redacted:
+        rows = await _in(on, "artifacts_redacted", selected, selected.within(redacted.found_by))
+        await artifacts.queue_rows(on, rows, erasure=erasure)
+
+
+async def _in(on: Statements, name: str, selected: ParticipantFilter, found_by: str) -> Any:
+    return await on.fetch(QUERIES.variant(name, found_by=found_by), **selected.values)
+
+
+async def _redact(
+    on: Statements,
+    table: Table,
+    redacted: Redacted,
+    selected: ParticipantFilter,
+    keep_answers: bool,
+) -> int:
+    found_by = selected.within(redacted.found_by)
+    if not redacted.sets:
+        return await all_batches(on, erase_batch(table, found_by), **selected.values)
+    query = redact_batch(table, found_by, redacted.sets)
+    return await all_batches(on, query, **selected.values, keep_answers=keep_answers)

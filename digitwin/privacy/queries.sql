@@ -36,6 +36,11 @@ WHERE id = :person AND length(setting #>> '{}') >= :shortest
 UNION ALL (SELECT 'what was said', said, false
            FROM conversation_turns, unnest(ARRAY[user_text, twin_text, heard_text]) AS said
            WHERE user_id = :person AND length(said) >= :shortest ORDER BY created_at DESC LIMIT :most)
+UNION ALL (SELECT 'what was said', part #>> '{}', false
+           FROM turn_items, jsonb_path_query(payload, 'strict $.** ? (@.type() == "string")') AS part
+           WHERE user_id = :person AND length(part #>> '{}') >= :shortest ORDER BY created_at DESC LIMIT :most)
+UNION ALL (SELECT 'quote', quote, false FROM turn_sources
+           WHERE user_id = :person AND length(quote) >= :shortest ORDER BY created_at DESC LIMIT :most)
 UNION ALL (SELECT 'document', told, false
            FROM knowledge_documents, unnest(ARRAY[title, source_uri, left(content, 1000)]) AS told
            WHERE user_id = :person AND length(told) >= :shortest ORDER BY created_at DESC LIMIT :most)
@@ -130,46 +135,41 @@ SELECT id, subject, subject_hash, reason, counts, begun_at, completed_at,
        (SELECT count(*) FROM artifact_deletions WHERE erasure_id = erasures.id) AS pending_artifacts
 FROM erasures WHERE :before::uuid IS NULL OR id < :before ORDER BY id DESC LIMIT :limit
 
+-- name: guest_by_session_id
+-- The participant of a session, for one without a ref.
+SELECT participant.id, participant.ref IS NOT NULL AS has_ref
+FROM conversation_sessions AS session JOIN participants AS participant
+  ON participant.user_id = session.user_id AND participant.id = session.participant_id
+WHERE session.id = :id
+
+-- name: guest_by_participant_id
+-- The same by their own id.
+SELECT id, ref IS NOT NULL AS has_ref FROM participants WHERE id = :id
+
+-- name: hold_participants
+-- In key order, so that two erasures do not deadlock. Keeps sessions from being started with them;
+-- whoever stores a turn of theirs goes on.
+SELECT user_id, id FROM participants AS p WHERE {found_by} ORDER BY user_id, id FOR NO KEY UPDATE
+
 -- name: lock_participants
--- In key order, so that two erasures do not deadlock.
-SELECT user_id, id FROM participants
-WHERE ref = ANY({spellings}) AND (:kind::text IS NULL OR kind = :kind) AND (:except_of::uuid IS NULL OR user_id <> :except_of)
-ORDER BY user_id, id FOR UPDATE
+-- Waits for turns that refer to them, and keeps later ones from being stored.
+SELECT user_id, id FROM participants AS p WHERE {found_by} ORDER BY user_id, id FOR UPDATE
 
 -- name: lock_sessions_of
--- After the participants: concurrent starts of sessions with them have committed by now.
-SELECT user_id, id FROM conversation_sessions
-WHERE (user_id, participant_id) IN (SELECT * FROM unnest(:owners::uuid[], :ids::uuid[]))
+-- In key order, as all who lock several.
+SELECT user_id, id FROM conversation_sessions WHERE (user_id, id) IN ({found_by})
 ORDER BY user_id, id FOR UPDATE
 
--- name: redact_turns
--- Empty instead of null: a turn must have a text, and amend_turn refuses an empty one.
-WITH emptied AS (
-    UPDATE conversation_turns AS turn
-    SET user_text = '',
-        twin_text = CASE WHEN :keep_answers THEN twin_text END,
-        heard_text = CASE WHEN :keep_answers THEN heard_text END,
-        idempotency_key = NULL, version = version + 1, updated_at = now()
-    FROM unnest(:owners::uuid[], :ids::uuid[]) AS session (user_id, id)
-    WHERE turn.user_id = session.user_id AND turn.session_id = session.id
-    RETURNING 1
-)
-SELECT count(*) FROM emptied
+-- name: artifacts_redacted
+-- What was recorded of a participant, before its rows are removed.
+SELECT 'session_artifacts' AS table_name, user_id, id, kind, artifact_uri FROM session_artifacts
+WHERE {found_by} AND artifact_uri IS NOT NULL
 
--- name: end_sessions
--- An ended session accepts no further turns.
-UPDATE conversation_sessions AS held
-SET status = 'ended', ended_at = coalesce(ended_at, now()), end_reason = 'participant_erased',
-    external_id = NULL, metadata = '{}', version = version + 1, updated_at = now()
-FROM unnest(:owners::uuid[], :ids::uuid[]) AS session (user_id, id)
-WHERE held.user_id = session.user_id AND held.id = session.id
-
--- name: remove_participants
--- Sessions are unlinked by the foreign key. The setting passes the guard against hard deletes.
-WITH allowed AS MATERIALIZED (SELECT set_config('digitwin.allow_hard_delete', 'on', true) AS yes)
-DELETE FROM participants AS known
-USING allowed, unnest(:owners::uuid[], :ids::uuid[]) AS them (user_id, id)
-WHERE known.user_id = them.user_id AND known.id = them.id AND yes = 'on'
+-- name: redact_batch
+-- Locks rows in key order first, as all writers do; in batches, to keep statements short.
+WITH chosen AS (SELECT {key} FROM {table} WHERE {found_by} ORDER BY {key} LIMIT :batch FOR UPDATE),
+     done AS (UPDATE {table} AS held SET {sets} FROM chosen WHERE {same} RETURNING 1)
+SELECT count(*) FROM done
 
 -- name: lock_subject
 -- Serializes erasures of one subject.
@@ -230,6 +230,12 @@ SELECT id FROM (
 -- Participants with a ref, once across all owners.
 SELECT kind, ref, min(created_at) AS since FROM participants WHERE ref IS NOT NULL
 GROUP BY kind, ref
+
+-- name: guests
+-- Participants without a ref, with their sessions.
+SELECT p.id, session.id AS session_id FROM participants AS p LEFT JOIN conversation_sessions AS session
+  ON session.user_id = p.user_id AND session.participant_id = p.id
+WHERE p.ref IS NULL
 
 -- name: erased_lately
 -- Avoids scanning tables when nobody was erased recently.

@@ -24,7 +24,6 @@ from digitwin.kernel.primitives.validation import DEFERRED, bounded, line, valid
 from digitwin.kernel.repository.paging import Page
 from digitwin.kernel.repository.ports import CacheForgetter
 from digitwin.kernel.sql.queries import Queries
-from digitwin.kernel.sql.spelling import spellings
 from digitwin.privacy import receipts
 from digitwin.privacy.artifacts import ArtifactDeleter, Artifacts
 from digitwin.privacy.erasure_replay import ErasureReplay, ReplayReport
@@ -33,13 +32,20 @@ from digitwin.privacy.ledger import FileLedger, Ledger
 from digitwin.privacy.ports import Keys, Limits, Trail
 from digitwin.privacy.receipts import ErasureReceipt
 from digitwin.privacy.scan import scan, search_terms
-from digitwin.privacy.subjects import ParticipantRef, hash_of_participant, hash_of_user
+from digitwin.privacy.subjects import (
+    Participant,
+    ParticipantRef,
+    by_ref,
+    hash_of_participant,
+    hash_of_user,
+    participant_named,
+)
 
 if TYPE_CHECKING:
     from digitwin.privacy.erasure import Eraser
 
 _REASON: TypeAdapter[str] = TypeAdapter(Annotated[str, line(500)], config=DEFERRED)
-QUERIES = Queries(__package__, spellings=spellings(":ref::text"))
+QUERIES = Queries(__package__)
 
 
 class Privacy:
@@ -95,24 +101,33 @@ class Privacy:
         person = parse_id(user_id, "user_id")
         return Export(lambda: self._export_user(person))
 
-    def export_participant(self, *, kind: Kind, ref: str) -> Export:
+    def export_participant(
+        self,
+        *,
+        kind: Kind | None = None,
+        ref: str | None = None,
+        session_id: UUID | str | None = None,
+        participant_id: UUID | str | None = None,
+    ) -> Export:
         """Export everything held about a participant, across all owners, as a zip archive.
 
-        It contains their name, traits, rate limits and conversations. The twins' owners appear
-        only by id.
+        It contains their name, traits, rate limits and conversations; of a conversation in which
+        they were the second speaker only their turns. The twins' owners appear only by id.
 
         Args:
-            kind: the participant's kind.
-            ref: the participant's ref, 1 to 200 characters.
+            kind, ref: identify the participant across all owners; ``ref`` is 1 to 200 characters.
+            session_id: the participant of this session instead, if they have no ref.
+            participant_id: a participant without a ref, by their own id.
 
         Returns:
             The archive; it is created when it is read, and raises then.
 
         Raises:
-            InvalidInputError: ``kind`` or ``ref`` is invalid.
+            InvalidInputError: names the invalid field, or one that is too many.
             NotFoundError: (when read) no twin has this participant.
+            InvalidStateError: (when read) they are named by an id, and have a ref.
         """
-        participant = ParticipantRef(kind, ref)
+        participant = participant_named(kind, ref, session_id, participant_id)
         return Export(lambda: self._export_participant(participant))
 
     @operation
@@ -159,17 +174,35 @@ class Privacy:
 
     @operation
     async def erase_participant(
-        self, *, kind: Kind, ref: str, reason: str, keep_answers: bool = False
+        self,
+        *,
+        kind: Kind | None = None,
+        ref: str | None = None,
+        session_id: UUID | str | None = None,
+        participant_id: UUID | str | None = None,
+        reason: str,
+        keep_answers: bool = False,
     ) -> ErasureReceipt:
         """Erase a participant from all twins they talked to, across all owners; atomic.
 
-        The participant is deleted, with name, traits and the rate limits of their ref. Their
-        sessions remain, ended, without metadata and ``external_id`` and with empty texts; the
-        owners' cache entries are invalidated. A later visit creates a new participant.
-        Idempotent, as :meth:`erase` is.
+        - The participant is deleted, with name, traits and the rate limits of their ref. A later
+          visit creates a new participant.
+        - Their sessions remain, ended, without metadata and ``external_id``.
+        - Their turns remain with times, figures and costs; texts, ``language`` and ``extra``
+          become empty. The speaker of a turn is its own participant, else that of its session:
+          of a session with two speakers the other's words stay.
+        - The items of these turns are removed. Items in no turn are of the session's participant.
+        - Artifacts of these turns, of their sessions, and recordings of every session in which
+          they spoke are removed, and deleted by the hook ``on_artifact_delete``.
+        - The owners' cache entries are invalidated.
+
+        Idempotent, as :meth:`erase` is. A guest without a ref has no lasting name: they are
+        named by the session, or by their own id.
 
         Args:
-            kind, ref: identify the participant.
+            kind, ref: identify the participant across all owners.
+            session_id: the participant of this session instead, if they have no ref.
+            participant_id: a participant without a ref, by their own id.
             reason: as for :meth:`erase`.
             keep_answers: keep the twins' answers, although they may repeat what was said.
 
@@ -178,10 +211,12 @@ class Privacy:
 
         Raises:
             NotFoundError: no twin has this participant, nor were they erased before.
-            OutcomeUnknownError, InvalidStateError, ConfigurationError, InvalidInputError: as
-                :meth:`erase`.
+            InvalidStateError: they are named by an id, and have a ref; or called within a
+                transaction.
+            OutcomeUnknownError, ConfigurationError, InvalidInputError: as :meth:`erase`.
         """
-        participant, why = ParticipantRef(kind, ref), validate(_REASON, reason, "reason")
+        participant = participant_named(kind, ref, session_id, participant_id)
+        why = validate(_REASON, reason, "reason")
         self._refuse_in_transaction()
         digest = hash_of_participant(participant, self._pepper)
         eraser = await self._eraser()
@@ -305,25 +340,23 @@ class Privacy:
             raise NotFoundError("user not found", id=str(person))
         await self._trail.record("user.export", "user", resource_id=str(person), user_id=person)
         files = data_map.files_about_person(person)
-        files += data_map.files_about_participant("elsewhere", str(person), except_of=person)
+        visits = by_ref(str(person), except_of=person)
+        files += data_map.files_about_participant("elsewhere", visits)
         async with aclosing(self._write(core, {"user_id": str(person)}, files)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     @streaming
-    async def _export_participant(self, participant: ParticipantRef) -> AsyncGenerator[bytes, None]:
-        from digitwin.privacy import data_map
+    async def _export_participant(self, participant: Participant) -> AsyncGenerator[bytes, None]:
+        from digitwin.privacy import data_map, participants
 
         core = await self._core_for(ACROSS_PEOPLE)
-        if not await core.db.fetchval(
-            QUERIES["is_known_participant"], ref=participant.ref, kind=participant.kind
-        ):
-            raise NotFoundError("participant not found", kind=participant.kind)
+        selected = await participants.find(core.db, participant)
         await self._trail.record("participant.export", "participant")
-        files = data_map.files_about_participant("data", participant.ref, kind=participant.kind)
-        files += data_map.files_about_ref("data", participant.ref)
-        about = {"kind": participant.kind, "ref": participant.ref}
-        async with aclosing(self._write(core, about, files)) as chunks:
+        files = data_map.files_about_participant("data", selected)
+        if isinstance(participant, ParticipantRef):
+            files += data_map.files_about_ref("data", participant.ref)
+        async with aclosing(self._write(core, participant.about, files)) as chunks:
             async for chunk in chunks:
                 yield chunk
 

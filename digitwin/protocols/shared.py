@@ -205,10 +205,24 @@ class DataProtection(Protocol):
     """``db.privacy``: see :class:`~digitwin.privacy.repository.Privacy`."""
 
     def export(self, user_id: Id) -> Export: ...
-    def export_participant(self, *, kind: Kind, ref: str) -> Export: ...
+    def export_participant(
+        self,
+        *,
+        kind: Kind | None = None,
+        ref: str | None = None,
+        session_id: Id | None = None,
+        participant_id: Id | None = None,
+    ) -> Export: ...
     async def erase(self, user_id: Id, *, reason: str, verify: bool = False) -> ErasureReceipt: ...
     async def erase_participant(
-        self, *, kind: Kind, ref: str, reason: str, keep_answers: bool = False
+        self,
+        *,
+        kind: Kind | None = None,
+        ref: str | None = None,
+        session_id: Id | None = None,
+        participant_id: Id | None = None,
+        reason: str,
+        keep_answers: bool = False,
     ) -> ErasureReceipt: ...
     async def receipt(self, id: Id) -> ErasureReceipt: ...
     async def receipts(

@@ -8,12 +8,14 @@ from digitwin.database import Database
 from digitwin.kernel.primitives.ids import uuid7
 
 _ROWS = (
-    "INSERT INTO turn_items (user_id, session_id, number, id, turn_id, kind, name)"
-    " SELECT user_id, session_id, 1, $2, id, 'tool_call', 'lookup' {of_turn}",
+    "INSERT INTO turn_items (user_id, session_id, number, id, turn_id, kind, name, payload)"
+    " SELECT user_id, session_id, 1, $2, id, 'tool_call', 'lookup',"
+    " jsonb_build_object('arguments', jsonb_build_object('query', {tool_argument}::text))"
+    " {of_turn}",
     "INSERT INTO usage_records (user_id, session_id, id, turn_id, kind, output_tokens)"
     " SELECT user_id, session_id, $2, id, 'llm', 7 {of_turn}",
-    "INSERT INTO turn_sources (user_id, session_id, turn_id, id, passage)"
-    " SELECT user_id, session_id, id, $2, 'p. 1' {of_turn}",
+    "INSERT INTO turn_sources (user_id, session_id, turn_id, id, passage, quote)"
+    " SELECT user_id, session_id, id, $2, 'p. 1', {quote} {of_turn}",
     "INSERT INTO session_artifacts (user_id, session_id, id, kind)"
     " SELECT user_id, session_id, $2, 'file' {of_turn}",
     "INSERT INTO session_writers (user_id, session_id, writer, sequence)"
@@ -21,8 +23,14 @@ _ROWS = (
 )
 
 
-async def furnish_turn(db: Database, turn_id: UUID) -> None:
+async def furnish_turn(
+    db: Database, turn_id: UUID, *, tool_argument: str = "x", quote: str = "x"
+) -> None:
     """Add one row of each kind to a turn and its session."""
     for row in _ROWS:
-        insert = row.format(of_turn="FROM conversation_turns WHERE id = $1")
+        insert = row.format(
+            of_turn="FROM conversation_turns WHERE id = $1",
+            tool_argument=f"'{tool_argument}'",
+            quote=f"'{quote}'",
+        )
         await db._core.db.execute(insert, turn_id, uuid7())

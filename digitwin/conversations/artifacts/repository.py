@@ -42,12 +42,19 @@ class SessionArtifacts(EntityRepository[ConversationSession]):
     Args:
         cipher: encrypts addresses and checksums with the owner's key.
         queue: takes the objects to delete.
+        others: what the classes beside this one need.
     """
 
     def __init__(
-        self, core: Core, *, cipher: FieldCipher, queue: ArtifactQueue, scope: UUID | None = None
+        self,
+        core: Core,
+        *,
+        cipher: FieldCipher,
+        queue: ArtifactQueue,
+        scope: UUID | None = None,
+        **others: Any,
     ) -> None:
-        super().__init__(core, scope=scope)
+        super().__init__(core, scope=scope, **others)
         self._artifacts = ArtifactRows(core, cipher, scope=scope)
         self._artifact_queue = queue
 

@@ -123,6 +123,18 @@ class View:
     """The condition for their rows, with named parameters."""
 
 
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """Rows that hold a participant's words, and what the participant's erasure does to them."""
+
+    found_by: str
+    """The condition for their rows, as of ``as_participant``. Rows that were changed already do not
+    meet it: they are changed in batches, until none is left."""
+    sets: str = ""
+    """Assignments; the rows are deleted if it is empty. ``:keep_answers`` says whether the twin's
+    answers are kept."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonalData:
     """What a table holds of a person: how it is exported and erased."""
@@ -144,8 +156,10 @@ class PersonalData:
     by_name: str | None = None
     """The condition for rows that hold only a participant's ``:ref``."""
     as_participant: View | None = None
-    """The view about a participant, found by ``:ref``, ``:kind`` (any if null) and ``:except_of``
-    (an owner to exclude, or null)."""
+    """The view about a participant. ``{them}`` in its condition stands for the condition that finds
+    them in the table of participants, which is ``p``."""
+    redacted: tuple[Redacted, ...] = ()
+    """What the erasure of a participant does, in this order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ import pytest
 from digitwin import Participant
 from digitwin.database import Database
 from digitwin.privacy.export import Export
+from tests.support.contents import furnish_turn
 
 ARTIFACT = "s3://likeness/ada-lovelace-voice-7f3a.bin"
 FACE = "s3://likeness/ada-lovelace-face-91cc.bin"
@@ -22,9 +23,11 @@ SAID = "My grandmother's orchard was in Ockham"
 HEARD = "The orchard in Ockham has two hundred trees"
 TAUGHT = "The analytical engine weaves algebraic patterns"
 ASKED = "How do I get to the difference engine at noon?"
+LOOKED_UP = "route from Ockham to the difference engine"
+QUOTED = "The engine weaves patterns as the loom weaves leaves"
 STRINGS = (
     *("ada.lovelace@example.com", "Ada Augusta Lovelace", ARTIFACT, FACE, SAID, HEARD, TAUGHT),
-    *(ASKED, "loves <b>looms</b> & punchcards", "passport-1815"),
+    *(ASKED, "loves <b>looms</b> & punchcards", "passport-1815", LOOKED_UP, QUOTED),
 )
 """What must be nowhere when Ada is gone."""
 
@@ -49,7 +52,10 @@ async def fill(db: Database, email: str = STRINGS[0], name: str = STRINGS[1]) ->
     await db.documents.create(user_id=user.id, title="Notes on the engine", content=TAUGHT)
     sam = Participant("guest", "web-81f3", "Sam", ["asks about orchards"])
     session = await db.sessions.start(user.id, participant=sam, voice_model_id=voice.id)
-    await db.sessions.add_turn(session.id, user_text=SAID, twin_text=HEARD, timings={"asr_ms": 80})
+    turn = await db.sessions.add_turn(
+        session.id, user_text=SAID, twin_text=HEARD, timings={"asr_ms": 80}
+    )
+    await furnish_turn(db, turn.id, tool_argument=LOOKED_UP, quote=QUOTED)
     await db.cache.embeddings.set("orchard", [0.5, 0.25], user_id=user.id)
     await db.cache.searches.set("orchard", [{"text": TAUGHT}], user_id=user.id)
     await db.cache.responses.set("orchard", HEARD, user_id=user.id, audience="visitor")
@@ -65,7 +71,8 @@ async def visit(db: Database, owner: UUID, visitor: UUID) -> UUID:
     """Let one person talk to another's twin; the session's id."""
     them = Participant("user", str(visitor), STRINGS[1])
     session = await db.sessions.start(owner, participant=them)
-    await db.sessions.add_turn(session.id, user_text=ASKED, twin_text=f"You asked: {ASKED}")
+    turn = await db.sessions.add_turn(session.id, user_text=ASKED, twin_text=f"You asked: {ASKED}")
+    await furnish_turn(db, turn.id, tool_argument=ASKED)
     return session.id
 
 

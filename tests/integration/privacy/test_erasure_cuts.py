@@ -37,6 +37,7 @@ async def somebody(db: Database, n: int, kind: str) -> UUID | str:
     ref = f"guest-{n}" if kind == "participant" else str(ada.id)
     session = await db.sessions.start(ada.id, participant=Participant("guest", ref))
     await db.sessions.add_turn(session.id, user_text="My grandmother's orchard")
+    await db.sessions.add_artifact(session.id, kind="file", artifact_uri=f"s3://file/{n}")
     return ref if kind == "participant" else ada.id
 
 
@@ -71,9 +72,14 @@ async def test_cut_at_every_message(
         assert receipt is None or receipt.id == again.id
         assert await is_gone(digitwin_db, raw, who)
         n += 1
+        assert await raw.fetchval(QUEUED) == n * (1 if kind == "participant" else 2)
     assert misled == []
     assert min(n, lost) > 20
     assert unknown  # the answer to COMMIT
+
+
+QUEUED = "SELECT count(*) FROM artifact_deletions WHERE due_at < 'infinity'"
+"""Objects that are deleted now: the file of the session, and the voice of a person."""
 
 
 async def is_gone(db: Database, raw: asyncpg.Connection, who: UUID | str) -> bool:

@@ -11,9 +11,10 @@ import pytest
 
 from digitwin.kernel.sql.queries import Query
 from digitwin.kernel.sql.tables import Table
+from digitwin.privacy.batches import erase_batch, redact_batch
 from digitwin.privacy.data_map import files_about_participant
-from digitwin.privacy.erasure import erase_batch
 from digitwin.privacy.export import ExportFile
+from digitwin.privacy.subjects import by_id, by_ref
 from digitwin.testing.databases import Databases
 from tests.support.plans import explain, filled
 from tests.support.tables import PERSONAL, name_of
@@ -24,7 +25,7 @@ ROWS = [table for table in PERSONAL if table.data.erasure == "rows" and table.na
 
 FILL = (
     "INSERT INTO users (id, email, name)"
-    " SELECT gen_random_uuid(), n || '@example.com', 'N' FROM generate_series(1, 3000) AS n;"
+    " SELECT gen_random_uuid(), n || '@example.com', 'N' FROM generate_series(1, 12000) AS n;"
     "INSERT INTO user_emails SELECT email, id FROM users;"
     "INSERT INTO participants (user_id, id, kind, ref)"
     " SELECT id, id, 'guest', id::text FROM users;"
@@ -32,6 +33,17 @@ FILL = (
     " SELECT id, id, id FROM users;"
     "INSERT INTO conversation_turns (user_id, session_id, position, id, user_text)"
     " SELECT id, id, n, gen_random_uuid(), 'x' FROM users, generate_series(1, 5) AS n;"
+    "INSERT INTO turn_items (user_id, session_id, number, id, turn_id, kind)"
+    " SELECT user_id, session_id, position, gen_random_uuid(), id, 'custom'"
+    " FROM conversation_turns;"
+    "INSERT INTO usage_records (user_id, session_id, id, turn_id, kind)"
+    " SELECT user_id, session_id, gen_random_uuid(), id, 'llm' FROM conversation_turns;"
+    "INSERT INTO turn_sources (user_id, session_id, turn_id, id)"
+    " SELECT user_id, session_id, id, gen_random_uuid() FROM conversation_turns;"
+    "INSERT INTO session_artifacts (user_id, session_id, id, kind)"
+    " SELECT id, id, gen_random_uuid(), 'file' FROM users, generate_series(1, 5);"
+    "INSERT INTO session_writers (user_id, session_id, writer, sequence)"
+    " SELECT id, id, gen_random_uuid(), 1 FROM users;"
     "INSERT INTO voice_models (user_id, id, name) SELECT id, id, 'N' FROM users;"
     "INSERT INTO face_models (user_id, id, name) SELECT id, id, 'N' FROM users;"
     "INSERT INTO knowledge_documents (user_id, id, title, content, content_hash)"
@@ -70,8 +82,26 @@ async def test_an_erasure_reads_no_table_as_a_whole(raw: asyncpg.Connection, tab
     assert await read_whole(raw, query, values) == set()
 
 
+WHO = {"ref": by_ref(str(uuid4()), kind="guest"), "id": by_id(uuid4())}
+
+
 @pytest.mark.parametrize(
-    "file", files_about_participant("data", str(uuid4()), kind="guest"), ids=lambda file: file.name
+    "file",
+    [file for way, them in WHO.items() for file in files_about_participant(way, them)],
+    ids=lambda file: file.name,
 )
 async def test_nor_does_a_look_for_a_participant(raw: asyncpg.Connection, file: ExportFile) -> None:
     assert await read_whole(raw, file.query, file.subject) == set()
+
+
+@pytest.mark.parametrize("way", WHO)
+@pytest.mark.parametrize("table", [t for t in ROWS if t.data.redacted], ids=name_of)
+async def test_nor_does_their_erasure(raw: asyncpg.Connection, table: Table, way: str) -> None:
+    them = WHO[way]
+    for redacted in table.data.redacted:
+        found_by = them.within(redacted.found_by)
+        query = erase_batch(table, found_by)
+        if redacted.sets:
+            query = redact_batch(table, found_by, redacted.sets)
+        values = {**them.values, "batch": 5000, "keep_answers": False}
+        assert await read_whole(raw, query, values) == set()

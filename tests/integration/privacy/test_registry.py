@@ -76,6 +76,24 @@ async def test_row_security_compares_a_column_of_the_table(
     assert all(column in tables[name] for name, column in SECURED.items())
 
 
+KEPT_OF_THE_ERASED = {
+    "usage_records": "figures of the owner's costs",
+    "turn_sources": "quotes of the owner's documents",
+    "session_writers": "names a process",
+}
+"""What stays of a session whose speaker is erased, and why."""
+
+
+def test_a_table_of_a_session_says_what_stays_of_an_erased_speaker() -> None:
+    """Also one that is made from turns, such as an index."""
+    silent = {
+        table.name
+        for table in PERSONAL
+        if {"session_id"} & {*table.data.columns, *table.data.left_out} and not table.data.redacted
+    }
+    assert silent == KEPT_OF_THE_ERASED.keys()
+
+
 def test_a_column_is_exported_or_left_out() -> None:
     for table in PERSONAL:
         data = table.data

@@ -69,7 +69,9 @@ async def test_what_a_pattern_would_mean_is_meant_literally(
 async def test_a_person_is_given_away_by_what_is_theirs(digitwin_db: Database, ada: Person) -> None:
     terms = await search_terms(digitwin_db._core.db, ada.id, digitwin_db.keys)
     told = {term.what for term in terms}
-    assert told == {"id", "e-mail", "name", "trait", "what was said", "document", "artifact"}
+    assert told == {"id", "e-mail", "name", "trait", "what was said", "quote", "document"} | {
+        "artifact"
+    }
     assert {n.text for n in terms if n.what == "artifact"} == {ARTIFACT, FACE}
     traces = (await scan(digitwin_db._core.db, terms)).traces
     places = {(trace.table, trace.column) for trace in traces}

@@ -8,13 +8,14 @@ from digitwin.kernel.execution.opening import wire_models
 from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.privacy.data_map import files_about_participant, files_about_person
 from digitwin.privacy.export import FORMAT, VERSION
+from digitwin.privacy.subjects import by_ref
 from tests.support import checkout
 
 TEXT = checkout.read("docs/export.md")
 wire_models()
 FILES = {
     file.name: file.view.columns
-    for file in (*files_about_person(NOBODY), *files_about_participant("elsewhere", ""))
+    for file in (*files_about_person(NOBODY), *files_about_participant("elsewhere", by_ref("")))
 }
 
 
