@@ -18,6 +18,7 @@ from digitwin.conversations.content.totals import (
     UsageSums as UsageSums,
     UsageTotals as UsageTotals,
 )
+from digitwin.conversations.listing.overview import SessionOverview as SessionOverview
 from digitwin.conversations.participant import Participant as Participant
 from digitwin.conversations.recorder.flushing import RecorderHealth as RecorderHealth
 from digitwin.conversations.recorder.recorder import TurnRecorder as TurnRecorder

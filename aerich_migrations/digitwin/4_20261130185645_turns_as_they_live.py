@@ -67,6 +67,12 @@ INDEXES = [
 CREATE INDEX CONCURRENTLY IF NOT EXISTS ix_conversation_turns__participant_id
     ON conversation_turns (participant_id) WHERE participant_id IS NOT NULL
 """,
+    # A person's sessions with one participant, in their order. Without it the plan for any values
+    # reads all of that person's sessions
+    """
+CREATE INDEX CONCURRENTLY IF NOT EXISTS ix_conversation_sessions__user_participant
+    ON conversation_sessions (user_id, participant_id, id) WHERE participant_id IS NOT NULL
+""",
     # Maintenance finds the turns that nobody closed. Its condition changes once in a turn's life
     """
 CREATE INDEX CONCURRENTLY IF NOT EXISTS ix_conversation_turns__open
@@ -324,6 +330,7 @@ DROP TABLE session_writers, session_artifacts, turn_sources, usage_records, turn
 
 ALTER TABLE conversation_sessions DROP COLUMN item_count;
 
+DROP INDEX ix_conversation_sessions__user_participant;
 DROP INDEX ix_conversation_turns__open;
 UPDATE conversation_turns SET twin_text = '' WHERE user_text IS NULL AND twin_text IS NULL;
 ALTER TABLE conversation_turns

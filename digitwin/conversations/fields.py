@@ -142,17 +142,26 @@ class NewSession(SessionFields, total=False):
 
 @with_config(STRICT)
 class SessionChanges(TypedDict, total=False):
-    """Fields of ``update``; ``end`` changes the status."""
+    """Fields of ``update``; ``end`` changes the status.
+
+    ``metadata`` replaces all of it. ``metadata_patch`` sets the keys it has, each as a whole, and
+    removes those whose value is None; other keys stay.
+    """
 
     external_id: ExternalId | None
     metadata: JsonObject
+    metadata_patch: JsonObject
 
 
 @with_config(STRICT)
 class SessionFilters(TypedDict, total=False):
-    """Filters of ``list``, ``stream``, ``count`` and ``exists``; None matches NULL."""
+    """Filters of ``list``, ``overviews``, ``stream``, ``count`` and ``exists``; None matches NULL.
+
+    ``participant`` finds the sessions of one kind and ref, of all owners without a scope.
+    """
 
     user_id: UUID | str
+    participant: InstanceOf[Participant]
     external_id: ExternalId | None
     participant_id: Id | None
     voice_model_id: Id | None

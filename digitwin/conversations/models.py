@@ -63,6 +63,13 @@ class ConversationSession(Entity):
     """One conversation with a twin; hidden while its owner is deleted."""
 
     resource: ClassVar[str] = "session"
+    looked_up: ClassVar[dict[str, str]] = {
+        # Of one owner this is one value: their sessions are read in the order of an index
+        "own_participant": "participant_id = (SELECT id FROM participants WHERE user_id = :user_id"
+        " AND kind = (:own_participant::text[])[1] AND ref = (:own_participant::text[])[2])",
+        "participant": "(user_id, participant_id) IN (SELECT user_id, id FROM participants"
+        " WHERE kind = (:participant::text[])[1] AND ref = (:participant::text[])[2])",
+    }
 
     create_through: ClassVar[str] = "db.sessions.start(user_id, …)"
     change_through: ClassVar[dict[str, str]] = {

@@ -16,6 +16,7 @@ from digitwin.conversations.fields import (
     SessionChanges,
     SessionFilters,
 )
+from digitwin.conversations.listing.sessions import SessionListing
 from digitwin.conversations.living.ending import SessionEnding
 from digitwin.conversations.living.turns import LivingTurns
 from digitwin.conversations.models import ConversationSession
@@ -31,9 +32,14 @@ from digitwin.kernel.repository.paging import Page
 
 
 class ConversationSessionRepository(
-    SessionStarting, LivingTurns, SessionEnding, SessionArtifacts, AddingItems, SessionUsage
+    SessionStarting,
+    LivingTurns,
+    SessionEnding,
+    SessionListing,
+    SessionArtifacts,
+    AddingItems,
+    SessionUsage,
 ):
-class ConversationSessionRepository(SessionArtifacts, SessionStarting):
     """The sessions of a twin and their turns; those of a deleted owner are hidden."""
 
     model, noun = ConversationSession, "session"
@@ -41,19 +47,26 @@ class ConversationSessionRepository(SessionArtifacts, SessionStarting):
 
     @operation
     async def list(
-        self, *, limit: int = 50, after: str | None = None, **filters: Unpack[SessionFilters]
+        self,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        newest_first: bool = False,
+        **filters: Unpack[SessionFilters],
     ) -> Page[ConversationSession]:
-        """Return a page of sessions, oldest first.
+        """Return a page of sessions, oldest first unless told otherwise.
 
         Args:
             limit: sessions per page, 1 to 1,000.
-            after: the ``next_cursor`` of the previous page.
+            after: the ``next_cursor`` of the previous page. It marks a session, so that it can be
+                followed in either direction.
+            newest_first: the newest session first.
             **filters: see :class:`SessionFilters`.
 
         Raises:
             InvalidInputError: names the invalid argument or filter.
         """
-        return await self._list(filters, limit=limit, after=after)
+        return await self._list(filters, limit=limit, after=after, newest_first=newest_first)
 
     @streaming
     def stream(
@@ -81,6 +94,8 @@ class ConversationSessionRepository(SessionArtifacts, SessionStarting):
     ) -> ConversationSession:
         """Change a session's ``external_id`` or ``metadata``, also after its end; atomic.
 
+        Concurrent patches of different keys are all kept.
+
         Args:
             expected_version: fail unless the session has this version; every turn increments
                 it, too.
@@ -94,7 +109,8 @@ class ConversationSessionRepository(SessionArtifacts, SessionStarting):
             StaleVersionError: the session does not have ``expected_version``.
             AlreadyExistsError: the owner has another session with this ``external_id`` (``id`` in
                 the details); an open transaction stays usable.
-            InvalidInputError: names the invalid field.
+            InvalidInputError: names the invalid field; ``metadata_patch`` if the metadata would
+                become larger than 1 MiB of JSON.
         """
         if changes.get("external_id") is None:
             return await self._update(id, changes, expected_version)

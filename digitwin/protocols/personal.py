@@ -18,6 +18,7 @@ from digitwin.conversations.fields import (
     SessionFilters,
     TurnChanges,
 )
+from digitwin.conversations.listing.overview import SessionOverview
 from digitwin.conversations.living.fields import (
     ClosedStatus,
     OpenedTurn,
@@ -263,8 +264,21 @@ class ConversationSessions(
         **fields: Unpack[NewNamedSession],
     ) -> tuple[ConversationSession, bool]: ...
     async def list(
-        self, *, limit: int = 50, after: str | None = None, **filters: Unpack[SessionFilters]
+        self,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        newest_first: bool = False,
+        **filters: Unpack[SessionFilters],
     ) -> Page[ConversationSession]: ...
+    async def overviews(
+        self,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        newest_first: bool = True,
+        **filters: Unpack[SessionFilters],
+    ) -> Page[SessionOverview]: ...
     def stream(
         self, **filters: Unpack[SessionFilters]
     ) -> AsyncGenerator[ConversationSession, None]: ...

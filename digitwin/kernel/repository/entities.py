@@ -28,7 +28,8 @@ from digitwin.kernel.primitives.ids import parse_id, uuid7
 from digitwin.kernel.primitives.iterables import fields_of, listed
 from digitwin.kernel.primitives.validation import bounded, validate
 from digitwin.kernel.repository.base import Repository, owner_not_found, the_only
-from digitwin.kernel.repository.paging import Page, decode_cursor, encode_cursor
+from digitwin.kernel.repository.paging import Page, decode_cursor, page_of
+from digitwin.kernel.repository.patching import take_patch, too_large
 from digitwin.kernel.sql import crud
 from digitwin.kernel.sql.audit_step import parameters
 from digitwin.kernel.sql.queries import Query
@@ -145,18 +146,42 @@ class EntityRepository(Repository, Generic[M]):
         *,
         limit: object,
         after: object,
+        newest_first: bool = False,
         include_deleted: bool = False,
     ) -> Page[M]:
-        size = bounded(limit, "limit", at_least=1, at_most=1000)
-        tail = f" ORDER BY id LIMIT {size + 1}"  # one more shows whether there is a next page
-        query, equal = self._select(filters, include_deleted, after=after is not None, tail=tail)
-        start = None if after is None else decode_cursor(after, "after")
-        records = await self._core.db.fetch(query, **equal, after=start)
+        query, values, size = self._page(
+            filters,
+            limit=limit,
+            after=after,
+            newest_first=newest_first,
+            include_deleted=include_deleted,
+        )
+        records = await self._core.db.fetch(query, **values)
         fill, origin = hydrator(self.model), self._core.origin
         rows = [cast(M, fill(record, origin)) for record in records]
-        more = len(rows) > size
-        rows = rows[:size]
-        return Page(rows, encode_cursor(rows[-1].pk) if more else None)
+        return page_of(rows, size, lambda row: cast(UUID, row.pk))
+
+    def _page(
+        self,
+        filters: Mapping[str, Any],
+        *,
+        limit: object,
+        after: object,
+        newest_first: bool = False,
+        include_deleted: bool = False,
+    ) -> tuple[Query, dict[str, Any], int]:
+        """Return the query for a page, its parameters, and the size of the page.
+
+        It returns one row more, which shows whether there is a next page. A cursor is a row's id:
+        in the other direction it goes on from that row as well.
+        """
+        size = bounded(limit, "limit", at_least=1, at_most=1000)
+        direction = " DESC" if newest_first else ""
+        beyond = None if after is None else "<" if newest_first else ">"
+        tail = f" ORDER BY id{direction} LIMIT {size + 1}"
+        query, equal = self._select(filters, include_deleted, beyond=beyond, tail=tail)
+        start = None if after is None else decode_cursor(after, "after")
+        return query, {**equal, "after": start}, size
 
     async def _stream(
         self, filters: Mapping[str, Any], *, include_deleted: bool = False
@@ -169,10 +194,12 @@ class EntityRepository(Repository, Generic[M]):
     async def _update(self, id: object, changes: Mapping[str, Any], expected_version: object) -> M:
         values, key = self._change(id, changes, expected_version)
         values = await self._to_store(key, values)
-        query = crud.update(self.model, tuple(values), tuple(key))
-        record = await self._core.db.fetchrow(query, **crud.encode(self.model, values), **key)
+        merge = take_patch(values)
+        query = crud.update(self.model, tuple(values), tuple(key), merges=bool(merge))
+        encoded = crud.encode(self.model, values)
+        record = await self._core.db.fetchrow(query, **encoded, **merge, **key)
         if record is None:
-            raise await self._not_updated(id, expected_version)
+            raise await self._not_updated(id, expected_version, merge)
         return self._row(record)
 
     async def _to_store(self, key: Mapping[str, Any], values: dict[str, Any]) -> dict[str, Any]:
@@ -193,8 +220,13 @@ class EntityRepository(Repository, Generic[M]):
             )
         return values, key
 
-    async def _not_updated(self, id: object, expected: object) -> Exception:
+    async def _not_updated(
+        self, id: object, expected: object, merge: Mapping[str, Any] | None = None
+    ) -> Exception:
         row = await self._find(id, None)
+        version = None if row is None else row.version  # type: ignore[attr-defined]
+        if merge and row is not None and expected in (None, version):
+            return too_large(merge)
         if row is None or expected is None:
             return self._missing(id)
         return StaleVersionError(

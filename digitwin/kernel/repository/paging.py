@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -27,6 +28,13 @@ class Page(Generic[T]):
 
     items: list[T]
     next_cursor: str | None
+
+
+def page_of(rows: list[T], size: int, id_of: Callable[[T], UUID]) -> Page[T]:
+    """Return the page of these rows, of which one more than ``size`` was read."""
+    more = len(rows) > size
+    rows = rows[:size]
+    return Page(rows, encode_cursor(id_of(rows[-1])) if more else None)
 
 
 def encode_cursor(id: UUID) -> str:

@@ -22,6 +22,7 @@ from digitwin.kernel.sql.queries import MAX_COMPILED, Query, compiled
 from digitwin.kernel.sql.tables import orphaned_by
 
 ALIVE = '"deleted_at" IS NULL'
+_MERGED = '({}"metadata" || :metadata::jsonb) - :removed::text[]'
 TOUCH = '"version" = t."version" + 1, "updated_at" = now()'
 
 
@@ -98,7 +99,7 @@ def select(
     *,
     hidden: bool = False,
     what: str | None = None,
-    after: bool = False,
+    beyond: str | None = None,
     tail: str = "",
 ) -> Query:
     """Select rows by equality.
@@ -109,12 +110,12 @@ def select(
         null: columns that must be NULL.
         hidden: include soft-deleted rows.
         what: select list; the model's columns if unset.
-        after: only rows with an id greater than ``:after``.
+        beyond: only rows whose id is greater (``>``) or less (``<``) than ``:after``.
         tail: clauses after the conditions.
     """
     return compiled(
         f'SELECT {what or columns(model)} FROM "{model._meta.db_table}"'
-        f"{_where(model, equal, null, hidden=hidden, after=after)}{tail}"
+        f"{_where(model, equal, null, hidden=hidden, beyond=beyond)}{tail}"
     )
 
 
@@ -124,14 +125,14 @@ def _where(
     null: Sequence[str] = (),
     *,
     hidden: bool,
-    after: bool = False,
+    beyond: str | None = None,
 ) -> str:
     terms = [_equals(model, name) for name in equal]
     terms += [f'"{name}" IS NULL' for name in null]
     if can_hide(model) and not hidden:
         terms.append(ALIVE)
-    if after:
-        terms.append("id > :after")
+    if beyond is not None:
+        terms.append(f"id {beyond} :after")
     return f" WHERE {' AND '.join(terms)}" if terms else ""
 
 
@@ -142,18 +143,33 @@ def _equals(model: type[Model], name: str) -> str:
 
 
 @cache
-def update(model: type[Model], names: tuple[str, ...], equal: tuple[str, ...]) -> Query:
-    """Update these columns of a row that is not deleted, with ``version`` and ``updated_at``."""
-    return compiled(f"WITH {update_steps(model, names, equal)} SELECT * FROM done")
+def update(
+    model: type[Model], names: tuple[str, ...], equal: tuple[str, ...], *, merges: bool = False
+) -> Query:
+    """Update these columns of a row that is not deleted, with ``version`` and ``updated_at``.
+
+    ``merges``: ``:metadata`` holds keys to set and ``:removed`` keys to remove, and the row stays
+    as it is if its metadata would take more than ``:max_bytes``.
+    """
+    steps = update_steps(model, names, equal, merges=merges)
+    return compiled(f"WITH {steps} SELECT * FROM done")
 
 
-def update_steps(model: type[Model], names: tuple[str, ...], equal: tuple[str, ...]) -> str:
+def update_steps(
+    model: type[Model], names: tuple[str, ...], equal: tuple[str, ...], *, merges: bool = False
+) -> str:
     """Return the steps of an update; ``done`` is the changed row."""
+    values = {name: f":{name}" for name in names}
+    where = _where(model, equal, hidden=False)
+    if merges:
+        # The row is locked when both are evaluated, so that patches of other keys are in it
+        values["metadata"] = _MERGED.format("t.")
+        where += f" AND octet_length(({_MERGED.format('')})::text) <= :max_bytes::int"
     return audit_step.update(
         model,
         names,
-        [*(f'"{name}" = :{name}' for name in names), TOUCH],
-        _where(model, equal, hidden=False),
+        [*(f'"{name}" = {value}' for name, value in values.items()), TOUCH],
+        where,
         columns(model, "t."),
         one=_is_ambiguous(model, equal),
     )

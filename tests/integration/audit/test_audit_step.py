@@ -27,6 +27,7 @@ READS = {
         "in_force",
         "with_turns",
         "turns",
+        "overviews",
         "items",
         "sources",
         "usage_totals",

@@ -70,7 +70,7 @@ def _filters() -> list[tuple[str, str]]:
         "faces": ("user_id", "name", "provider", "status", "is_active"),
         "sessions": (
             *("user_id", "external_id", "participant_id", "voice_model_id", "face_model_id"),
-            "status",
+            *("participant", "status"),
         ),
         "documents": (
             *("user_id", "title", "content_type", "source_uri", "content_hash", "visibility"),
@@ -91,12 +91,12 @@ async def test_a_page_by_a_filter_reads_an_index(
 
 
 @pytest.mark.parametrize("name", ["users", "voices", "faces", "sessions", "documents"])
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("beyond", [None, ">", "<"])
 async def test_a_page_of_everything_reads_no_more_than_itself(
-    raw: asyncpg.Connection, name: str, after: bool
+    raw: asyncpg.Connection, name: str, beyond: str | None
 ) -> None:
-    model = MODELS[name]
-    query = crud.select(model, (), after=after, tail=" ORDER BY id LIMIT 51")
+    model, direction = MODELS[name], " DESC" if beyond == "<" else ""
+    query = crud.select(model, (), beyond=beyond, tail=f" ORDER BY id{direction} LIMIT 51")
     plan = await plan_of(raw, query)
     assert "Sort on -" not in plan, plan
     assert f"Seq Scan on {model._meta.db_table}" not in plan, plan
@@ -126,15 +126,12 @@ async def test_every_foreign_key_has_an_index(raw: asyncpg.Connection) -> None:
                AND (indkey::smallint[])[0:cardinality(conkey) - 1] @> conkey)"""
     )
     left = {row["conname"] for row in rows}
-    # A child that names its participant or its model is found by that column alone
+    # A child that names its speaker or its model is found by that column alone
     assert left == {
-        "fk_conversation_sessions__participant_id",
+        "fk_conversation_turns__participant_id",
         "fk_conversation_sessions__voice_model_id",
         "fk_conversation_sessions__face_model_id",
     }
     for name in left:
-        column = name.partition("__")[2]
-        assert await raw.fetchval(
-            "SELECT true FROM pg_indexes WHERE indexname = $1",
-            f"ix_conversation_sessions__{column}",
-        )
+        index = name.replace("fk_", "ix_", 1)
+        assert await raw.fetchval("SELECT true FROM pg_indexes WHERE indexname = $1", index)

@@ -1,0 +1,1 @@
+"""Pages of sessions, for lists that people read."""
