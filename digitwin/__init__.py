@@ -80,6 +80,7 @@ __all__ = [  # noqa: F405
     "StoreStatistics",
     "StoredKey",
     "Trace",
+    "TurnHit",
     "TurnRecorder",
     "UnsupportedServerError",
     "UsageSums",
@@ -103,6 +104,7 @@ _HOMES = {
     "conversations.participant": ("Participant",),
     "conversations.recorder.flushing": ("RecorderHealth",),
     "conversations.recorder.recorder": ("TurnRecorder",),
+    "conversations.search.hits": ("TurnHit",),
     "conversations.statistics": ("SessionStatistics", "StageStatistics"),
     "database": ("Database",),
     "errors": (

@@ -22,6 +22,7 @@ from digitwin.conversations.listing.overview import SessionOverview as SessionOv
 from digitwin.conversations.participant import Participant as Participant
 from digitwin.conversations.recorder.flushing import RecorderHealth as RecorderHealth
 from digitwin.conversations.recorder.recorder import TurnRecorder as TurnRecorder
+from digitwin.conversations.search.hits import TurnHit as TurnHit
 from digitwin.conversations.statistics import (
     SessionStatistics as SessionStatistics,
     StageStatistics as StageStatistics,

@@ -84,11 +84,50 @@ SESSIONS = [
     """
 ALTER TABLE conversation_sessions
     ADD COLUMN IF NOT EXISTS item_count integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS indexed_to integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS is_indexed boolean NOT NULL DEFAULT false,
     DROP CONSTRAINT IF EXISTS ck_conversation_sessions__item_count,
-    ADD CONSTRAINT ck_conversation_sessions__item_count CHECK (item_count >= 0) NOT VALID
+    DROP CONSTRAINT IF EXISTS ck_conversation_sessions__indexed_to,
+    ADD CONSTRAINT ck_conversation_sessions__item_count CHECK (item_count >= 0) NOT VALID,
+    ADD CONSTRAINT ck_conversation_sessions__indexed_to CHECK (indexed_to >= 0) NOT VALID
 """,
-    "ALTER TABLE conversation_sessions VALIDATE CONSTRAINT ck_conversation_sessions__item_count",
+    """
+ALTER TABLE conversation_sessions
+    VALIDATE CONSTRAINT ck_conversation_sessions__item_count,
+    VALIDATE CONSTRAINT ck_conversation_sessions__indexed_to
+""",
+    # What a search reads as it is, or leaves out. No column of it changes with a turn: that update
+    # stays HOT
+    """
+CREATE INDEX CONCURRENTLY IF NOT EXISTS ix_conversation_sessions__not_indexed
+    ON conversation_sessions (user_id, id) WHERE NOT is_indexed OR deleted_at IS NOT NULL
+""",
 ]
+
+# The words of up to 32 turns of a session, as a lexeme's positions the places of its turns. A row is
+# kept in the table, as it is, as long as it fits a page: a search reads all rows of a person
+WORDS = """
+CREATE TABLE IF NOT EXISTS conversation_words (
+    user_id uuid NOT NULL,
+    session_id uuid NOT NULL,
+    first_position integer NOT NULL,
+    last_position integer NOT NULL,
+    language text NOT NULL,
+    first_at timestamptz NOT NULL,
+    last_at timestamptz NOT NULL,
+    words tsvector NOT NULL,
+    PRIMARY KEY (user_id, session_id, first_position),
+    CONSTRAINT fk_conversation_words__session_id FOREIGN KEY (user_id, session_id)
+        REFERENCES conversation_sessions (user_id, id) ON DELETE CASCADE,
+    CONSTRAINT ck_conversation_words__first_position CHECK (first_position >= 1),
+    CONSTRAINT ck_conversation_words__last_position CHECK (last_position >= first_position)
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE conversation_words ALTER COLUMN words SET STORAGE EXTERNAL;
+CREATE INDEX IF NOT EXISTS ix_conversation_words__language ON conversation_words (user_id, language)
+    WHERE language <> 'english';
+CREATE OR REPLACE TRIGGER conversation_words_guard BEFORE DELETE ON conversation_words
+    FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
+"""
 
 # `number` comes from the session's counter. A tool's result may be a text or a list as well
 ITEMS = """
@@ -284,6 +323,7 @@ STEPS = [
     "ALTER TABLE turn_sources VALIDATE CONSTRAINT fk_turn_sources__document_id",
     ARTIFACTS,
     WRITERS,
+    WORDS,
     *KINDS,
     # Fences a worker's lease
     "ALTER TABLE knowledge_documents ADD COLUMN IF NOT EXISTS lease_token uuid",
@@ -295,6 +335,10 @@ LOSES: dict[str, str] = {
     # Neither outlives the process that wrote it
     "rows of session_writers": "SELECT false",
     "knowledge_documents.lease_token": "SELECT false",
+    # The index of the search is made anew from the turns
+    "rows of conversation_words": "SELECT false",
+    "conversation_sessions.indexed_to": "SELECT false",
+    "conversation_sessions.is_indexed": "SELECT false",
     "conversation_sessions.item_count": "SELECT EXISTS (SELECT FROM turn_items)",
     "conversation_turns.started_at": """
 SELECT EXISTS (SELECT FROM conversation_turns WHERE started_at <> created_at)
@@ -326,9 +370,13 @@ ALTER TABLE artifact_deletions
     DROP CONSTRAINT ck_artifact_deletions__kind,
     ADD CONSTRAINT ck_artifact_deletions__kind CHECK (kind IN ('voice', 'face'));
 
-DROP TABLE session_writers, session_artifacts, turn_sources, usage_records, turn_items;
+DROP TABLE conversation_words, session_writers, session_artifacts, turn_sources, usage_records, turn_items;
 
-ALTER TABLE conversation_sessions DROP COLUMN item_count;
+DROP INDEX ix_conversation_sessions__not_indexed;
+ALTER TABLE conversation_sessions
+    DROP COLUMN is_indexed,
+    DROP COLUMN indexed_to,
+    DROP COLUMN item_count;
 
 DROP INDEX ix_conversation_sessions__user_participant;
 DROP INDEX ix_conversation_turns__open;

@@ -133,8 +133,8 @@ SELECT * FROM done;
 -- The opposite of `end`.
 WITH done AS (
     UPDATE conversation_sessions
-    SET status = 'active', end_reason = NULL, ended_at = NULL, version = version + 1,
-        updated_at = now()
+    SET status = 'active', end_reason = NULL, ended_at = NULL, is_indexed = false,
+        version = version + 1, updated_at = now()
     WHERE id = :session_id AND user_id = {owner} AND status = 'ended' AND deleted_at IS NULL
     RETURNING {columns}
 ), recorded AS ({audit reopen})
@@ -151,7 +151,8 @@ WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL;
 -- fields that few turns have.
 WITH counted AS (
     UPDATE conversation_sessions
-    SET turn_count = turn_count + 1, version = version + 1, updated_at = now()
+    SET turn_count = turn_count + 1, is_indexed = false, version = version + 1,
+        updated_at = now()
     WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL AND {accepting}
     RETURNING user_id, id, turn_count
 )
@@ -177,7 +178,8 @@ WITH existing AS (
             AND session.deleted_at IS NULL)
 ), counted AS (
     UPDATE conversation_sessions
-    SET turn_count = turn_count + 1, version = version + 1, updated_at = now()
+    SET turn_count = turn_count + 1, is_indexed = false, version = version + 1,
+        updated_at = now()
     WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL AND {accepting}
       AND NOT EXISTS (SELECT 1 FROM existing)
     RETURNING user_id, id, turn_count
@@ -193,8 +195,8 @@ SELECT * FROM stored UNION ALL SELECT * FROM existing;
 -- Reserves a block of positions at once: the batch stays contiguous and leaves no gap.
 WITH counted AS (
     UPDATE conversation_sessions
-    SET turn_count = turn_count + cardinality(:id::uuid[]), version = version + 1,
-        updated_at = now()
+    SET turn_count = turn_count + cardinality(:id::uuid[]), is_indexed = false,
+        version = version + 1, updated_at = now()
     WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL AND {accepting}
     RETURNING user_id, id AS session_id, turn_count - cardinality(:id::uuid[]) AS before
 )
@@ -224,7 +226,8 @@ WITH new AS (
         SELECT 1 FROM existing WHERE existing.idempotency_key = new.idempotency_key)
 ), counted AS (
     UPDATE conversation_sessions
-    SET turn_count = turn_count + size, version = version + size, updated_at = now()
+    SET turn_count = turn_count + size, is_indexed = false, version = version + size,
+        updated_at = now()
     FROM (SELECT count(*)::int AS size FROM missing) AS block
     WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL AND {accepting}
       AND size > 0
@@ -241,7 +244,21 @@ SELECT * FROM stored UNION ALL SELECT * FROM existing;
 -- that is taken back leaves none. A turn that is given a status is no longer open. An empty
 -- `user_text`, which no caller can give, marks a turn whose participant was erased: it stays
 -- empty. The condition is on the row itself, so that it is checked again after waiting for the
--- erasure's lock.
+-- erasure's lock. What the search's index has of the turn, and of those after it, counts no longer:
+-- they are read as they are until they are indexed again. The session's lock keeps the index from
+-- being made meanwhile, and is taken before the turn's, as everywhere.
+WITH held AS MATERIALIZED (
+    SELECT user_id, id, indexed_to FROM conversation_sessions
+    WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL FOR KEY SHARE
+), unindexed AS (
+    UPDATE conversation_sessions AS session
+    SET is_indexed = false, indexed_to = least(session.indexed_to, turn.position - 1)
+    FROM held JOIN conversation_turns AS turn
+      ON turn.user_id = held.user_id AND turn.session_id = held.id AND turn.id = :turn_id
+    WHERE session.user_id = held.user_id AND session.id = held.id
+      AND held.indexed_to >= turn.position
+    RETURNING 1
+)
 UPDATE conversation_turns AS turn
 SET user_text = coalesce(:user_text, user_text), twin_text = coalesce(:twin_text, twin_text),
     heard_text = coalesce(:heard_text, CASE WHEN :status::text IS DISTINCT FROM 'completed'
@@ -268,15 +285,13 @@ SET user_text = coalesce(:user_text, user_text), twin_text = coalesce(:twin_text
     extra = CASE WHEN :extra::jsonb IS NULL OR octet_length(extra::text) > {max_extra}
                  THEN extra ELSE coalesce(extra, '{}') || :extra END,
     version = version + 1, updated_at = now()
-WHERE id = :turn_id AND session_id = :session_id AND user_id = {owner}
+FROM held
+WHERE turn.id = :turn_id AND turn.session_id = held.id AND turn.user_id = held.user_id
+  AND (SELECT count(*) FROM unindexed) >= 0
   AND user_text IS DISTINCT FROM ''
   AND (:expected_version::int IS NULL OR version = :expected_version)
   AND (:heard_text::text IS NULL OR :twin_text::text IS NOT NULL OR twin_text IS NOT NULL)
-  AND EXISTS (
-      SELECT 1 FROM conversation_sessions AS session
-      WHERE session.user_id = turn.user_id AND session.id = turn.session_id
-        AND session.deleted_at IS NULL)
-RETURNING {columns of conversation_turns};
+RETURNING {columns of conversation_turns as turn};
 
 -- name: turn_version
 -- Tells why a turn was not amended.

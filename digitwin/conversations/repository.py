@@ -21,6 +21,7 @@ from digitwin.conversations.living.ending import SessionEnding
 from digitwin.conversations.living.turns import LivingTurns
 from digitwin.conversations.models import ConversationSession
 from digitwin.conversations.queries import QUERIES
+from digitwin.conversations.search.searching import TurnSearch
 from digitwin.conversations.starting import SessionStarting
 from digitwin.conversations.statistics import SessionStatistics
 from digitwin.errors import AlreadyExistsError
@@ -39,6 +40,7 @@ class ConversationSessionRepository(
     SessionArtifacts,
     AddingItems,
     SessionUsage,
+    TurnSearch,
 ):
     """The sessions of a twin and their turns; those of a deleted owner are hidden."""
 

@@ -120,6 +120,10 @@ _ARTIFACT = {
 }
 
 
+def _they_spoke_in(id: str) -> str:
+    return f"(user_id, {id}) IN (SELECT i.user_id, i.session_id FROM ({SPOKEN_IN}) AS i)"
+
+
 def _some(columns: dict[str, str], *left_out: str) -> dict[str, str]:
     return _WHOSE | {name: text for name, text in columns.items() if name not in left_out}
 
@@ -150,6 +154,10 @@ declare(
         personal=PersonalData(
             title="Conversations",
             columns={**OWNER_ID, **_SESSION, **VERSION, **TIMES, **DELETION},
+            left_out={
+                "indexed_to": "how far the search has indexed it",
+                "is_indexed": "whether the search has indexed all of it",
+            },
             as_participant=View(
                 "Conversations with other people's twins",
                 _some(_SESSION, "voice_model_id", "face_model_id"),
@@ -162,6 +170,10 @@ declare(
                     "status = 'ended', ended_at = coalesce(ended_at, greatest(now(), started_at)),"
                     " end_reason = 'participant_erased', external_id = NULL, metadata = '{}',"
                     " version = version + 1, updated_at = now()",
+                ),
+                Redacted(
+                    f"{_they_spoke_in('id')} AND (is_indexed OR indexed_to > 0)",
+                    "is_indexed = false, indexed_to = 0, updated_at = now()",
                 ),
             ),
         ),
@@ -279,6 +291,32 @@ declare(
                 "sequence": "how many times it has written",
                 "updated_at": "when it last did",
             },
+        ),
+    ),
+    Table(
+        name="conversation_words",
+        rights=PERSONAL,
+        person="user_id",
+        personal=PersonalData(
+            title="The search index of what was said",
+            key=("user_id", "session_id", "first_position"),
+            exported=False,
+            columns={},
+            left_out=dict.fromkeys(
+                (
+                    "user_id",
+                    "session_id",
+                    "first_position",
+                    "last_position",
+                    "language",
+                    "first_at",
+                    "last_at",
+                    "words",
+                ),
+                "made from the turns, which are exported",
+            ),
+            # The search reads such sessions as they are, until they are indexed again
+            redacted=(Redacted(_they_spoke_in("session_id")),),
         ),
     ),
     Table(

@@ -9,11 +9,11 @@ from digitwin.errors import InvalidInputError
 from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.primitives.validation import bounded, validate
 from digitwin.kernel.repository.soft_delete import SoftDeleteRepository
+from digitwin.kernel.search.query import SearchQuery, parse
 from digitwin.knowledge.fields import SEARCH, VISIBLE_TO, Audience
 from digitwin.knowledge.models import KnowledgeDocument
 from digitwin.knowledge.queries import QUERIES
 from digitwin.knowledge.results import SearchHit
-from digitwin.knowledge.search_query import SearchQuery, parse
 
 HEADLINE_FROM: Final = 100_000
 """Leading characters of the content that a headline is made from; bounds its time to 4 ms."""

@@ -25,6 +25,8 @@ from digitwin.conversations.living.fields import (
     TurnClosing,
     TurnExtension,
 )
+from digitwin.conversations.search.fields import Order
+from digitwin.conversations.search.hits import TurnHit
 from digitwin.conversations.statistics import SessionStatistics
 from digitwin.kernel.repository.paging import Page
 from digitwin.knowledge.fields import (
@@ -236,10 +238,29 @@ class SessionArtifacts(Protocol):
     async def delete_artifact(self, id: Id, *, user_id: Id | None = None) -> None: ...
 
 
+class SearchableTurns(Protocol):
+    """Full-text search over what was said to one person's twin."""
+
+    async def search(
+        self,
+        query: str,
+        *,
+        user_id: Id | None = None,
+        audience: Audience = "owner",
+        participant_id: Id | None = None,
+        session_id: Id | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        order: Order = "relevance",
+        limit: int = 10,
+    ) -> list[TurnHit]: ...
+
+
 class ConversationSessions(
     SessionTurns,
     SessionArtifacts,
     SessionContents,
+    SearchableTurns,
     CreatesMany[ConversationSession, NewSession],
     Reads[ConversationSession],
     Protocol,

@@ -16,7 +16,8 @@ WITH {steps}
 -- The session of a write that needs no counter. A lock only where a foreign key takes it anyway:
 -- before the writer's row, as an erasure does, so that the two cannot deadlock.
 session AS MATERIALIZED (
-    SELECT user_id, id, 0 AS turns_before, 0 AS items_before FROM conversation_sessions
+    SELECT user_id, id, 0 AS turns_before, 0 AS items_before, indexed_to
+    FROM conversation_sessions
     WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL AND {accepting} {lock}
 )
 
@@ -25,7 +26,7 @@ session AS MATERIALIZED (
 session AS (
     UPDATE conversation_sessions
     SET turn_count = turn_count + block.opening, item_count = item_count + :item_count::int,
-        version = version + 1, updated_at = now()
+        is_indexed = false, {unindexed_to}version = version + 1, updated_at = now()
     FROM (SELECT count(*)::int AS opening FROM missing) AS block
     WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL AND {accepting}
       AND (block.opening > 0 OR :more::boolean) {unless_stored}
@@ -37,7 +38,7 @@ session AS (
 -- Of a recorder's writes each is stored once. The session is locked before, so that the counters
 -- move only if the writer's number does.
 held AS MATERIALIZED (
-    SELECT user_id, id FROM conversation_sessions
+    SELECT user_id, id, indexed_to FROM conversation_sessions
     WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL AND {accepting} {lock}
 ), fence AS (
     INSERT INTO session_writers AS known (user_id, session_id, writer, sequence)
@@ -50,7 +51,10 @@ held AS MATERIALIZED (
 
 -- name: session_fenced
 -- The session of a recorder's write that needs no counter.
-session AS (SELECT user_id, id, 0 AS turns_before, 0 AS items_before FROM fence)
+session AS (
+    SELECT user_id, id, 0 AS turns_before, 0 AS items_before, indexed_to
+    FROM fence JOIN held USING (user_id, id)
+)
 
 -- name: opening
 -- The turns to open, and those among them that exist already: a repeated call stores nothing.
@@ -105,6 +109,27 @@ opened AS (
     RETURNING {columns of conversation_turns}
 )
 
+-- name: first_retold
+-- The position of the first turn that says something else, or more, than what the search has
+-- indexed: from there on, turns are searched as they are until they are indexed again.
+SELECT min(turn.position) FROM json_to_recordset(:extending::json) AS given ({turn_fields})
+JOIN conversation_turns AS turn ON turn.id = given.turn_id
+WHERE turn.user_id = {owner} AND turn.session_id IS NOT DISTINCT FROM :session_id
+  AND (given.user_text IS NOT NULL OR given.twin_text IS NOT NULL OR given.heard_text IS NOT NULL
+       OR given.language IS NOT NULL)
+
+-- name: unindexed
+-- Changes the session only if such a turn is indexed: the lock on it keeps the index from being made
+-- meanwhile, and is taken before the turns', as everywhere.
+unindexed AS (
+    UPDATE conversation_sessions AS known
+    SET is_indexed = false, indexed_to = least(known.indexed_to, retold.first - 1)
+    FROM session, ({first_retold}) AS retold (first)
+    WHERE known.user_id = session.user_id AND known.id = session.id
+      AND session.indexed_to >= retold.first
+    RETURNING 1
+)
+
 -- name: extended
 -- Texts are appended, what was heard is replaced, figures are set where given. All values are of
 -- the row itself, so that they are right after waiting for another writer. A status that cannot
@@ -150,7 +175,7 @@ extended AS (
     FROM session, (
         SELECT * FROM json_to_recordset(:extending::json) AS one ({turn_fields}) LIMIT {most}
     ) AS given
-    WHERE turn.id = given.turn_id AND turn.user_id = session.user_id
+    WHERE turn.id = given.turn_id AND turn.user_id = session.user_id{after_unindexed}
       AND turn.session_id IS NOT DISTINCT FROM session.id
       AND turn.user_text IS DISTINCT FROM ''
       AND (given.strict IS NULL OR (

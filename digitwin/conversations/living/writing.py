@@ -95,6 +95,7 @@ async def write(
             extends=next((most for most in _MOST if most >= len(extending)), _MOST[-1])
             if extending
             else 0,
+            retells=any(_retells(turn) for turn in extending),
             items=bool(items),
             usage=bool(usage),
             sources=bool(sources),
@@ -164,11 +165,20 @@ def _mentioned(
     return [TurnWrite(turn_id=id) for id in named if id is not None and id not in written]
 
 
+def _retells(turn: TurnWrite) -> bool:
+    """Whether a change is of what a turn says, which the search has indexed."""
+    return (
+        bool(turn.user_text or turn.twin_text or turn.language or turn.corrects)
+        or turn.heard_text is not None
+    )
+
+
 class Shape(NamedTuple):
     known_owner: bool
     opens: bool
     once: bool
     extends: int
+    retells: bool
     items: bool
     usage: bool
     sources: bool
@@ -180,7 +190,8 @@ class Shape(NamedTuple):
 def statement(shape: Shape) -> Query:
     """Return the statement with the steps for what it carries."""
     counts = shape.opens or shape.items
-    refers = shape.fenced or shape.usage or shape.sources
+    refers = shape.fenced or shape.usage or shape.sources or shape.retells
+    marks = shape.retells and not counts
     turns = ["existing"] if shape.opens and shape.once else []
     turns += ["opened"] if shape.opens else []
     turns += ["extended"] if shape.extends else []
@@ -188,6 +199,10 @@ def statement(shape: Shape) -> Query:
         "owner": KNOWN_OWNER if shape.known_owner else OWNER,
         "most": str(shape.extends),
         "lock": "FOR NO KEY UPDATE" if counts else "FOR KEY SHARE" if refers else "",
+        "unindexed_to": "indexed_to = least(indexed_to, ({first_retold}) - 1), "
+        if shape.retells
+        else "",
+        "after_unindexed": " AND (SELECT count(*) FROM unindexed) >= 0" if marks else "",
         "unless_stored": "AND EXISTS (SELECT 1 FROM fence)" if shape.fenced else "",
         "ids": " UNION ALL ".join(f"SELECT id FROM {step}" for step in turns)
         or "SELECT NULL::uuid AS id WHERE false",
@@ -195,6 +210,7 @@ def statement(shape: Shape) -> Query:
     steps = [
         *_session_steps(shape, counts=counts),
         *(["opened"] if shape.opens else []),
+        *(["unindexed"] if marks else []),
         *(["extended"] if shape.extends else []),
         *(["touched"] if shape.items or shape.usage or shape.sources else []),
         *(name for name in ("items", "usage", "sources") if getattr(shape, name)),

@@ -153,6 +153,10 @@ class Queries(dict[str, Query]):
             query = self._variants[key] = compiled(text.translate(_UNMASK) + name)
         return query
 
+    def text(self, name: str, **fills: str) -> str:
+        """Return the text of a query, or of a part of one, to fill a brace of another."""
+        return filled(self._texts[name], {**self._texts, **self._fills, **fills})
+
 
 def filled(text: str, fills: Mapping[str, str]) -> str:
     """Replace the braces of a statement, innermost first.

@@ -29,6 +29,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "add_turns": {"new_turns": [{"user_text": "x"}]},
     "amend_turn": {"user_text": "x"},
     "add_artifact": {"kind": "file", "artifact_uri": "s3://x"},
+    "search": {"query": "secret"},
     "complete": {"worker": "w"},
     "fail": {"error": "x", "worker": "w"},
 }
@@ -130,7 +131,7 @@ async def test_what_is_anothers_is_as_what_is_nobodys(
         statements.append([sql for sql in sent if "audit_logs" not in sql])
     assert answers[0] == answers[1]
     assert statements[0] == statements[1]
-    assert answers[0].startswith("NotFoundError") or name in ("find", "find_artifact")
+    assert answers[0].startswith("NotFoundError") or name in {"find", "find_artifact", "search"}
     assert "secret" not in answers[0]
 
 

@@ -53,7 +53,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "documents.update": {"title": "N"},
     **{
         f"sessions.{name}": {"user_id": REST["user_id"]}
-        for name in ("start", "create", "start_or_get")
+        for name in ("start", "create", "start_or_get", "search")
     },
     "sessions.update": {"metadata": {}},
     "sessions.add_artifact": {"kind": "file", "artifact_uri": "s3://x"},

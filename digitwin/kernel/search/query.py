@@ -1,4 +1,4 @@
-"""The query language of the document search.
+"""The query language of the searches.
 
 Plain words rank, none is required. A ``"quoted phrase"`` is required; ``or`` requires one of two
 phrases; ``-word`` and ``-"a phrase"`` are excluded. There are no syntax errors: every text parses.

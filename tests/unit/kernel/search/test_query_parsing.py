@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from digitwin.knowledge.search_query import SearchQuery, parse
+from digitwin.kernel.search.query import SearchQuery, parse
 
 
 def q(words: str, *required: tuple[str, ...], excluded: tuple[str, ...] = ()) -> SearchQuery:
