@@ -64,6 +64,7 @@ __all__ = [  # noqa: F405
     "RecorderHealth",
     "ReplayReport",
     "Reservation",
+    "RetentionPreview",
     "RotationReport",
     "Scan",
     "SchemaChangedError",
@@ -79,6 +80,8 @@ __all__ = [  # noqa: F405
     "StatementFailedError",
     "StoreStatistics",
     "StoredKey",
+    "TierPreview",
+    "TierRetention",
     "Trace",
     "TurnHit",
     "TurnRecorder",
@@ -87,6 +90,7 @@ __all__ = [  # noqa: F405
     "UsageTotals",
     "UserScope",
     "connect",
+    "session_tag",
     "uuid7",
 ]
 
@@ -105,6 +109,8 @@ _HOMES = {
     "conversations.recorder.flushing": ("RecorderHealth",),
     "conversations.recorder.recorder": ("TurnRecorder",),
     "conversations.search.hits": ("TurnHit",),
+    "conversations.deletion": ("session_tag",),
+    "conversations.retention.preview": ("RetentionPreview", "TierPreview"),
     "conversations.statistics": ("SessionStatistics", "StageStatistics"),
     "database": ("Database",),
     "errors": (
@@ -152,6 +158,7 @@ _HOMES = {
     "privacy.ledger": ("Ledger", "LedgerEntry"),
     "privacy.receipts": ("ErasureReceipt",),
     "privacy.scan": ("Scan", "Trace"),
+    "retention": ("TierRetention",),
     "settings": ("Settings",),
 }
 """Modules of the names, as in ``_public.py``: a name imports its own module alone."""

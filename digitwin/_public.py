@@ -18,10 +18,15 @@ from digitwin.conversations.content.totals import (
     UsageSums as UsageSums,
     UsageTotals as UsageTotals,
 )
+from digitwin.conversations.deletion import session_tag as session_tag
 from digitwin.conversations.listing.overview import SessionOverview as SessionOverview
 from digitwin.conversations.participant import Participant as Participant
 from digitwin.conversations.recorder.flushing import RecorderHealth as RecorderHealth
 from digitwin.conversations.recorder.recorder import TurnRecorder as TurnRecorder
+from digitwin.conversations.retention.preview import (
+    RetentionPreview as RetentionPreview,
+    TierPreview as TierPreview,
+)
 from digitwin.conversations.search.hits import TurnHit as TurnHit
 from digitwin.conversations.statistics import (
     SessionStatistics as SessionStatistics,
@@ -84,5 +89,6 @@ from digitwin.privacy.export import Export as Export
 from digitwin.privacy.ledger import Ledger as Ledger, LedgerEntry as LedgerEntry
 from digitwin.privacy.receipts import ErasureReceipt as ErasureReceipt
 from digitwin.privacy.scan import Scan as Scan, Trace as Trace
+from digitwin.retention import TierRetention as TierRetention
 from digitwin.settings import Settings as Settings
 from digitwin.users.models import Deletion as Deletion

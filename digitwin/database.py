@@ -25,6 +25,9 @@ from digitwin.conversations import maintenance as conversations_maintenance
 from digitwin.conversations.recorder.flushing import Recorders
 from digitwin.conversations.recorder.recorder import TurnRecorder
 from digitwin.conversations.repository import ConversationSessionRepository
+from digitwin.conversations.retention import maintenance as retention_maintenance
+from digitwin.conversations.retention.preview import RetentionPreview
+from digitwin.conversations.retention.sweep import SessionRetention
 from digitwin.handle.health import Health, check_health, is_ready
 from digitwin.handle.integrations import Integrations, embedded_home, key_store_for, sealing_for
 from digitwin.handle.scopes import PERMITS, PersonalRepositories, ServiceScope, UserScope
@@ -267,17 +270,31 @@ class Database:
     def maintenance_steps(self) -> list[MaintenanceStep]:
         """Return the steps of :meth:`maintain`, as the domains declare them."""
         settings = self._core.settings
-        deletions = DeletionRetention(self._core, self.cache, self.privacy.before_final)
+        retention = self._session_retention()
+        before_final = (self.privacy.before_final, retention.before_final)
+        deletions = DeletionRetention(self._core, self.cache, before_final)
         return [
             *cache_maintenance.steps(self.cache),
             *limits_maintenance.steps(self.limits, settings.limiter_retention),
             *audit_maintenance.steps(self.audit, settings.audit_retention),
             *consents_maintenance.steps(self._core, PERMITS),
             *conversations_maintenance.steps(self._core),
+            *retention_maintenance.steps(retention),
             *users_maintenance.steps(deletions, settings.deletion_retention),
             *privacy_maintenance.steps(self.privacy),
             *keys_maintenance.steps(self.keys),
         ]
+
+    @operation
+    async def preview_retention(self) -> RetentionPreview:
+        """Return what ``session_retention`` would remove now: sessions, turns and bytes by tier.
+
+        Changes nothing. It reads the rows that would be removed.
+        """
+        return await self._session_retention().preview()
+
+    def _session_retention(self) -> SessionRetention:
+        return SessionRetention(self._core, self.cache, self.privacy.artifacts)
 
     async def health(self) -> Health:
         """Check server, schema and pool over a separate connection; never raises."""

@@ -9,9 +9,7 @@ environment, and the environment overrides the file. An invalid value raises a
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -27,6 +25,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -34,23 +33,9 @@ from pydantic_settings import (
 
 from digitwin.errors import ConfigurationError
 from digitwin.policies import Policy, parse_policies
+from digitwin.retention import DAY, Retention, RetentionByTier, Seconds
 
-DAY = 86_400.0
 MASTER_KEY_BYTES = 32
-
-
-def _as_seconds(value: object) -> object:
-    """Parse seconds from a number, from text (the environment), or from a ``timedelta``."""
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        try:
-            seconds = float(value)
-        except Exception:  # noqa: BLE001 - raised by a value of a class of the caller's
-            raise ValueError("must be seconds, such as 30 or 0.5") from None
-        if math.isfinite(seconds):
-            return seconds
-    raise ValueError("must be seconds or a timedelta")
 
 
 def _not_reserved(schema: str) -> str:
@@ -91,9 +76,7 @@ def _several_public_keys(keys: str) -> str:
     return keys
 
 
-Seconds = Annotated[float, BeforeValidator(_as_seconds)]
 Timeout = Annotated[Seconds, Field(ge=0.01, le=DAY)]
-Retention = Annotated[Seconds, Field(gt=0, le=36_525 * DAY)]
 SchemaName = Annotated[
     str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"), AfterValidator(_not_reserved)
 ]
@@ -206,6 +189,13 @@ class Settings(BaseSettings):
     """``maintain()`` removes audit rows older than this."""
     deletion_retention: Retention = 30 * DAY
     """``maintain()`` makes soft deletes older than this final: they cannot be restored."""
+    session_retention: Annotated[RetentionByTier | None, NoDecode] = None
+    """``maintain()`` removes sessions that ended longer ago, with everything in them: one value,
+    or one for each tier, as in ``{"free": 2592000, "pro": 31536000}``. None, and a tier that is
+    left out: they are kept."""
+    session_archive: Path | None = None
+    """Folder in which sessions are stored as JSON lines before ``session_retention`` removes them;
+    None: no archive."""
     audit_seal_interval: Annotated[Seconds, Field(ge=0, le=30 * DAY)] = 60.0
     """Interval at which a background task seals new audit records; 0: only ``maintain()`` does."""
     audit_key: MasterKey | None = None

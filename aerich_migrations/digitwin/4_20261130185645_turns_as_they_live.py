@@ -129,6 +129,26 @@ CREATE OR REPLACE TRIGGER conversation_words_guard BEFORE DELETE ON conversation
     FOR EACH ROW EXECUTE FUNCTION digitwin_guard();
 """
 
+# Names are unique among the living: a deleted session gives its name back. It stays in the index,
+# which finds it by name too; its NULL is distinct from any other
+NAMES = [
+    """
+CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS uq_conversation_sessions__external_id_new
+    ON conversation_sessions (external_id, user_id, nullif(deleted_at IS NOT NULL, true))
+    WHERE external_id IS NOT NULL
+""",
+    "DROP INDEX CONCURRENTLY IF EXISTS uq_conversation_sessions__external_id",
+    """
+ALTER INDEX IF EXISTS uq_conversation_sessions__external_id_new RENAME TO uq_conversation_sessions__external_id
+""",
+]
+
+# Maintenance finds the sessions of a person that are past their retention
+ENDED = """
+CREATE INDEX CONCURRENTLY IF NOT EXISTS ix_conversation_sessions__ended_at
+    ON conversation_sessions (user_id, ended_at) WHERE ended_at IS NOT NULL AND deleted_at IS NULL
+"""
+
 # `number` comes from the session's counter. A tool's result may be a text or a list as well
 ITEMS = """
 CREATE TABLE IF NOT EXISTS turn_items (
@@ -316,6 +336,8 @@ STEPS = [
     "ALTER TABLE conversation_turns VALIDATE CONSTRAINT fk_conversation_turns__participant_id",
     *INDEXES,
     *SESSIONS,
+    *NAMES,
+    ENDED,
     ITEMS,
     USAGE,
     SOURCES,
@@ -349,6 +371,11 @@ SELECT EXISTS (SELECT FROM conversation_turns WHERE ended_at <> created_at)
     "turns without a text": """
 SELECT EXISTS (SELECT FROM conversation_turns WHERE user_text IS NULL AND twin_text IS NULL)
 """,
+    "external_id of a deleted session, where another session has it": """
+SELECT EXISTS (
+    SELECT FROM conversation_sessions WHERE external_id IS NOT NULL
+    GROUP BY user_id, external_id HAVING count(*) > 1)
+""",
     "queued deletions of recordings and files": """
 SELECT EXISTS (SELECT FROM artifact_deletions WHERE kind NOT IN ('voice', 'face'))
 """,
@@ -379,6 +406,15 @@ ALTER TABLE conversation_sessions
     DROP COLUMN item_count;
 
 DROP INDEX ix_conversation_sessions__user_participant;
+DROP INDEX ix_conversation_sessions__ended_at, uq_conversation_sessions__external_id;
+UPDATE conversation_sessions AS hidden SET external_id = NULL
+WHERE deleted_at IS NOT NULL AND EXISTS (
+    SELECT FROM conversation_sessions AS other
+    WHERE other.user_id = hidden.user_id AND other.external_id = hidden.external_id
+      AND (other.deleted_at IS NULL OR other.id > hidden.id));
+CREATE UNIQUE INDEX uq_conversation_sessions__external_id ON conversation_sessions (external_id, user_id)
+    WHERE external_id IS NOT NULL;
+
 DROP INDEX ix_conversation_turns__open;
 UPDATE conversation_turns SET twin_text = '' WHERE user_text IS NULL AND twin_text IS NULL;
 ALTER TABLE conversation_turns

@@ -10,7 +10,7 @@ from uuid import UUID
 from digitwin.cache import invalidation
 from digitwin.cache.eviction import Evictor
 from digitwin.cache.fields import EntryKey
-from digitwin.cache.invalidation import InvalidationTarget
+from digitwin.cache.invalidation import Forgotten, InvalidationTarget
 from digitwin.cache.local_cache import LocalCache
 from digitwin.kernel.execution.batching import Batcher
 from digitwin.kernel.execution.core import Core
@@ -29,7 +29,9 @@ READ_TOGETHER: Final = 64
 
 _UNBOUNDED: Final = 2**62
 _OF_PERSON: Final = "user_id = :user_id"
+_OF_PEOPLE: Final = "user_id = ANY(:people::uuid[])"
 _TAGGED: Final = "tags @> :tags::text[]"
+_TAGGED_ANY: Final = "tags && :tags::text[]"
 
 
 class CacheRow(NamedTuple):
@@ -252,14 +254,25 @@ class CacheTable:
         finally:
             self._local.invalidate(target)
 
-    async def delete_person(self, on: Statements, user_id: UUID) -> None:
-        """Delete a person's rows inside the transaction that records the invalidation.
+    async def forget(self, on: Statements, entries: Iterable[Forgotten]) -> None:
+        """Delete rows inside the transaction that records their invalidation.
 
-        Without rows there is no notification: commits that notify wait for each other.
+        In one statement: rows that several callers delete are locked in one order. Without rows
+        there is no notification: commits that notify wait for each other.
         """
-        target = invalidation.person_target(self.name, user_id)
-        sweep = self._queries.variant("sweep", condition=_OF_PERSON, notify_if="count(*) > 0")
-        await on.fetchval(sweep, kind=target.kind, name=target.name, user_id=user_id, batch=None)
+        chosen = [entry for entry in entries if entry.store == self.name]
+        if chosen:
+            targets = [target for entry in chosen for target in entry.targets]
+            people = [entry.user_id for entry in chosen if entry.user_id is not None]
+            tags = [tag for entry in chosen for tag in entry.tags]
+            terms = [_OF_PEOPLE] * bool(people) + [_TAGGED_ANY] * bool(tags)
+            await on.execute(
+                self._queries.variant("forget", condition=" OR ".join(terms)),
+                people=people,
+                tags=tags,
+                kinds=[target.kind for target in targets],
+                names=[target.name for target in targets],
+            )
 
     async def make_room(self) -> int:
         """Evict entries beyond the store's bounds now; return how many."""

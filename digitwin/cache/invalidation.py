@@ -9,7 +9,7 @@ the next to store sees the new epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b, sha256
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -22,6 +22,9 @@ RETENTION: Final = 86_400.0
 """Seconds for which an invalidation is kept at least."""
 LONGEST_FACTORY: Final = 3600.0
 """Seconds a factory may take for its value to be stored: far less than ``RETENTION``."""
+
+MOST_LOCKS: Final = 64
+"""Targets of a store that are locked one by one."""
 
 KINDS: Final = frozenset({"all", "user", "tag", "key"})
 """Of targets."""
@@ -78,6 +81,20 @@ def targets_of(store: str, entry_key: EntryKey, tags: Iterable[str]) -> list[Inv
     ]
 
 
+class Forgotten(NamedTuple):
+    """Entries that a transaction deletes with what they were made from: a person's, or of tags."""
+
+    store: str
+    user_id: UUID | None = None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> list[InvalidationTarget]:
+        """The targets that cover them."""
+        person = [] if self.user_id is None else [person_target(self.store, self.user_id)]
+        return person + [tag_target(self.store, tag) for tag in self.tags]
+
+
 async def lock_shared(on: Statements, targets: Iterable[InvalidationTarget]) -> None:
     """Wait for running invalidations of the targets, and block new ones until the commit."""
     await on.fetch(QUERIES["lock_shared"], locks=_locks(targets))
@@ -89,13 +106,25 @@ async def record(on: Statements, targets: Iterable[InvalidationTarget]) -> None:
     The rows that exist are to be deleted after it.
     """
     chosen = sorted(set(targets))
-    await on.fetch(QUERIES["lock"], locks=_locks(chosen))
+    await on.fetch(QUERIES["lock"], locks=_locks(_few(chosen)))
     await on.execute(
         QUERIES["record_invalidations"],
         stores=[target.store for target in chosen],
         kinds=[target.kind for target in chosen],
         names=[target.name for target in chosen],
     )
+
+
+def _few(targets: Iterable[InvalidationTarget]) -> Iterator[InvalidationTarget]:
+    """Replace many targets of a store by the whole store, whose lock covers them all.
+
+    The server has room for some thousand locks.
+    """
+    by_store: dict[str, list[InvalidationTarget]] = {}
+    for target in targets:
+        by_store.setdefault(target.store, []).append(target)
+    for store, chosen in by_store.items():
+        yield from chosen if len(chosen) <= MOST_LOCKS else [store_target(store)]
 
 
 def _locks(targets: Iterable[InvalidationTarget]) -> list[int]:

@@ -141,6 +141,17 @@ WITH chosen AS (SELECT user_id, audience, key FROM {table} WHERE {condition}
 SELECT count(*), CASE WHEN {notify_if} THEN
     pg_notify({channel}, '{store} ' || :kind::text || ' ' || :name::text) END FROM gone
 
+-- name: forget
+-- As `sweep`, for several targets at once, all their rows.
+WITH chosen AS (SELECT user_id, audience, key FROM {table} WHERE {condition}
+                ORDER BY user_id, audience, key FOR UPDATE),
+     gone AS (DELETE FROM {table} AS entry USING chosen
+              WHERE entry.user_id = chosen.user_id AND entry.audience = chosen.audience
+                    AND entry.key = chosen.key RETURNING 1)
+SELECT pg_notify({channel}, '{store} ' || kind || ' ' || name)
+FROM unnest(:kinds::text[], :names::text[]) AS target (kind, name)
+WHERE EXISTS (SELECT FROM gone)
+
 -- name: purge_batch
 -- One batch; skips locked rows, and rows that may still be served stale.
 WITH old AS (SELECT user_id, audience, key FROM {table}

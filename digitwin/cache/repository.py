@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from digitwin.cache import fields, invalidation
 from digitwin.cache.cache_table import BATCH, CacheTable
 from digitwin.cache.codecs import JsonCodec, VectorCodec
 from digitwin.cache.embeddings import EmbeddingStore
+from digitwin.cache.invalidation import Forgotten
 from digitwin.cache.listener import Listener
 from digitwin.cache.local_cache import LocalCache
 from digitwin.cache.locks import AdvisoryLocks, Connect
@@ -109,12 +110,16 @@ class CacheRepository(Repository):
         It runs as the transaction's last statements, so that its locks are held no longer than
         a commit takes. Without an open transaction it runs now, in one of its own.
         """
-        for store in self._tables:
-            await self._core.at_commit(self._forget, (store, fields.owner(user_id)))
+        await self._forget_at_commit(*(Forgotten(s, fields.owner(user_id)) for s in self._tables))
 
     async def forget_searches(self, user_id: UUID) -> None:
         """Delete a person's cached searches, as :meth:`forget_user` does."""
-        await self._core.at_commit(self._forget, ("searches", fields.owner(user_id)))
+        await self._forget_at_commit(Forgotten("searches", fields.owner(user_id)))
+
+    async def forget_tags(self, tags: Iterable[str]) -> None:
+        """Delete everybody's entries with any of these tags, as :meth:`forget_user` does."""
+        valid = tuple(map(fields.tag, tags))
+        await self._forget_at_commit(*(Forgotten(s, tags=valid) for s in self._tables))
 
     async def close(self) -> None:
         """Stop the background work and write pending counts; the handle calls this as it closes."""
@@ -126,12 +131,16 @@ class CacheRepository(Repository):
         await self._locks.close()
         await self._counts.close()
 
-    async def _forget(self, entries: frozenset[tuple[str, UUID]]) -> None:
-        """Invalidate and delete people's entries; local caches follow when the transaction ends."""
-        targets = [invalidation.person_target(*entry) for entry in entries]
+    async def _forget_at_commit(self, *entries: Forgotten) -> None:
+        for entry in entries:
+            await self._core.at_commit(self._forget, entry)
+
+    async def _forget(self, entries: frozenset[Forgotten]) -> None:
+        """Invalidate and delete entries; local caches follow when the transaction ends."""
+        targets = [target for entry in entries for target in entry.targets]
         await invalidation.record(self._core.db, targets)
-        for store, user_id in entries:
-            await self._tables[store].delete_person(self._core.db, user_id)
+        for table in self._tables.values():
+            await table.forget(self._core.db, entries)
         frame = Transaction.of(self._core.pool)
         assert frame is not None
         for target in targets:

@@ -13,7 +13,7 @@ from digitwin.conversations.citation import Citation
 from digitwin.conversations.contents import TurnItem
 from digitwin.conversations.fields import STAGES, TOKENS
 from digitwin.errors import InvalidStateError
-from digitwin.kernel.orm.model import Entity, Model
+from digitwin.kernel.orm.model import Entity, Model, SoftDeleteEntity
 from digitwin.kernel.orm.parent_visibility import ParentVisibility
 from digitwin.kernel.primitives.ids import one_spelling, refuse_nil, uuid7
 
@@ -59,8 +59,8 @@ class SessionParticipant(Model):
         table = "participants"
 
 
-class ConversationSession(Entity):
-    """One conversation with a twin; hidden while its owner is deleted."""
+class ConversationSession(SoftDeleteEntity):
+    """One conversation with a twin; its deletion hides everything in it."""
 
     resource: ClassVar[str] = "session"
     looked_up: ClassVar[dict[str, str]] = {
@@ -117,8 +117,6 @@ class ConversationSession(Entity):
     started_at = fields.DatetimeField(db_default=Now())
     ended_at = fields.DatetimeField(null=True)
     metadata: fields.Field[dict[str, Any]] = fields.JSONField(default=dict)
-    deleted_at = fields.DatetimeField(null=True)
-    deletion_id = fields.UUIDField(null=True)
 
     turns: fields.ReverseRelation[ConversationTurn]
     items: fields.ReverseRelation[TurnItem]

@@ -96,13 +96,31 @@ SELECT *, true AS started FROM done UNION ALL SELECT *, false FROM existing;
 
 -- name: with_external_id
 -- The session that has an external id, for the error of a refused start.
-SELECT id FROM conversation_sessions WHERE user_id = :user_id AND external_id = :external_id;
+SELECT id FROM conversation_sessions
+WHERE user_id = :user_id AND external_id = :external_id AND deleted_at IS NULL;
 
 -- name: sibling_with_external_id
 -- The same for a refused update of another session of this owner.
 SELECT sibling.id FROM conversation_sessions AS session
 JOIN conversation_sessions AS sibling ON sibling.user_id = session.user_id
-WHERE session.id = :session_id AND sibling.external_id = :external_id;
+WHERE session.id = :session_id AND sibling.external_id = :external_id
+  AND sibling.deleted_at IS NULL;
+
+-- name: living_namesake
+-- The same for a refused restore, of this session or of one deleted with it.
+SELECT sibling.id FROM conversation_sessions AS asked
+JOIN conversation_sessions AS session
+  ON session.user_id = asked.user_id AND session.deletion_id = asked.deletion_id
+JOIN conversation_sessions AS sibling
+  ON sibling.user_id = session.user_id AND sibling.external_id = session.external_id
+ AND sibling.deleted_at IS NULL
+WHERE asked.id = :session_id AND (:user_id::uuid IS NULL OR asked.user_id = :user_id)
+LIMIT 1;
+
+-- name: hold
+-- Locks a session that is about to be removed, deleted or not: what is added to it from now on finds
+-- none, so that all its artifacts can be queued. Its owner is locked before.
+SELECT deleted_at FROM conversation_sessions WHERE user_id = :user_id AND id = :id FOR UPDATE;
 
 -- name: references_exist
 -- Which of the rows that a session refers to exist; asked only after `start` stored nothing.

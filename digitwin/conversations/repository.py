@@ -8,8 +8,8 @@ from datetime import datetime
 from typing_extensions import Unpack
 
 from digitwin.conversations.adding_items import AddingItems
-from digitwin.conversations.artifacts.repository import SessionArtifacts
 from digitwin.conversations.content.usage import SessionUsage
+from digitwin.conversations.deletion import SessionDeletion
 from digitwin.conversations.fields import (
     SESSION_CHANGES,
     SESSION_FILTERS,
@@ -33,16 +33,16 @@ from digitwin.kernel.repository.paging import Page
 
 
 class ConversationSessionRepository(
+    SessionDeletion,
     SessionStarting,
     LivingTurns,
     SessionEnding,
     SessionListing,
-    SessionArtifacts,
     AddingItems,
     SessionUsage,
     TurnSearch,
 ):
-    """The sessions of a twin and their turns; those of a deleted owner are hidden."""
+    """The sessions of a twin and their turns; what is deleted is hidden with all it contains."""
 
     model, noun = ConversationSession, "session"
     changes, filters = SESSION_CHANGES, SESSION_FILTERS
@@ -53,6 +53,7 @@ class ConversationSessionRepository(
         *,
         limit: int = 50,
         after: str | None = None,
+        include_deleted: bool = False,
         newest_first: bool = False,
         **filters: Unpack[SessionFilters],
     ) -> Page[ConversationSession]:
@@ -63,32 +64,43 @@ class ConversationSessionRepository(
             after: the ``next_cursor`` of the previous page. It marks a session, so that it can be
                 followed in either direction.
             newest_first: the newest session first.
+            include_deleted: return deleted sessions too.
             **filters: see :class:`SessionFilters`.
 
         Raises:
             InvalidInputError: names the invalid argument or filter.
         """
-        return await self._list(filters, limit=limit, after=after, newest_first=newest_first)
+        return await self._list(
+            filters,
+            limit=limit,
+            after=after,
+            include_deleted=include_deleted,
+            newest_first=newest_first,
+        )
 
     @streaming
     def stream(
-        self, **filters: Unpack[SessionFilters]
+        self, *, include_deleted: bool = False, **filters: Unpack[SessionFilters]
     ) -> AsyncGenerator[ConversationSession, None]:
         """Yield all matching sessions, oldest first, from a server-side cursor.
 
         Memory stays constant; one connection is held until the end.
         """
-        return self._stream(filters)
+        return self._stream(filters, include_deleted=include_deleted)
 
     @operation
-    async def count(self, **filters: Unpack[SessionFilters]) -> int:
+    async def count(
+        self, *, include_deleted: bool = False, **filters: Unpack[SessionFilters]
+    ) -> int:
         """Return the number of matching sessions."""
-        return await self._count(filters)
+        return await self._count(filters, include_deleted=include_deleted)
 
     @operation
-    async def exists(self, **filters: Unpack[SessionFilters]) -> bool:
+    async def exists(
+        self, *, include_deleted: bool = False, **filters: Unpack[SessionFilters]
+    ) -> bool:
         """Return whether any session matches."""
-        return await self._exists(filters)
+        return await self._exists(filters, include_deleted=include_deleted)
 
     @operation
     async def update(

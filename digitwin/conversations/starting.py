@@ -79,7 +79,7 @@ class SessionStarting(TurnLog):
 
         One round trip. Of concurrent calls one starts the session and all return it. An
         existing session is returned as it is, also after its end: the other arguments, the
-        participant among them, are ignored.
+        participant among them, are ignored. A deleted session has given its name back.
 
         Args:
             user_id: the twin's owner; may be left out under ``for_user``.
@@ -94,7 +94,7 @@ class SessionStarting(TurnLog):
             InvalidInputError: names the invalid field.
             NotFoundError: the owner, or one of the owner's models, is missing or deleted;
                 names the field.
-            AlreadyExistsError: ``id`` is taken, or ``external_id`` by a session that is deleted.
+            AlreadyExistsError: ``id`` is taken.
         """
         given = {"user_id": user_id, "id": id, "external_id": external_id, **fields}
         values = self._new_session(given)

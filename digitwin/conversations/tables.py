@@ -124,6 +124,14 @@ def _they_spoke_in(id: str) -> str:
     return f"(user_id, {id}) IN (SELECT i.user_id, i.session_id FROM ({SPOKEN_IN}) AS i)"
 
 
+def _ended(reason: str) -> str:
+    """Return the assignments that end a session, unless it has ended before."""
+    return (
+        "status = 'ended', ended_at = coalesce(ended_at, greatest(now(), started_at)),"
+        f" end_reason = CASE WHEN status = 'active' THEN '{reason}' ELSE end_reason END"
+    )
+
+
 def _some(columns: dict[str, str], *left_out: str) -> dict[str, str]:
     return _WHOSE | {name: text for name, text in columns.items() if name not in left_out}
 
@@ -147,10 +155,8 @@ declare(
         name="conversation_sessions",
         rights=PERSONAL,
         person="user_id",
-        on_owner_deleted=(
-            "status = 'ended', ended_at = coalesce(ended_at, now()),"
-            " end_reason = CASE WHEN status = 'active' THEN 'user_deleted' ELSE end_reason END"
-        ),
+        on_deleted=_ended("deleted"),
+        on_owner_deleted=_ended("user_deleted"),
         personal=PersonalData(
             title="Conversations",
             columns={**OWNER_ID, **_SESSION, **VERSION, **TIMES, **DELETION},

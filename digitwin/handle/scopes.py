@@ -64,7 +64,9 @@ class PersonalRepositories:
         self.voices = VoiceModelRepository(core, keys, scope=user_id)
         self.faces = FaceModelRepository(core, keys, scope=user_id)
         self.consents = ConsentRepository(core, PERMITS, scope=user_id)
-        self.sessions = ConversationSessionRepository(core, cipher=keys, queue=queue, scope=user_id)
+        self.sessions = ConversationSessionRepository(
+            core, scope=user_id, cache=cache, cipher=keys, queue=queue
+        )
         self.documents = KnowledgeDocumentRepository(core, scope=user_id, cache=cache)
 
     def transaction(self) -> AbstractAsyncContextManager[None]:

@@ -262,7 +262,7 @@ class ConversationSessions(
     SessionContents,
     SearchableTurns,
     CreatesMany[ConversationSession, NewSession],
-    Reads[ConversationSession],
+    SoftDeletes[ConversationSession],
     Protocol,
 ):
     """``db.sessions``.
@@ -289,6 +289,7 @@ class ConversationSessions(
         *,
         limit: int = 50,
         after: str | None = None,
+        include_deleted: bool = False,
         newest_first: bool = False,
         **filters: Unpack[SessionFilters],
     ) -> Page[ConversationSession]: ...
@@ -301,10 +302,14 @@ class ConversationSessions(
         **filters: Unpack[SessionFilters],
     ) -> Page[SessionOverview]: ...
     def stream(
-        self, **filters: Unpack[SessionFilters]
+        self, *, include_deleted: bool = False, **filters: Unpack[SessionFilters]
     ) -> AsyncGenerator[ConversationSession, None]: ...
-    async def count(self, **filters: Unpack[SessionFilters]) -> int: ...
-    async def exists(self, **filters: Unpack[SessionFilters]) -> bool: ...
+    async def count(
+        self, *, include_deleted: bool = False, **filters: Unpack[SessionFilters]
+    ) -> int: ...
+    async def exists(
+        self, *, include_deleted: bool = False, **filters: Unpack[SessionFilters]
+    ) -> bool: ...
     async def update(
         self, id: Id, *, expected_version: int | None = None, **changes: Unpack[SessionChanges]
     ) -> ConversationSession: ...

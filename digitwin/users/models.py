@@ -50,10 +50,10 @@ class User(SoftDeleteEntity):
 class Deletion(Model):
     """The event of a soft deletion: who deleted what, when and why, and how it ended.
 
-    ``resource`` (user, voice_model, face_model, document) and ``resource_id`` are the deleted
-    row, or the first of several that a queryset deleted; every row that was deleted with it has
-    the event's id as ``deletion_id``. ``restored_at`` is set by a restore, ``final_at`` when a
-    restore is no longer possible. The events of a person are removed with the person.
+    ``resource`` (user, voice_model, face_model, session, document) and ``resource_id`` are the
+    deleted row, or the first of several that a queryset deleted; every row that was deleted with
+    it has the event's id as ``deletion_id``. ``restored_at`` is set by a restore, ``final_at``
+    when a restore is no longer possible. The events of a person are removed with the person.
     """
 
     create_through: ClassVar[str] = "a repository's delete(id, reason=…)"

@@ -7,7 +7,7 @@ concurrent restore either comes first or finds nothing to restore.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -26,11 +26,7 @@ _BEGINNING = {"after_time": datetime(1970, 1, 1, tzinfo=UTC), "after_id": UUID(i
 
 BeforeFinal = Callable[[UUID, UUID], Awaitable[None]]
 """Hook called with the person and the deletion, in its transaction and before its rows are
-deleted: it records what must be removed elsewhere, such as artifacts and the person's key."""
-
-
-async def nothing_elsewhere(user_id: UUID, deletion_id: UUID) -> None:
-    """The default hook: nothing is stored elsewhere."""
+deleted: it records what must be removed elsewhere, such as artifacts and cached answers."""
 
 
 class DeletionRetention:
@@ -40,11 +36,11 @@ class DeletionRetention:
         self,
         core: Core,
         cache: CacheForgetter,
-        before_final: BeforeFinal = nothing_elsewhere,
+        before_final: Iterable[BeforeFinal] = (),
     ) -> None:
         self._core = core
         self._cache = cache
-        self._before_final = before_final
+        self._before_final = tuple(before_final)
 
     async def make_final(self, older_than: float) -> int:
         """Delete the rows hidden by deletions older than ``older_than`` seconds.
@@ -75,7 +71,8 @@ class DeletionRetention:
             return 0
         if await core.db.fetchval(QUERIES["still_due"], **key) is None:
             return 0
-        await self._before_final(user_id, event["id"])
+        for hook in self._before_final:
+            await hook(user_id, event["id"])
         await core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'on'")
         remove = QUERIES["remove_user"] if of_a_user else cascade.remove_hidden()
         removed: int = await core.db.fetchval(remove, **key)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from digitwin.errors import ConfigurationError
+from digitwin.retention import TierRetention
 from digitwin.settings import Settings, load_settings
 from tests.support import checkout
 
@@ -163,10 +164,47 @@ _WITHOUT_A_DEFAULT = {
     *("migrate", "maintenance_interval", "policies", "decision_timeout"),
     *("master_key", "master_keys_retired", "master_key_file", "key_store_path"),
     *("audit_key", "audit_keys_retired", "audit_key_file", "audit_public_keys"),
-    *("audit_checkpoints", "audit_archive"),
+    *("audit_checkpoints", "audit_archive", "session_archive", "session_retention"),
     *("erasure_ledger", "erasure_pepper"),
 }
 
 
 def _variable(field: str) -> str:
     return str(Settings.model_fields[field].validation_alias or f"DIGITWIN_{field.upper()}")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (None, None),
+        (60, (60, 60, 60)),
+        ("60", (60, 60, 60)),
+        (timedelta(minutes=1), (60, 60, 60)),
+        ({"free": 60, "pro": timedelta(hours=1)}, (60, 3600, None)),
+        ({"enterprise": None}, (None, None, None)),
+        ('{"free": 60, "pro": null}', (60, None, None)),
+        (TierRetention(pro=5), (None, 5, None)),
+    ],
+)
+@pytest.mark.parametrize("by_environment", [False, True])
+def test_a_retention_is_one_or_one_for_each_tier(
+    given: object, kept: object, by_environment: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by_environment and isinstance(given, str):
+        monkeypatch.setenv("DIGITWIN_SESSION_RETENTION", given)
+        settings = Settings()
+    else:
+        settings = Settings(session_retention=given)
+    found = settings.with_overrides(pool_max=3).session_retention
+    assert found == settings.session_retention
+    assert kept == (found and (found.free, found.pro, found.enterprise))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [0, -1, True, "soon", "[]", '{"free":', {"gold": 1}, {"free": 0}, {"free": "x"}, {1: 2}],
+)
+def test_another_retention_is_refused_by_name(given: object) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Settings(session_retention=given)
+    assert refused.value.details["field"] == "session_retention"

@@ -34,8 +34,6 @@ EXCEPTIONS = {
     "kernel/sql/queries.py": "an example in the docstring",
     "kernel/sql/crud.py": "locks the owner, deleted or not, before what is theirs",
     "repository/lock_activation": "a lock; the statements that follow check that the row is alive",
-    "conversations/with_external_id": "a deleted session keeps its external id",
-    "conversations/sibling_with_external_id": "the same",
     "living/opened": "follows a step that finds the session, which is not deleted",
     "living/extended": "the same",
     "living/items": "the same",

@@ -21,6 +21,9 @@ class CacheForgetter(Protocol):
     async def forget_searches(self, user_id: UUID) -> None:
         """Delete this person's cached searches."""
 
+    async def forget_tags(self, tags: Iterable[str]) -> None:
+        """Delete everybody's cached entries with any of these tags."""
+
 
 class ArtifactQueue(Protocol):
     """Queues what the service keeps in its own storage for deletion there.

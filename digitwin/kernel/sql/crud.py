@@ -19,7 +19,7 @@ from digitwin.kernel.primitives.validation import dumps
 from digitwin.kernel.sql import audit_step
 from digitwin.kernel.sql.columns import columns, sql_type
 from digitwin.kernel.sql.queries import MAX_COMPILED, Query, compiled
-from digitwin.kernel.sql.tables import orphaned_by
+from digitwin.kernel.sql.tables import TABLES, orphaned_by
 
 ALIVE = '"deleted_at" IS NULL'
 _MERGED = '({}"metadata" || :metadata::jsonb) - :removed::text[]'
@@ -188,7 +188,7 @@ def hide(model: type[Model], equal: tuple[str, ...]) -> Query:
         f'WITH owner AS (SELECT id FROM users WHERE id = (SELECT t.user_id FROM "{table}" t'
         f" WHERE {terms} AND t.deleted_at IS NULL) FOR KEY SHARE)"
         f' UPDATE "{table}" AS t SET "deleted_at" = now(), "deletion_id" = :deletion_id,'
-        f" {TOUCH} FROM owner"
+        f" {_touch_deleted(model)} FROM owner"
         f" WHERE t.user_id = owner.id AND {terms} AND t.deleted_at IS NULL"
         f" RETURNING {columns(model, 't.')}",
         also=", noted AS ("
@@ -220,7 +220,7 @@ def hide_many(model: type[Model]) -> Query:
         " WHERE t.version = given.version AND t.deleted_at IS NULL"
         " ORDER BY t.user_id, t.id FOR NO KEY UPDATE OF t),"
         f' done AS (UPDATE "{table}" AS t SET "deleted_at" = now(), "deletion_id" = held.event,'
-        f" {TOUCH} FROM held WHERE t.user_id = held.user_id AND t.id = held.id"
+        f" {_touch_deleted(model)} FROM held WHERE t.user_id = held.user_id AND t.id = held.id"
         " AND t.deleted_at IS NULL RETURNING t.user_id, t.id, t.deletion_id),"
         f" recorded AS ({record}),"
         " noted AS (INSERT INTO deletions (user_id, id, resource, resource_id, actor_id)"
@@ -229,6 +229,11 @@ def hide_many(model: type[Model]) -> Query:
         " ON CONFLICT (user_id, id) DO NOTHING)"
         " SELECT user_id FROM done"
     )
+
+
+def _touch_deleted(model: type[Model]) -> str:
+    table = TABLES.get(model._meta.db_table)
+    return f"{TOUCH}, {table.on_deleted}" if table is not None and table.on_deleted else TOUCH
 
 
 @cache

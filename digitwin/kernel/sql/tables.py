@@ -190,7 +190,8 @@ class Table:
             written after the person's erasure for lack of a foreign key; ``maintain()`` removes
             such rows.
         orphans: what is cleared in rows whose parent is deleted for good.
-        on_owner_deleted: additional assignments when a deletion of the owner hides its rows.
+        on_deleted: additional assignments when a deletion of a row hides it.
+        on_owner_deleted: the same when a deletion of the owner hides its rows.
         is_partitioned: whether it has partitions, which get the same privileges.
         sequences: sequences it uses.
     """
@@ -202,6 +203,7 @@ class Table:
     personal: PersonalData | None = None
     late_writes: str | None = None
     orphans: Orphans | None = None
+    on_deleted: str = ""
     on_owner_deleted: str = ""
     is_partitioned: bool = False
     sequences: tuple[str, ...] = ()

@@ -58,6 +58,7 @@ class World:
     ada: User
     gone: User
     session: UUID
+    deleted_session: UUID
     artifact: UUID
     models: dict[tuple[str, str], UUID]
     document: UUID
@@ -81,11 +82,13 @@ async def world(digitwin_db: Database) -> World:
         await repository.activate(models[kind, "active"])
         await repository.delete(models[kind, "deleted"])
     session = await db.sessions.start(ada.id)
+    over = await db.sessions.start(ada.id)
+    await db.sessions.delete(over.id)
     kept = await db.sessions.add_artifact(session.id, kind="file", artifact_uri="s3://x")
     document = await db.documents.create(user_id=ada.id, title="T", content="c")
     deleted = await db.documents.create(user_id=ada.id, title="D", content="d")
     await db.documents.delete(deleted.id)
-    return World(db, ada, gone, session.id, kept.id, models, document.id, deleted.id)
+    return World(db, ada, gone, session.id, over.id, kept.id, models, document.id, deleted.id)
 
 
 async def _claimed(world: World) -> Any:
@@ -110,6 +113,9 @@ CALLS: dict[tuple[str, str], Call] = {
     ("sessions", "create_many"): lambda w: w.db.sessions.create_many([{"user_id": w.ada.id}]),
     ("sessions", "update"): lambda w: w.db.sessions.update(w.session, external_id="x"),
     ("sessions", "end"): lambda w: w.db.sessions.end(w.session),
+    ("sessions", "delete"): lambda w: w.db.sessions.delete(w.session),
+    ("sessions", "restore"): lambda w: w.db.sessions.restore(w.deleted_session),
+    ("sessions", "hard_delete"): lambda w: w.db.sessions.hard_delete(w.session),
     ("sessions", "add_artifact"): lambda w: w.db.sessions.add_artifact(
         w.session, kind="image", artifact_uri="s3://y"
     ),

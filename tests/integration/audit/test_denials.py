@@ -45,6 +45,7 @@ USES: dict[str, Use] = {
     "voice_model.list": lambda ben, ada, _: ben.voices.list(user_id=ada.id),
     "session.start": lambda ben, ada, _: ben.sessions.start(ada.id),
     "session.add_turn": lambda ben, ada, voice: ben.sessions.add_turn(voice.id, user_text="hi"),
+    "session.delete": lambda ben, _, voice: ben.sessions.delete(voice.id),
     "document.hard_delete": lambda ben, _, voice: ben.documents.hard_delete(voice.id),
 }
 

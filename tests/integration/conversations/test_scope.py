@@ -31,6 +31,9 @@ async def hers(sessions: Sessions, session: ConversationSession) -> Conversation
     [
         ("get", {}),
         ("end", {}),
+        ("delete", {}),
+        ("restore", {}),
+        ("hard_delete", {}),
         ("with_turns", {}),
         ("turns", {}),
         ("update", {"metadata": {"mine": True}}),

@@ -275,11 +275,3 @@ async def test_the_model_itself_says_what_the_repository_must_do(
     with pytest.raises(InvalidStateError, match=rf"db\.sessions\.{method}"):
         await session.save()
     assert (await sessions.get(session.id)).version == 1
-
-
-async def test_a_session_is_not_deleted_by_hand(
-    sessions: Sessions, session: ConversationSession
-) -> None:
-    with pytest.raises(InvalidStateError):
-        await session.delete()
-    assert await sessions.exists()

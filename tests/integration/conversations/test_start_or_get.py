@@ -64,16 +64,13 @@ async def test_a_deleted_owner_is_not_found(digitwin_db: Database, ada: User) ->
     assert raised.value.details["field"] == "user_id"
 
 
-async def test_a_deleted_session_keeps_its_name(
-    digitwin_db: Database, raw: asyncpg.Connection, ada: User
-) -> None:
+async def test_a_deleted_session_gives_its_name_back(digitwin_db: Database, ada: User) -> None:
     first, _ = await digitwin_db.sessions.start_or_get(ada.id, external_id="call-1")
-    await raw.execute("UPDATE conversation_sessions SET deleted_at = now(), deletion_id = id")
-    async with digitwin_db.transaction():
-        with pytest.raises(AlreadyExistsError) as raised:
-            await digitwin_db.sessions.start_or_get(ada.id, external_id="call-1")
-        assert raised.value.details == {"field": "external_id", "id": str(first.id)}
-        await digitwin_db.sessions.start(ada.id)
+    await digitwin_db.sessions.delete(first.id)
+    again, started = await digitwin_db.sessions.start_or_get(ada.id, external_id="call-1")
+    assert started
+    assert again.id != first.id
+    assert (await digitwin_db.sessions.get(first.id, include_deleted=True)).external_id == "call-1"
 
 
 async def test_a_taken_id_is_refused(digitwin_db: Database, ada: User) -> None:

@@ -25,6 +25,7 @@ _BETWEEN_DOMAINS = {
     "decrypt",
     "encrypt",
     "forget_searches",
+    "forget_tags",
     "forget_user",
     "has_key",
     "prefetch",

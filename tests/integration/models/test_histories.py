@@ -27,7 +27,12 @@ from digitwin.models import (
 from digitwin.privacy.erasure import is_known
 from digitwin.users.retention import DeletionRetention
 
-RESOURCES = {"voices": "voice_model", "faces": "face_model", "documents": "document"}
+RESOURCES = {
+    "voices": "voice_model",
+    "faces": "face_model",
+    "documents": "document",
+    "sessions": "session",
+}
 MODELS: dict[str, Any] = {
     "voices": VoiceModel,
     "faces": FaceModel,
@@ -158,7 +163,7 @@ class Histories(RuleBasedStateMachine):
 
     def delete_thing(self, thing: Any, by_model: bool) -> None:
         person, found, id = self._look(thing)
-        if found is None or found.kind == "sessions":
+        if found is None:
             return
         dead = found.hidden is not None
         repository: Any = getattr(self._db, found.kind)
@@ -168,12 +173,12 @@ class Histories(RuleBasedStateMachine):
             call = self._delete_through_model(found.kind, id)
         self._try(call, NotFoundError if dead else None)
         if not dead:
-            found.hidden = next(self._numbers)
+            found.hidden, found.ended = next(self._numbers), True
             person.events[found.hidden] = Event(RESOURCES[found.kind], id)
 
     def restore_thing(self, thing: Any) -> None:
         person, found, id = self._look(thing)
-        if found is None or found.kind == "sessions":
+        if found is None:
             return
         error: type[DigiTwinError] | None = None
         if found.hidden is None:
@@ -187,7 +192,7 @@ class Histories(RuleBasedStateMachine):
 
     def hard_delete_thing(self, thing: Any) -> None:
         person, found, id = self._look(thing)
-        if found is None or found.kind == "sessions":
+        if found is None:
             return
         self._try(getattr(self._db, found.kind).hard_delete(id), None)
         self._forget(person, id)

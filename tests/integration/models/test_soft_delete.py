@@ -41,6 +41,8 @@ class World:
     face: FaceModel
     document: KnowledgeDocument
     session: Any
+    other_session: Any
+    other_turn: Any
     his_session: Any
     his_turn: Any
     his_participant: Any
@@ -49,6 +51,7 @@ class World:
         await self.db.voices.delete(self.voice.id)
         await self.db.faces.delete(self.face.id)
         await self.db.documents.delete(self.document.id)
+        await self.db.sessions.delete(self.other_session.id)
         await self.db.users.delete(self.bob.id)
 
 
@@ -69,12 +72,15 @@ async def world(digitwin_db: Database) -> World:
     document = await db.documents.create(user_id=ada.id, title="Hours", content="From nine.")
     session = await db.sessions.start(ada.id, voice_model_id=voice.id, face_model_id=face.id)
     await db.sessions.add_turn(session.id, user_text="Hi, Ada")
+    other = await db.sessions.start(ada.id, external_id="a")
+    heard = await db.sessions.add_turn(other.id, user_text="Bye, Ada")
+    other = await db.sessions.get(other.id)
     sam = Participant(kind="guest", ref="web-1", name="Sam")
     await db.consents.grant(bob.id, purpose="recording", evidence="said so")
     theirs = await db.sessions.start(bob.id, participant=sam, external_id="b")
     turn = await db.sessions.add_turn(theirs.id, user_text="Hi, Bob")
     met = await SessionParticipant.get()
-    return World(db, ada, bob, voice, face, document, session, theirs, turn, met)
+    return World(db, ada, bob, voice, face, document, session, other, heard, theirs, turn, met)
 
 
 OF_A_PERSON: list[Any] = [
@@ -194,6 +200,26 @@ SEEN: dict[str, tuple[Path, Any]] = {
     "refresh of a field": (lambda w: w.voice.refresh_from_db(["name"]), "NotFoundError"),
     # rows with no deletion of their own
     "sessions": (lambda w: ConversationSession.filter(external_id="b").count(), 0),
+    "a session": (lambda w: ConversationSession.get_or_none(external_id="a"), None),
+    "refresh of a session": (lambda w: w.other_session.refresh_from_db(), "NotFoundError"),
+    "turns of a deleted session": (
+        lambda w: ConversationTurn.filter(session_id=w.other_session.id).count(),
+        0,
+    ),
+    "turns of a deleted session at hand": (lambda w: w.other_session.turns, []),
+    "sessions of an owner at hand": (lambda w: w.ada.sessions.filter(external_id="a").count(), 0),
+    "session of a turn at hand": (lambda w: w.other_turn.session, None),
+    "refresh of its turn": (lambda w: w.other_turn.refresh_from_db(), "NotFoundError"),
+    "sessions across": (lambda w: User.filter(sessions__external_id="a").count(), 0),
+    "turns across, of the owner": (
+        lambda w: User.filter(sessions__turns__user_text="Bye, Ada").count(),
+        0,
+    ),
+    "turns across, of all sessions": (
+        lambda w: ConversationSession.all_objects.filter(turns__user_text="Bye, Ada").count(),
+        0,
+    ),
+    "Count across, sessions": (lambda w: count_of("sessions"), [1]),
     "turns": (lambda w: ConversationTurn.filter(id=w.his_turn.id).count(), 0),
     "a turn": (lambda w: ConversationTurn.get_or_none(id=w.his_turn.id), None),
     "a turn by its text": (lambda w: ConversationTurn.filter(user_text="Hi, Bob").first(), None),
@@ -423,6 +449,21 @@ SEEN: dict[str, tuple[Path, Any]] = {
 CHANGED: dict[str, tuple[Path, Any]] = {
     "save": (lambda w: w.voice.save(), "StaleVersionError"),
     "save of a field": (lambda w: w.face.save(update_fields=["name"]), "StaleVersionError"),
+    "save of a session": (lambda w: w.other_session.save(), "StaleVersionError"),
+    "save of its turn": (lambda w: w.other_turn.save(), "StaleVersionError"),
+    "queryset update of sessions": (
+        lambda w: ConversationSession.filter(external_id="a").update(metadata={}),
+        0,
+    ),
+    "queryset update of its turns": (
+        lambda w: ConversationTurn.filter(user_text="Bye, Ada").update(total_ms=1),
+        0,
+    ),
+    "queryset delete of sessions": (
+        lambda w: ConversationSession.filter(external_id="a").delete(),
+        0,
+    ),
+    "instance delete of a session": (lambda w: w.other_session.delete(), "NotFoundError"),
     "save of a turn": (lambda w: w.his_turn.save(), "StaleVersionError"),
     "save of a participant": (lambda w: w.his_participant.save(), "StaleVersionError"),
     "queryset update": (lambda w: User.filter(name="Bob").update(name="Bob"), 0),
@@ -499,6 +540,28 @@ CHANGED: dict[str, tuple[Path, Any]] = {
         lambda w: w.db.sessions.start(w.ada.id, face_model_id=w.face.id),
         "NotFoundError",
     ),
+    "turn of a deleted session": (
+        lambda w: w.db.sessions.add_turn(w.other_session.id, user_text="Still?"),
+        "NotFoundError",
+    ),
+    "turns of a deleted session": (
+        lambda w: w.db.sessions.add_turns(w.other_session.id, [{"user_text": "Still?"}]),
+        "NotFoundError",
+    ),
+    "amended turn of a deleted session": (
+        lambda w: w.db.sessions.amend_turn(
+            w.other_turn.id, session_id=w.other_session.id, twin_text="Yes"
+        ),
+        "NotFoundError",
+    ),
+    "end of a deleted session": (
+        lambda w: w.db.sessions.end(w.other_session.id),
+        "NotFoundError",
+    ),
+    "update of a deleted session": (
+        lambda w: w.db.sessions.update(w.other_session.id, metadata={"a": 1}),
+        "NotFoundError",
+    ),
     "turn": (
         lambda w: w.db.sessions.add_turn(w.his_session.id, user_text="Still?"),
         "NotFoundError",
@@ -546,7 +609,7 @@ async def test_what_lives_does_change(world: World, name: str) -> None:
 
 async def test_all_objects_shows_the_rows_it_is_asked_for(world: World) -> None:
     await world.end()
-    for model, n in zip(OF_A_PERSON, (2, 1, 1, 2, 2, 1, 1), strict=True):
+    for model, n in zip(OF_A_PERSON, (2, 1, 1, 3, 3, 1, 1), strict=True):
         assert await model.all_objects.all().count() == n
         assert len(await model.all_objects.all()) == n
 

@@ -210,7 +210,7 @@ async def test_a_restore_brings_back_the_same_rows(
     assert vars(await digitwin_db.users.get(owner.id)) == vars(restored)
 
 
-@pytest.mark.parametrize("kind", ["voices", "faces", "documents"])
+@pytest.mark.parametrize("kind", CHILDREN)
 async def test_what_was_deleted_before_stays_deleted(
     digitwin_db: Database, ada: User, kind: str
 ) -> None:

@@ -86,7 +86,7 @@ async def test_many_children_wait_for_an_open_deletion_and_are_refused(
     assert await getattr(digitwin_db, kind).count(include_deleted=True) == 0
 
 
-@pytest.mark.parametrize("kind", ["voices", "faces", "documents"])
+@pytest.mark.parametrize("kind", CHILDREN)
 async def test_a_restore_of_a_child_waits_for_an_open_deletion_and_is_refused(
     digitwin_db: Database,
     raw: asyncpg.Connection,

@@ -18,8 +18,6 @@ from digitwin.users.retention import DeletionRetention
 from tests.integration.users.conftest import CHILDREN, ROUNDS, belongings, create_child
 from tests.integration.users.test_deletion import rows_of
 
-DELETABLE = ("voices", "faces", "documents")
-
 
 @pytest.fixture
 def retention(digitwin_db: Database) -> DeletionRetention:
@@ -30,7 +28,7 @@ async def test_thirty_days_are_the_default() -> None:
     assert Settings().deletion_retention == 30 * 86_400
 
 
-@pytest.mark.parametrize("kind", DELETABLE)
+@pytest.mark.parametrize("kind", CHILDREN)
 async def test_the_maintenance_makes_a_deletion_final(
     digitwin_url: str, digitwin_db_factory: DatabaseFactory, kind: str
 ) -> None:
@@ -145,7 +143,7 @@ async def test_several_instances_share_the_work(
     assert sum(done) + rest == 30
 
 
-@pytest.mark.parametrize("kind", [*DELETABLE, "users"])
+@pytest.mark.parametrize("kind", [*CHILDREN, "users"])
 async def test_a_restore_at_the_same_moment_wins_or_finds_nothing(
     digitwin_db: Database, ada: User, retention: DeletionRetention, kind: str
 ) -> None:

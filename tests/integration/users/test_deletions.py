@@ -11,12 +11,29 @@ import pytest
 from digitwin.database import Database
 from digitwin.errors import AlreadyExistsError, InvalidInputError, InvalidStateError, NotFoundError
 from digitwin.kernel.primitives.ids import uuid7
-from digitwin.models import Deletion, FaceModel, KnowledgeDocument, User, VoiceModel
+from digitwin.models import (
+    ConversationSession,
+    Deletion,
+    FaceModel,
+    KnowledgeDocument,
+    User,
+    VoiceModel,
+)
 from tests.integration.users.conftest import belongings, create_child
 
-DELETABLE = ("voices", "faces", "documents")
-RESOURCES = {"voices": "voice_model", "faces": "face_model", "documents": "document"}
-MODELS: dict[str, Any] = {"voices": VoiceModel, "faces": FaceModel, "documents": KnowledgeDocument}
+DELETABLE = ("voices", "faces", "documents", "sessions")
+RESOURCES = {
+    "voices": "voice_model",
+    "faces": "face_model",
+    "documents": "document",
+    "sessions": "session",
+}
+MODELS: dict[str, Any] = {
+    "voices": VoiceModel,
+    "faces": FaceModel,
+    "documents": KnowledgeDocument,
+    "sessions": ConversationSession,
+}
 
 
 async def events(db: Database, owner: UUID | None = None) -> list[Deletion]:
@@ -40,7 +57,7 @@ async def test_a_deletion_says_what_why_and_by_whom(
 
 
 async def test_the_deletion_of_a_user_is_one_event(digitwin_db: Database, ada: User) -> None:
-    for kind in (*DELETABLE, "sessions"):
+    for kind in DELETABLE:
         await create_child(digitwin_db, kind, ada.id)
     await digitwin_db.users.delete(ada.id, reason="asked to")
     (event,) = await events(digitwin_db)

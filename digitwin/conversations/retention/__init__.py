@@ -1,0 +1,1 @@
+"""Removes sessions after their retention, and archives them before."""
