@@ -7,8 +7,10 @@
 -- name: accepting
 -- Whether a session takes turns: it is active, or has ended not longer ago than `late_turns`. An
 -- end in the future was stored while the clock was ahead, and counts as far back as it is ahead.
+-- None for the session of a participant who was erased: late words would be theirs.
 (status = 'active' OR (
-    ended_at > statement_timestamp() - make_interval(secs => :late_turns::float8)
+    end_reason IS DISTINCT FROM 'participant_erased'
+    AND ended_at > statement_timestamp() - make_interval(secs => :late_turns::float8)
     AND ended_at < statement_timestamp() + make_interval(secs => :late_turns::float8)))
 
 -- name: turn_fields
@@ -148,12 +150,13 @@ WITH done AS (
 SELECT * FROM done;
 
 -- name: reopen
--- The opposite of `end`.
+-- The opposite of `end`; not of the end that an erasure of the participant made.
 WITH done AS (
     UPDATE conversation_sessions
     SET status = 'active', end_reason = NULL, ended_at = NULL, is_indexed = false,
         version = version + 1, updated_at = now()
     WHERE id = :session_id AND user_id = {owner} AND status = 'ended' AND deleted_at IS NULL
+      AND end_reason IS DISTINCT FROM 'participant_erased'
     RETURNING {columns}
 ), recorded AS ({audit reopen})
 SELECT * FROM done;
