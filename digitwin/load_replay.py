@@ -119,12 +119,23 @@ class _Player:
         if not await timing("limit", consuming):
             self._denied += 1
             return
-        _, seconds = await timed(
-            self._retrieve(owner, turn.get("user_text"), turn.get("twin_text"))
+        question, answer = turn.get("user_text"), turn.get("twin_text")
+        opening = db.sessions.open_turn(
+            session,
+            user_id=owner,
+            user_text=question,
+            idempotency_key=turn.get("idempotency_key"),
         )
-        turn["timings"] = {"retrieval_ms": round(seconds * 1000)}
-        adding = db.sessions.add_turn(session, user_id=owner, **turn)
-        stored = await timing("turn", adding)
+        opened = await timing("open turn", opening)
+        _, seconds = await timed(self._retrieve(owner, question, answer))
+        closing = db.sessions.close_turn(
+            opened.id,
+            session_id=session,
+            user_id=owner,
+            twin_text=answer,
+            timings={"retrieval_ms": round(seconds * 1000)},
+        )
+        stored = await timing("close turn", closing)
         recording = db.audit.record(
             "turn.add", "conversation_turn", resource_id=str(stored.id), user_id=owner
         )

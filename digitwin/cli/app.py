@@ -30,7 +30,7 @@ from digitwin.cli.output import CommandError
 from digitwin.errors import DigiTwinError
 
 _GROUPS = (
-    *("demo", "doctor", "seed", "importing", "replay", "stats"),
+    *("demo", "doctor", "seed", "importing", "exporting", "replay", "stats"),
     *("server", "schema", "maintain", "keys", "audit", "privacy"),
 )
 """Modules of this package, in the order of ``--help``."""

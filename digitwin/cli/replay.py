@@ -24,9 +24,9 @@ def replay(
 ) -> None:
     """Run recorded conversations as a load test and report the time of each step.
 
-    Each turn calls the limiter, looks up its embedding and response in the cache, searches
-    documents, is stored, and is audited. Every run adds new sessions. FILE has the format of
-    `digitwin import conversations`.
+    Each turn calls the limiter, is opened, looks up its embedding and response in the cache,
+    searches documents, is closed, and is audited. Every run adds new sessions. Each line of
+    FILE is {"id", "user_traits", "twin_traits", "turns": [{"speaker", "text"}]}.
     """
     report = output.run(lambda: _replay(file, concurrency))
     output.show(report, _as_text(report))

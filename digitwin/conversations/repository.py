@@ -24,6 +24,7 @@ from digitwin.conversations.queries import QUERIES
 from digitwin.conversations.search.searching import TurnSearch
 from digitwin.conversations.starting import SessionStarting
 from digitwin.conversations.statistics import SessionStatistics
+from digitwin.conversations.transcripts.chat import ChatHistories
 from digitwin.errors import AlreadyExistsError
 from digitwin.kernel.execution.operations import operation, streaming
 from digitwin.kernel.primitives.ids import parse_id
@@ -41,6 +42,7 @@ class ConversationSessionRepository(
     AddingItems,
     SessionUsage,
     TurnSearch,
+    ChatHistories,
 ):
     """The sessions of a twin and their turns; what is deleted is hidden with all it contains."""
 

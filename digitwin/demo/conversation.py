@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypedDict
+from uuid import UUID
 
+from digitwin.conversations.content.fields import NewItem
 from digitwin.conversations.fields import Timings
-from digitwin.demo.people import ANSWER, ENDPOINT, HEARD, PRIVATE, QUESTION, People
+from digitwin.demo.people import ANSWER, ENDPOINT, HEARD, PRIVATE, QUESTION, SAID, People
 from digitwin.demo.scene import Scene
 
 EMBEDDING: Final = [0.25, -0.5, 0.125, 1.0] * 384
@@ -113,27 +115,79 @@ async def turns(people: People, scene: Scene) -> None:
 
 
 async def barge_in(people: People, scene: Scene) -> None:
-    """An interrupted turn stores what was said and what was heard."""
-    sessions, owner = people.db.sessions, people.owner.id
-    turn = await scene.call(
-        "sessions.add_turn",
-        sessions.add_turn(
-            people.session.id,
-            user_id=owner,
-            user_text="And what is there at nine?",
-            twin_text=ANSWER,
-            heard_text=HEARD,
-            interrupted=True,
-        ),
-    )
+    """A turn is recorded as it happens: words, a tool, an interruption, and what it cost."""
+    sessions = people.db.sessions
+    of: Of = {"session_id": people.session.id, "user_id": people.owner.id}
+    opening = sessions.open_turn(**of, user_text="And what is")
+    turn = await scene.call("sessions.open_turn", opening)
+    scene.tick(f"Turn {turn.position} is open from its first words", turn.status == "open")
+    await _tool(people, scene, turn.id)
+    for piece in SAID:
+        extending = sessions.extend_turn(turn.id, **of, twin_text=piece)
+        await scene.call("sessions.extend_turn", extending)
+    closing = sessions.close_turn(turn.id, **of, status="interrupted", heard_text=HEARD)
+    turn = await scene.call("sessions.close_turn", closing)
     scene.tick(f"{people.guest.name} interrupts turn {turn.position}", turn.status == "interrupted")
-    session = await scene.call(
-        "sessions.with_turns", sessions.with_turns(people.session.id, user_id=owner)
-    )
-    last = list(session.turns)[-1]
     scene.tick(
-        f"Said: “{last.twin_text}” Heard: “{last.heard_text}”",
-        (last.twin_text, last.heard_text) == (ANSWER, HEARD),
+        f"Said: “{turn.twin_text}” Heard: “{turn.heard_text}”",
+        (turn.twin_text, turn.heard_text) == (ANSWER, HEARD),
     )
+    await _costs(people, scene, turn.id)
     scene.store("conversation_turns: heard_text beside twin_text, status interrupted")
-    await sessions.end(people.session.id, user_id=owner)
+    scene.store("turn_items: the tool's call and its result")
+    await sessions.end(people.session.id, user_id=people.owner.id)
+
+
+class Of(TypedDict):
+    """Which session, and whose."""
+
+    session_id: UUID
+    user_id: UUID
+
+
+async def _tool(people: People, scene: Scene, turn: UUID) -> None:
+    """The model calls a tool within the turn; the question goes on meanwhile."""
+    sessions = people.db.sessions
+    of: Of = {"session_id": people.session.id, "user_id": people.owner.id}
+    call: NewItem = {
+        "kind": "tool_call",
+        "call_id": "call-1",
+        "name": "oven_plan",
+        "payload": {"arguments": {"day": "Saturday"}},
+    }
+    result: NewItem = {
+        "kind": "tool_result",
+        "call_id": "call-1",
+        "payload": {"result": {"09:00": "rye"}},
+    }
+    for item, words in ((call, " there"), (result, " at nine?")):
+        extending = sessions.extend_turn(turn, **of, user_text=words, items=[item])
+        asked = (await scene.call("sessions.extend_turn", extending)).user_text
+    page = await scene.call("sessions.items", sessions.items(turn_id=turn, **of))
+    scene.tick(
+        f"The twin calls {page.items[0].name} and gets {page.items[1].payload['result']}",
+        [item.kind for item in page.items] == ["tool_call", "tool_result"]
+        and asked == "And what is there at nine?",
+    )
+
+
+async def _costs(people: People, scene: Scene, turn: UUID) -> None:
+    """The providers' figures are added up."""
+    sessions, session = people.db.sessions, people.session.id
+    for n, tokens in enumerate((180, 260)):
+        adding = sessions.add_usage(
+            session_id=session,
+            turn_id=turn,
+            kind="llm",
+            model="example-model",
+            request_id=f"request-{n}",
+            input_tokens=tokens,
+            output_tokens=14,
+        )
+        await scene.call("sessions.add_usage", adding)
+    summing = sessions.usage_totals(session_id=session, by=["model"])
+    [total] = await scene.call("sessions.usage_totals", summing)
+    scene.tick(
+        f"Both requests to the model: {total.input_tokens} tokens in, {total.output_tokens} out",
+        (total.input_tokens, total.output_tokens) == (440, 28),
+    )

@@ -13,6 +13,8 @@ ENDPOINT: Final = "/api/conversations"
 QUESTION: Final = "When is the bakery open on Saturday?"
 ANSWER: Final = "From nine to six, and at nine the rye is still warm."
 HEARD: Final = "From nine to six, and"
+SAID: Final = (HEARD, " at nine", " the rye is still warm.")
+"""The answer as the model streams it; Sam interrupts after the first piece was heard."""
 PRIVATE: Final = "When is the lease for the second bakery signed?"
 
 GUEST: Final = Participant(kind="guest", ref="web-81f3", name="Sam")

@@ -9,7 +9,7 @@ from typing import Any
 
 from digitwin.connecting import connect
 from digitwin.database import Database
-from digitwin.demo import conversation, edge_cases
+from digitwin.demo import conversation, crash, edge_cases
 from digitwin.demo.people import ANSWER, ENDPOINT, GUEST, QUESTION, People
 from digitwin.demo.reply import BUDGET, Reply, Share, measure
 from digitwin.demo.scene import ClaimFailedError, Scene
@@ -26,7 +26,8 @@ SCENES: tuple[tuple[str, Action], ...] = (
     ("Cache: a miss, then a hit", conversation.cached),
     ("Documents: what a guest may find", conversation.knowledge),
     ("A turn with its timings", conversation.turns),
-    ("An interruption", conversation.barge_in),
+    ("A tool, an interruption and the costs", conversation.barge_in),
+    ("A process is killed", crash.crash),
     (f"{edge_cases.WRITERS} writers on one session", edge_cases.crowd),
     ("Soft delete and restore", edge_cases.deletion),
     ("Rate limit exceeded", edge_cases.spent),
@@ -83,7 +84,8 @@ async def run(show: Show, **overrides: Any) -> Outcome:
     with suppress(_SceneFailedError):
         async with AsyncExitStack() as stack:
             async with playing("Open the database") as scene:
-                db = await _open(stack, scene, {"embedded": "always", **overrides})
+                settings = {"embedded": "always", "open_turn_timeout": crash.SOON}
+                db = await _open(stack, scene, settings | overrides)
             async with playing("Two users and their twins") as scene:
                 people = await _enter(stack, scene, db)
             for title, action in SCENES:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from digitwin.conversations.fields import NewTurn
 from digitwin.conversations.participant import Participant
+from digitwin.conversations.transcripts.chat import session_lines
 from digitwin.database import Database
-from digitwin.errors import AlreadyExistsError, InvalidInputError
+from digitwin.errors import InvalidInputError
 from digitwin.importing.personas import owner_of
 from digitwin.importing.records import Conversation, Record, paired, records
 from digitwin.importing.reports import BadRecord, Progress, no_progress
 from digitwin.importing.workers import for_each
-from digitwin.models import User
-
-BATCH = 1000
-"""Turns per statement."""
+from digitwin.kernel.primitives.validation import dumps
 
 
 @dataclass(slots=True)
@@ -78,26 +77,22 @@ class _ConversationImporter:
             self.report.skipped += 1
             return
         turns = paired(conversation["turns"])
-        try:
-            await self._store_atomically(owner, conversation, turns)
-        except AlreadyExistsError:  # a concurrent import stored it
+        lines = _lines(conversation, turns)
+        (stored,) = await self._db.sessions.import_lines(lines, user_id=owner.id)
+        if not stored.is_new:  # a concurrent import stored it
             self.report.skipped += 1
             return
         self.report.conversations += 1
         self.report.turns += len(turns)
         self.report.utterances += len(conversation["turns"])
 
-    async def _store_atomically(
-        self, owner: User, conversation: Conversation, turns: list[NewTurn]
-    ) -> None:
-        sessions = self._db.sessions
-        async with self._db.transaction():
-            session = await sessions.start(
-                owner.id,
-                external_id=conversation["id"],
-                participant=Participant(kind="guest", traits=conversation["user_traits"]),
-            )
-            for first in range(0, len(turns), BATCH):
-                batch = turns[first : first + BATCH]
-                await sessions.add_turns(session.id, batch, user_id=owner.id)
-            await sessions.end(session.id, user_id=owner.id, reason="imported")
+
+def _lines(conversation: Conversation, turns: list[NewTurn]) -> Iterator[str]:
+    """Yield a conversation as the lines of a transcript."""
+    guest = Participant(kind="guest", traits=conversation["user_traits"])
+    yield from session_lines(
+        guest, external_id=conversation["id"], status="ended", end_reason="imported"
+    )
+    for turn in turns:
+        yield dumps({"type": "turn", **turn})
+    yield dumps({"type": "end", "turn": len(turns)})

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +15,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from digitwin.conversations.fields import ExternalId, NewTurn, TurnText
-from digitwin.errors import InvalidInputError
+from digitwin.conversations.transcripts.lines import MAX_LINE, parsed, too_long
 from digitwin.kernel.primitives.validation import line, validate
-
-MAX_LINE = 16 * 1024 * 1024
-"""Maximum bytes of a line; a conversation of 100,000 utterances fits."""
 
 Traits = Annotated[list[Annotated[str, line(500)]], Field(max_length=100)]
 
@@ -60,21 +56,17 @@ class Record:
         Raises:
             InvalidInputError: it is not a valid conversation.
         """
+        return validate(_CONVERSATION, self.parsed(), "line")
+
+    def parsed(self) -> Any:
+        """Parse the line, whatever it contains.
+
+        Raises:
+            InvalidInputError: it is not JSON.
+        """
         if self.raw is None:
-            raise InvalidInputError(f"the line is longer than {MAX_LINE:,} bytes", field="line")
-        return validate(_CONVERSATION, _parsed(self.raw), "line")
-
-
-def _parsed(raw: bytes) -> Any:
-    try:
-        return json.loads(raw.decode())
-    except UnicodeDecodeError:
-        reason = "is not valid UTF-8"
-    except json.JSONDecodeError as error:
-        reason = f"is not valid JSON: {error.msg} at column {error.colno}"
-    except (ValueError, RecursionError):
-        reason = "is JSON with a number too long, or nested too deeply"
-    raise InvalidInputError(f"the line {reason}", field="line")
+            raise too_long()
+        return parsed(self.raw)
 
 
 def records(path: Path) -> Iterator[Record]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
-from typing import Protocol, Unpack
+from typing import Any, Protocol, Unpack
 
 from digitwin.consents.fields import ConsentFilters, Evidence, Purpose
 from digitwin.conversations.artifacts.fields import ArtifactFilters, NewArtifact
@@ -28,6 +28,8 @@ from digitwin.conversations.living.fields import (
 from digitwin.conversations.search.fields import Order
 from digitwin.conversations.search.hits import TurnHit
 from digitwin.conversations.statistics import SessionStatistics
+from digitwin.conversations.transcripts.chat import HistoryFields, Messages
+from digitwin.conversations.transcripts.importing import ImportedConversation, Lines
 from digitwin.kernel.repository.paging import Page
 from digitwin.knowledge.fields import (
     Audience,
@@ -211,6 +213,27 @@ class SessionTurns(Protocol):
     ) -> Page[ConversationTurn]: ...
 
 
+class Transcripts(Protocol):
+    """Conversations as files."""
+
+    def export(self, session_id: Id, *, user_id: Id | None = None) -> AsyncGenerator[str, None]: ...
+    async def import_lines(
+        self, lines: Lines, *, user_id: Id | None = None
+    ) -> list[ImportedConversation]: ...
+    async def import_openai(
+        self, messages: Messages, *, user_id: Id | None = None, **fields: Unpack[HistoryFields]
+    ) -> ImportedConversation: ...
+    async def import_langchain(
+        self, messages: Messages, *, user_id: Id | None = None, **fields: Unpack[HistoryFields]
+    ) -> ImportedConversation: ...
+    async def to_openai(
+        self, session_id: Id, *, user_id: Id | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]: ...
+    async def to_langchain(
+        self, session_id: Id, *, user_id: Id | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]: ...
+
+
 class SessionArtifacts(Protocol):
     """What the service keeps of a session in its own storage."""
 
@@ -258,6 +281,7 @@ class SearchableTurns(Protocol):
 
 class ConversationSessions(
     SessionTurns,
+    Transcripts,
     SessionArtifacts,
     SessionContents,
     SearchableTurns,

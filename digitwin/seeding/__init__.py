@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from digitwin.consents.fields import Purpose
+from digitwin.conversations.content.fields import NewItem
 from digitwin.conversations.fields import NewTurn
 from digitwin.database import Database
-from digitwin.seeding.data import ADA, AUDIT, BEN, DOCUMENTS, FACES, SESSIONS, USERS, VOICES, Row
+from digitwin.seeding.data import (
+    ADA,
+    AUDIT,
+    BEN,
+    DOCUMENTS,
+    FACES,
+    ITEMS,
+    SESSIONS,
+    USERS,
+    VOICES,
+    Row,
+)
 
 __all__ = ["ADA", "BEN", "Seeded", "seed"]
 
@@ -80,9 +93,26 @@ async def _ensure_session(db: Database, session: Row, turns: list[NewTurn]) -> b
     if await db.sessions.find(session["id"]) is not None:
         return False
     await db.sessions.start(**session)
-    await db.sessions.add_turns(session["id"], turns)
+    for position, turn in enumerate(turns, 1):
+        await _hold_turn(db, session, turn, ITEMS.get((session["id"], position), ()))
     await db.sessions.end(session["id"])
     return True
+
+
+async def _hold_turn(db: Database, session: Row, turn: NewTurn, items: Sequence[NewItem]) -> None:
+    """Record a turn as it would happen: opened by the question, closed by the answer."""
+    of: Row = {"session_id": session["id"], "user_id": session["user_id"]}
+    opened = await db.sessions.open_turn(**of, user_text=turn.get("user_text"), language="en")
+    await db.sessions.close_turn(
+        opened.id,
+        **of,
+        status="interrupted" if turn.get("interrupted") else "completed",
+        items=items,
+        twin_text=turn.get("twin_text"),
+        heard_text=turn.get("heard_text"),
+        timings=turn.get("timings"),
+        usage=turn.get("usage"),
+    )
 
 
 async def _ensure_audited(db: Database, entry: Row) -> bool:

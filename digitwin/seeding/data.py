@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias, cast
 from uuid import UUID
 
+from digitwin.conversations.content.fields import NewItem
 from digitwin.conversations.fields import NewTurn
 from digitwin.conversations.participant import Participant
 from digitwin.kernel.primitives.ids import floor_id
@@ -189,6 +190,20 @@ SESSIONS: list[tuple[Row, list[NewTurn]]] = [
         ],
     ),
 ]
+
+_ORDER = {"cake": "plum", "day": "Saturday"}
+ITEMS: dict[tuple[UUID, int], list[NewItem]] = {
+    (_id(42), 2): [
+        {
+            "kind": "tool_call",
+            "call_id": "order-1",
+            "name": "order_cake",
+            "payload": {"arguments": _ORDER},
+        },
+        {"kind": "tool_result", "call_id": "order-1", "payload": {"result": {"number": 17}}},
+    ],
+}
+"""Tool calls and results, by session and position of the turn."""
 
 AUDIT: list[Row] = [
     {

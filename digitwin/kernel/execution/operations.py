@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -65,7 +65,8 @@ def operation(
 
 def _can_be_given_again(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Return whether no argument is an iterator, of which a second run would see the rest only."""
-    return not any(isinstance(value, Iterator) for value in (*args, *kwargs.values()))
+    given = (*args, *kwargs.values())
+    return not any(isinstance(value, Iterator | AsyncIterator) for value in given)
 
 
 async def _failed(core: Core, part: Any, method: str, error: DigiTwinError) -> None:

@@ -19,7 +19,7 @@ from digitwin.models import AuditLog, KnowledgeDocument, User, VoiceModel
 
 ENTITIES = ("users", "voices", "faces", "sessions", "documents", "consents")
 READS = {
-    *("get", "find", "list", "stream", "count", "exists", "statistics", "search"),
+    *("get", "find", "list", "stream", "count", "exists", "statistics", "search", "export"),
     *(
         "get_by_email",
         "find_by_email",
@@ -32,6 +32,8 @@ READS = {
         "sources",
         "usage_totals",
         "deletions",
+        "to_openai",
+        "to_langchain",
         "artifacts",
         "get_artifact",
         "find_artifact",
@@ -97,6 +99,20 @@ async def _claimed(world: World) -> Any:
     return world.lease.document
 
 
+_EMPTY = (
+    '{"format":"digitwin-conversations","version":"1.0"}',
+    '{"type":"session"}',
+    '{"type":"end"}',
+)
+
+
+async def _imported(world: World, method: str, given: Any) -> Any:
+    """The session that an import stored."""
+    done = await getattr(world.db.sessions, method)(given, user_id=world.ada.id)
+    [stored] = done if isinstance(done, list) else [done]
+    return await world.db.sessions.get(stored.session_id)
+
+
 Call = Callable[[World], Awaitable[Any]]
 CALLS: dict[tuple[str, str], Call] = {
     ("users", "create"): lambda w: w.db.users.create(email="new@example.com", name="New"),
@@ -116,6 +132,9 @@ CALLS: dict[tuple[str, str], Call] = {
     ("sessions", "delete"): lambda w: w.db.sessions.delete(w.session),
     ("sessions", "restore"): lambda w: w.db.sessions.restore(w.deleted_session),
     ("sessions", "hard_delete"): lambda w: w.db.sessions.hard_delete(w.session),
+    ("sessions", "import_lines"): lambda w: _imported(w, "import_lines", _EMPTY),
+    ("sessions", "import_openai"): lambda w: _imported(w, "import_openai", []),
+    ("sessions", "import_langchain"): lambda w: _imported(w, "import_langchain", []),
     ("sessions", "add_artifact"): lambda w: w.db.sessions.add_artifact(
         w.session, kind="image", artifact_uri="s3://y"
     ),
@@ -174,7 +193,8 @@ NOUN = {
     "documents": "document",
     "consents": "consent",
 }
-VERB = {"create_many": "create", "start_or_get": "start"}
+_IMPORTS = ("import_lines", "import_openai", "import_langchain")
+VERB = {"create_many": "create", "start_or_get": "start", **dict.fromkeys(_IMPORTS, "import")}
 ACTIONS = {
     "add_artifact": "session_artifact.create",
     "delete_artifact": "session_artifact.hard_delete",

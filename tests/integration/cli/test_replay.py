@@ -47,7 +47,8 @@ async def test_every_turn_takes_every_step(digitwin_db: Database, file: Path) ->
         "embedding": CONVERSATIONS * 2,
         "search": CONVERSATIONS * 2,
         "response": CONVERSATIONS,
-        "turn": turns,
+        "open turn": turns,
+        "close turn": turns,
         "audit": turns,
         "end": CONVERSATIONS,
     }

@@ -72,6 +72,8 @@ class World:
             "kind": "guest",
             "lease_seconds": 1,
             "limit": 5,
+            "lines": [],
+            "messages": [],
             "name": "Bob",
             "new_turns": [],
             "older_than": 86_400,

@@ -37,10 +37,14 @@ OF_A_PERSON: dict[str, dict[str, Any]] = {
     "create": {"name": "x", "title": "x", "content": "x"},
     "search": {"query": "secret"},
     "claim": {"worker": "w", "lease_seconds": 1},
+    "import_lines": {"lines": []},
+    "import_openai": {"messages": []},
+    "import_langchain": {"messages": []},
 }
 """What methods need besides an id that is not theirs: of a thing, and of a person."""
 ABOUT_NOBODY = {"create_many", "get_by_email", "find_by_email"}
 """They take no single id: rows and addresses are tried below."""
+STREAMS = ("stream", "export")
 STARTS = ("create", "start", "start_or_get")
 """Their id is that of a new row."""
 
@@ -77,7 +81,7 @@ async def outcome(scope: UserScope, repository: str, name: str, **ids: Any) -> A
         given = ids | {"name": "Mine"}
     try:
         answer = method(**given)
-        return [item async for item in answer] if name == "stream" else await answer
+        return [item async for item in answer] if name in STREAMS else await answer
     except DigiTwinError as error:
         return error
 

@@ -1,0 +1,1 @@
+"""Conversations as files: export and import as JSON lines, and the formats of language models."""
