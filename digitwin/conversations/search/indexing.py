@@ -16,7 +16,7 @@ from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import NOBODY
 
 TURNS: Final = 512
-"""Turns of one transaction, which holds the locks of their sessions for some 25 ms."""
+"""Turns of one transaction, which holds the locks of their sessions meanwhile."""
 SESSIONS: Final = 64
 """Sessions of one transaction."""
 QUIET: Final = 300.0
