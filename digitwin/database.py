@@ -26,6 +26,7 @@ from digitwin.conversations.recorder.flushing import Recorders
 from digitwin.conversations.recorder.recorder import TurnRecorder
 from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.conversations.retention import maintenance as retention_maintenance
+from digitwin.conversations.retention.archive import SessionExport
 from digitwin.conversations.retention.preview import RetentionPreview
 from digitwin.conversations.retention.sweep import SessionRetention
 from digitwin.handle.health import Health, check_health, is_ready
@@ -294,7 +295,10 @@ class Database:
         return await self._session_retention().preview()
 
     def _session_retention(self) -> SessionRetention:
-        return SessionRetention(self._core, self.cache, self.privacy.artifacts)
+        return SessionRetention(self._core, self.cache, self.privacy.artifacts, self._export_in)
+
+    def _export_in(self, core: Core) -> SessionExport:
+        return self._personal(core).sessions.export
 
     async def health(self) -> Health:
         """Check server, schema and pool over a separate connection; never raises."""
