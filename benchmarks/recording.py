@@ -86,7 +86,9 @@ def _tapped() -> Iterator[list[Sent]]:
 def _place(parameters: Sequence[Any], value: Any) -> tuple[int, bool]:
     """The position of the parameter that holds a value, and whether it is a list of it alone."""
     ((n, listed),) = (
-        (n, each == [value]) for n, each in enumerate(parameters) if each in (value, [value])
+        (n, each == [value])
+        for n, each in enumerate(parameters)
+        if each == [value] or (type(each) is type(value) and each == value)
     )
     return n, listed
 

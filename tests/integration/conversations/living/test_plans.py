@@ -28,6 +28,8 @@ SHAPES = [
         opens=opens,
         once=True,
         extends=extends,
+        retells=extends == 1,
+        brief=fenced,
         items=everything,
         usage=everything,
         sources=everything,
