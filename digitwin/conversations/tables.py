@@ -285,7 +285,7 @@ declare(
     ),
     Table(
         name="session_writers",
-        rights=DEPENDENT,
+        rights=PERSONAL,  # maintenance removes them
         person="user_id",
         personal=PersonalData(
             title="Programs that recorded conversations",

@@ -332,3 +332,19 @@ WITH idle AS MATERIALIZED (
     RETURNING session.user_id, session.id
 ), recorded AS ({audit end of conversation_sessions})
 SELECT count(*) FROM done
+
+-- name: forget_writers
+-- What recorders have written is known for as long as a write may be sent again. A time in the
+-- future was stored while the clock was ahead. Locked rows are being written to. The setting lets
+-- the statement pass the guard against hard deletes.
+WITH allowed AS MATERIALIZED (SELECT set_config('digitwin.allow_hard_delete', 'on', true) AS yes),
+idle AS (
+    SELECT user_id, session_id, writer FROM session_writers
+    WHERE updated_at < statement_timestamp() - make_interval(secs => :kept::float8)
+       OR updated_at > statement_timestamp() + make_interval(secs => :kept::float8)
+    LIMIT :batch FOR UPDATE SKIP LOCKED
+)
+DELETE FROM session_writers AS known USING idle, allowed
+WHERE known.user_id = idle.user_id AND known.session_id = idle.session_id
+  AND known.writer = idle.writer AND yes = 'on'
+RETURNING 1

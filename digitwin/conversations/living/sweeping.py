@@ -1,4 +1,7 @@
-"""Closes what nobody closed: turns of a process that was killed, and sessions that were left."""
+"""Closes what nobody closed, turns of a process that was killed and sessions that were left.
+
+And forgets the recorders that wrote them.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,9 @@ from digitwin.kernel.execution.core import Core
 from digitwin.kernel.primitives.ids import NOBODY
 
 BATCH: Final = 500
+WRITERS_KEPT: Final = 86_400.0
+"""Seconds after which a recorder does not send the same write again: its process is gone, or its
+session has ended."""
 
 
 async def abandon_turns(core: Core) -> int:
@@ -55,6 +61,23 @@ async def end_idle_sessions(core: Core) -> int:
             ended += await db.fetchval(QUERIES["end_idle"], **_named(row), **values)
         after = rows[-1]["id"]
     return ended
+
+
+async def forget_writers(core: Core) -> int:
+    """Remove what is known of recorders that have not written for a day.
+
+    A recorder that goes on is known again with its next write.
+
+    Returns:
+        How many recorders.
+    """
+    db = (await _across(core)).db
+    forgotten = 0
+    while True:
+        rows = await db.fetch(QUERIES["forget_writers"], kept=WRITERS_KEPT, batch=BATCH)
+        forgotten += len(rows)
+        if len(rows) < BATCH:
+            return forgotten
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ REASONS = {
         "tables": (
             *("users", "user_emails", "voice_models", "face_models"),
             *("conversation_sessions", "session_artifacts", "knowledge_documents"),
+            *("conversation_words", "session_writers"),
         ),
         "rights": {
             "digitwin_app": {READ, ADD, CHANGE, REMOVE},
@@ -35,7 +36,7 @@ REASONS = {
     "as above, but never deleted by a service: they go with their parent, or by an erasure": {
         "tables": (
             *("deletions", "consents", "participants", "conversation_turns"),
-            *("turn_items", "turn_sources", "session_writers"),
+            *("turn_items", "turn_sources"),
         ),
         "rights": {
             "digitwin_app": {READ, ADD, CHANGE},
