@@ -163,7 +163,7 @@ SELECT * FROM done;
 
 -- name: status
 -- Tells why a session accepted no turn, or did not end or open again.
-SELECT status FROM conversation_sessions
+SELECT status, end_reason FROM conversation_sessions
 WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL;
 
 -- name: add_turn

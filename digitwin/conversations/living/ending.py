@@ -16,6 +16,7 @@ from digitwin.errors import DigiTwinError, InvalidInputError, InvalidStateError
 from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.primitives.validation import DEFERRED, AwareDatetime, Id, validate
 
+_NOT_ENDED = "The session has not ended"
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(AwareDatetime, config=DEFERRED)
 
 
@@ -67,21 +68,24 @@ class SessionEnding(TurnLog):
 
         Raises:
             NotFoundError: the session does not exist, or not for this owner.
-            InvalidStateError: it has not ended.
+            InvalidStateError: it has not ended, or its participant was erased.
         """
         key = self._session_key(session_id, user_id)
         record = await self._core.db.fetchrow(for_session("reopen", key["user_id"]), **key)
         if record is None:
-            raise await self._not_changed(key, "The session has not ended")
+            raise await self._not_changed(key, _NOT_ENDED)
         return self._row(record)
 
     async def _not_changed(
         self, key: Mapping[str, Any], why: str, *, has_moment: bool = False
     ) -> DigiTwinError:
         """Return why a session did not end, or open again."""
-        status = await self._core.db.fetchval(for_session("status", key["user_id"]), **key)
-        if status is None:
+        found = await self._core.db.fetchrow(for_session("status", key["user_id"]), **key)
+        if found is None:
             return self._missing(key["session_id"])
+        status = found["status"]
+        if why == _NOT_ENDED and found["end_reason"] == "participant_erased":
+            why = "The session's participant was erased: it stays ended"
         if has_moment and status == "active":
             return InvalidInputError("ended_at is before the session's start", field="ended_at")
         return InvalidStateError(why, id=str(key["session_id"]), status=status)

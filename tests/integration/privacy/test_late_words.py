@@ -127,5 +127,5 @@ async def test_a_turn_of_theirs_is_not_opened_again(
 
 async def test_their_session_is_not_opened_again(digitwin_db: Database, talk: Talk) -> None:
     await erase(digitwin_db, SAM)
-    with pytest.raises(InvalidStateError):
+    with pytest.raises(InvalidStateError, match="erased"):
         await digitwin_db.sessions.reopen(talk.id)
