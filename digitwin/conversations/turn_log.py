@@ -8,6 +8,7 @@ counter back.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 from uuid import UUID
 
@@ -130,7 +131,8 @@ class TurnLog(SessionMethods):
 
         Raises:
             InvalidInputError: there are no changes, or names the invalid field.
-            NotFoundError: the turn does not exist in this session, or not for this owner.
+            NotFoundError: the turn does not exist in this session, or not for this owner; or
+                names ``participant_id``: an open transaction stays usable.
             StaleVersionError: the turn does not have ``expected_version``.
         """
         values = turns.amendment(validate(TURN_CHANGES, changes))
@@ -141,9 +143,10 @@ class TurnLog(SessionMethods):
         key = self._session_key(session_id, user_id)
         key["turn_id"] = parse_id(turn_id, "turn_id")
         query = for_session("amend_turn", key["user_id"])
-        record = await self._core.db.fetchrow(
-            query, **key, **values, expected_version=expected_version
-        )
+        async with nullcontext() if values["participant_id"] is None else self._savepoint():
+            record = await self._core.db.fetchrow(
+                query, **key, **values, expected_version=expected_version
+            )
         if record is None:
             raise await self._not_amended(key, expected_version)
         return self._turn(record)

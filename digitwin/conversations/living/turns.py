@@ -68,7 +68,7 @@ class LivingTurns(TurnLog):
         Raises:
             InvalidInputError: names the invalid field.
             NotFoundError: the session does not exist, or not for this owner; or names
-                ``participant_id``.
+                ``participant_id``: an open transaction stays usable.
             InvalidStateError: the session has ended, and its grace is over (``late_turns``).
             AlreadyExistsError: the id belongs to another session's turn.
         """
@@ -83,7 +83,7 @@ class LivingTurns(TurnLog):
             key,
             turns=[_turn_write(turn_id, given, opens=True)],
             once=is_named,
-            attempt=self._savepoint() if is_named else None,
+            attempt=self._savepoint() if is_named or given.get("participant_id") else None,
         )
         return self._turn(records[0])
 
@@ -115,7 +115,7 @@ class LivingTurns(TurnLog):
         Raises:
             InvalidInputError: names the invalid field, or the text that would be too long.
             NotFoundError: the turn does not exist in this session, or not for this owner; or
-                names ``participant_id`` or ``document_id``.
+                names ``participant_id`` or ``document_id``: an open transaction stays usable.
             InvalidStateError: the session has ended, and its grace is over (``late_turns``).
         """
         given = validate(EXTENSION, turn)
@@ -170,12 +170,15 @@ class LivingTurns(TurnLog):
         id = parse_id(turn_id, "turn_id")
         change = _turn_write(id, given, status=status, strict=True)
         key = self._session_key(session_id, user_id)
+        sources_given = _source_writes(sources, id)
+        refers = change.participant_id or sources_given
         records = await write(
             self._core.db,
             key,
             turns=[change],
             items=_item_writes(items, id),
-            sources=_source_writes(sources, id),
+            sources=sources_given,
+            attempt=self._savepoint() if refers else None,
         )
         if not records:
             raise await self._not_extended(key, change)
