@@ -259,9 +259,14 @@ FROM conversation_turns
 WHERE id = :turn_id AND session_id = :session_id AND user_id = {owner}
   AND user_text IS DISTINCT FROM ''
 
+-- name: fullness
+-- Whether a text of a turn is as long as it may be. Only long texts are read for it.
+CASE WHEN greatest(octet_length(user_text), octet_length(twin_text)) >= {max_text}
+     THEN greatest(length(user_text), length(twin_text)) >= {max_text} ELSE false END
+
 -- name: turns_now
--- Turns as they are now.
-SELECT {columns of conversation_turns} FROM conversation_turns
+-- Turns that a recorder's write has written to before.
+SELECT id, updated_at, {fullness} AS is_full FROM conversation_turns
 WHERE id = ANY(:turn_ids::uuid[]) AND session_id = :session_id AND user_id = {owner}
 
 -- name: abandon_turns

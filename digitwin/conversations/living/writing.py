@@ -18,6 +18,7 @@ from asyncpg import Record
 
 from digitwin.conversations.fields import MAX_TEXT
 from digitwin.conversations.living.writes import (
+    NOTHING,
     ItemWrite,
     SourceWrite,
     TurnWrite,
@@ -38,7 +39,8 @@ _FILLS = {
 }
 QUERIES = Queries(__package__, **_FILLS)
 _WHOLE, _NO_WHOLE = "{columns of conversation_turns}", "{nulls of conversation_turns}"
-_BRIEF, _NO_BRIEF = "id, updated_at", "NULL::uuid AS id, NULL::timestamptz AS updated_at"
+_BRIEF = "id, updated_at, {fullness} AS is_full"
+_NO_BRIEF = "NULL::uuid AS id, NULL::timestamptz AS updated_at, NULL::boolean AS is_full"
 """A recorder needs to know no more of its turns: their texts may be long by now."""
 _MOST = (1, 4, 16, 256)
 """How many turns the planner may expect: a few plans in place of one for each number."""
@@ -71,7 +73,8 @@ async def write(
             once; of a repeated one the turns are returned as they are.
         once: a turn that opens may exist already, and is returned as it is. False saves the
             look-up where the ids were made for this call.
-        brief: the records contain only ``id`` and ``updated_at``.
+        brief: the records contain only ``id``, ``updated_at``, and ``is_full``: whether a text is
+            as long as it may be, so that a part may have been cut.
         attempt: around a statement that may fail: a savepoint, in a transaction.
 
     Returns:
@@ -219,12 +222,10 @@ def statement(shape: Shape) -> Query:
         "write",
         steps=", ".join(_text(step, fills) for step in steps),
         turns=" ".join(
-            filled(f"SELECT {_BRIEF if shape.brief else _WHOLE} FROM {step} UNION ALL", {})
+            _filled(f"SELECT {_BRIEF if shape.brief else _WHOLE} FROM {step} UNION ALL")
             for step in turns
         ),
-        nothing=filled(_NO_BRIEF if shape.brief else _NO_WHOLE, {})
-        if turns
-        else "NULL::uuid AS id",
+        nothing=_filled(_NO_BRIEF if shape.brief else _NO_WHOLE) if turns else "NULL::uuid AS id",
     )
 
 
@@ -239,8 +240,11 @@ def _session_steps(shape: Shape, *, counts: bool) -> list[str]:
 
 
 def _text(name: str, fills: Mapping[str, str]) -> str:
-    texts = load(__package__ or "")
-    return filled(texts[name], {**texts, **_FILLS, **fills})
+    return _filled(load(__package__ or "")[name], fills)
+
+
+def _filled(text: str, fills: Mapping[str, str] = NOTHING) -> str:
+    return filled(text, {**load(__package__ or ""), **_FILLS, **fills})
 
 
 def for_key(name: str, key: Mapping[str, Any]) -> Query:

@@ -146,7 +146,7 @@ class Outbox:
         unwritten = sum(
             kept.event.turn_id is not None and kept.event.turn_id not in written for kept in batch
         )
-        self._lose(unwritten)  # of a turn that is missing, or whose participant was erased
+        self.lose(unwritten)  # of a turn that is missing, or whose participant was erased
         self._settle(batch)
 
     def _gather(self) -> None:
@@ -172,7 +172,7 @@ class Outbox:
         if reduced is not None:
             self._batches.appendleft([kept._replace(event=reduced)])
             return
-        self._lose(1)
+        self.lose(1)
         self._settle(batch)
 
     def _reduced(self, event: Event, error: DigiTwinError) -> Event | None:
@@ -202,10 +202,11 @@ class Outbox:
         )
         while self._batches:
             batch = self._batches.popleft()
-            self._lose(len(batch))
+            self.lose(len(batch))
             self._settle(batch)
 
-    def _lose(self, events: int) -> None:
+    def lose(self, events: int) -> None:
+        """Count events that were accepted and are not stored, or not whole."""
         self.dropped += events
         self.lost += events
 

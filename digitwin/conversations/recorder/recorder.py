@@ -6,13 +6,14 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from copy import copy
 from datetime import datetime
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 from uuid import UUID
 
+from digitwin.conversations.living.writes import TurnWrite
 from digitwin.conversations.living.writing import write
 from digitwin.conversations.models import ConversationSession
 from digitwin.conversations.queries import ACCEPTING, KNOWN_OWNER, OWNER
@@ -215,7 +216,21 @@ class TurnRecorder(RecorderCalls):
         )
         if records:
             self._recorders.clock.told(max(r["updated_at"] for r in records), asked)
+        full = {record["id"] for record in records if record["is_full"]}
+        if full:
+            self._count_cut(turn for turn in writes.turns if turn.turn_id in full)
         return {record["id"] for record in records}
+
+    def _count_cut(self, full: Iterable[TurnWrite]) -> None:
+        """Count texts that did not fit: of turns to which others write, too."""
+        cut = [
+            turn.turn_id
+            for turn in full
+            if (turn.user_text or turn.twin_text) and self._script.may_be_cut(turn.turn_id)
+        ]
+        if cut:
+            log.error("recorder: a turn's text is full, what did not fit is dropped")
+            self._outbox.lose(len(cut))
 
     def _take(self, change: Callable[[], list[Event]], size: int, *, vital: bool = False) -> None:
         self._require_usable()

@@ -95,6 +95,14 @@ class Script:
             raise InvalidStateError("There is no turn yet: user_text and twin_text open one")
         return turn_id or turn.id  # type: ignore[union-attr]
 
+    def may_be_cut(self, turn_id: UUID) -> bool:
+        """Return whether a turn whose text is as long as it may be was given more than that.
+
+        Not if this recorder has filled it by itself, which it does exactly.
+        """
+        turn = self._turns.get(turn_id)
+        return turn is None or MAX_TEXT not in (turn.user_length, turn.twin_length)
+
     # Checks
 
     def check_user_text(self, text: str, turn_id: UUID | None, speaker: UUID | None) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from digitwin.conversations.fields import MAX_TEXT
 from digitwin.conversations.recorder import lanes
 from digitwin.conversations.recorder.recorder import TurnRecorder
 from digitwin.database import Database
@@ -27,6 +28,12 @@ from tests.integration.conversations.recorder.stored import Stored, stored_in
 
 Read = Callable[[], Awaitable[Stored]]
 
+FULL = """
+    CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE EXCEPTION 'No space left on device' USING ERRCODE = 'disk_full';
+    END $$
+"""
+"""Answers as a server without space does; lifecycle/test_read_only_server has a real one."""
 KILL = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%living.write%'
@@ -211,6 +218,28 @@ async def test_a_server_that_is_read_only_for_a_while(
     assert_whole(await stored(), 3)
 
 
+async def test_a_server_whose_disk_is_full_for_a_while(
+    hasty: Database, session: ConversationSession, stored: Read, raw: asyncpg.Connection
+) -> None:
+    async with hasty.recorder(session.id) as recorder:
+        talk(recorder, 0)
+        await drained(recorder)
+        await raw.execute(FULL)
+        await raw.execute(
+            "CREATE TRIGGER no_space BEFORE INSERT ON turn_items"
+            " FOR EACH ROW EXECUTE FUNCTION no_space()"
+        )
+        for n in range(1, 4):
+            talk(recorder, n)
+            assert not await recorder.drain(0.1)
+        health = (await hasty.health()).recorders
+        assert health is not None
+        assert (health.error, health.dropped) == ("server_exhausted", 0)
+        await raw.execute("DROP TRIGGER no_space ON turn_items")
+        await drained(recorder)
+    assert_whole(await stored(), 4)
+
+
 async def test_a_locked_session_does_not_hold_others_back(
     hasty: Database, session: ConversationSession, ada: User, raw: asyncpg.Connection, stored: Read
 ) -> None:
@@ -377,6 +406,42 @@ async def test_a_session_that_is_gone_when_the_database_is_back(
             await proxy.listen_again()
             await drained(recorder)
     assert (recorder.buffered, recorder.dropped) == (0, 7)
+
+
+# Texts that others make too long
+
+
+async def test_a_text_that_is_cut_is_counted(
+    hasty: Database, session: ConversationSession, stored: Read, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a turn to which others write, no call can know how long it is."""
+    secret = "secret" * 10_000
+    async with hasty.recorder(session.id) as one, hasty.recorder(session.id) as two:
+        one.twin_text(secret)
+        await drained(one)
+        assert one.turn_id is not None
+        two.twin_text(secret, turn_id=one.turn_id)
+        assert not await two.drain(10)
+        two.twin_text("lost", turn_id=one.turn_id)
+        two.stage("llm", 5, turn_id=one.turn_id)
+        assert not await two.drain(10)
+        assert (one.dropped, two.dropped) == (0, 2)
+    [(_, text)] = (await stored()).texts
+    assert text == (2 * secret)[:MAX_TEXT]
+    assert "secret" not in caplog.text
+    assert "did not fit" in caplog.text
+
+
+async def test_a_text_may_be_as_long_as_it_may(
+    hasty: Database, session: ConversationSession, stored: Read
+) -> None:
+    async with hasty.recorder(session.id) as recorder:
+        recorder.user_text("ä" * MAX_TEXT)
+        for _ in range(4):
+            recorder.twin_text("ö" * (MAX_TEXT // 4))
+            await drained(recorder)
+        assert recorder.dropped == 0
+    assert (await stored()).texts == [("ä" * MAX_TEXT, "ö" * MAX_TEXT)]
 
 
 # A buffer that is full
