@@ -143,7 +143,8 @@ class TurnLog(SessionMethods):
         key = self._session_key(session_id, user_id)
         key["turn_id"] = parse_id(turn_id, "turn_id")
         query = for_session("amend_turn", key["user_id"])
-        async with nullcontext() if values["participant_id"] is None else self._savepoint():
+        may_fail = values["participant_id"] or values["started_at"]  # unknown, or after its end
+        async with self._savepoint() if may_fail else nullcontext():
             record = await self._core.db.fetchrow(
                 query, **key, **values, expected_version=expected_version
             )

@@ -1,15 +1,16 @@
-"""Who or what does not exist is named, and the caller's transaction goes on."""
+"""What a turn refers to and does not exist is named, and the caller's transaction goes on."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from digitwin.conversations.repository import ConversationSessionRepository as Sessions
 from digitwin.database import Database
-from digitwin.errors import NotFoundError
+from digitwin.errors import InvalidInputError, NotFoundError
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import ConversationTurn
 
@@ -39,6 +40,18 @@ async def test_so_does_an_unknown_document(
 ) -> None:
     sources = {"sources": [{"document_id": uuid7()}]}
     await _refused(digitwin_db, turn, WAYS[name], sources, "document_id")
+
+
+async def test_so_does_a_start_after_the_stored_end(digitwin_db: Database, turn: Any) -> None:
+    sessions, place = digitwin_db.sessions, {"session_id": turn.session_id}
+    closed = await sessions.close_turn(turn.id, **place)
+    async with digitwin_db.transaction():
+        with pytest.raises(InvalidInputError, match="ended_at"):
+            await sessions.amend_turn(
+                turn.id, **place, started_at=closed.ended_at + timedelta(hours=1)
+            )
+        await sessions.add_turn(turn.session_id, user_text="goes on")
+    assert len((await sessions.with_turns(turn.session_id)).turns) == 2
 
 
 async def _refused(
