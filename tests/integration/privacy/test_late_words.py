@@ -39,7 +39,7 @@ async def talk(digitwin_db: Database) -> Talk:
     return Talk(session.id, first.id, second.id, toms.participant_id)
 
 
-ITEM: Any = [{"kind": "tool_call", "name": "lookup", "payload": {"query": "late"}}]
+ITEM: Any = [{"kind": "tool_call", "call_id": "c", "name": "lookup", "payload": {"query": "late"}}]
 WAYS: dict[str, Callable[[Any, UUID, UUID], Awaitable[object]]] = {
     "open": lambda s, id, turn: s.open_turn(id, user_text="late"),
     "add": lambda s, id, turn: s.add_turn(id, user_text="late"),
