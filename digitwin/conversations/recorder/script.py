@@ -96,10 +96,7 @@ class Script:
         return turn_id or turn.id  # type: ignore[union-attr]
 
     def may_be_cut(self, turn_id: UUID) -> bool:
-        """Return whether a turn whose text is as long as it may be was given more than that.
-
-        Not if this recorder has filled it by itself, which it does exactly.
-        """
+        """Return whether a full turn was given more than it holds; not by this recorder alone."""
         turn = self._turns.get(turn_id)
         return turn is None or MAX_TEXT not in (turn.user_length, turn.twin_length)
 

@@ -18,7 +18,7 @@ Way = Callable[[Sessions, ConversationTurn, Any], Awaitable[Any]]
 
 WAYS: dict[str, Way] = {
     "add": lambda s, t, given: s.add_turn(t.session_id, user_text="x", **given),
-    "add several": lambda s, t, given: s.add_turns(t.session_id, [{"user_text": "x", **given}]),
+    "add several": lambda s, t, given: s.add_turns(t.session_id, [given | {"user_text": "x"}]),
     "open": lambda s, t, given: s.open_turn(t.session_id, **given),
     "open once": lambda s, t, given: s.open_turn(t.session_id, id=uuid7(), **given),
     "extend": lambda s, t, given: s.extend_turn(t.id, session_id=t.session_id, **given),
@@ -44,7 +44,7 @@ async def test_so_does_an_unknown_document(
 
 async def test_so_does_a_start_after_the_stored_end(digitwin_db: Database, turn: Any) -> None:
     sessions, place = digitwin_db.sessions, {"session_id": turn.session_id}
-    closed = await sessions.close_turn(turn.id, **place)
+    closed: Any = await sessions.close_turn(turn.id, **place)
     async with digitwin_db.transaction():
         with pytest.raises(InvalidInputError, match="ended_at"):
             await sessions.amend_turn(
