@@ -14,6 +14,7 @@ from uuid import UUID
 from digitwin.conversations.artifacts.repository import SessionArtifacts
 from digitwin.conversations.models import ConversationSession
 from digitwin.conversations.queries import QUERIES
+from digitwin.conversations.tables import SESSION_TAG
 from digitwin.errors import AlreadyExistsError
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.operations import operation
@@ -34,7 +35,7 @@ def session_tag(session_id: UUID | str) -> str:
     Raises:
         InvalidInputError: ``session_id`` is not a UUID.
     """
-    return f"session:{parse_id(session_id, 'session_id')}"
+    return f"{SESSION_TAG}:{parse_id(session_id, 'session_id')}"
 
 
 class SessionDeletion(SoftDeleteRepository[ConversationSession], SessionArtifacts):

@@ -16,6 +16,8 @@ from digitwin.kernel.sql.tables import (
     declare,
 )
 
+SESSION_TAG = "session"
+"""Begins the tag of cache entries that were made from a session."""
 _WHOSE = {"user_id": "whose twin it was"}
 _THEY = "(user_id, id) IN (SELECT p.user_id, p.id FROM participants AS p WHERE {them})"
 _THEIR_SESSIONS = (
@@ -155,6 +157,7 @@ declare(
         name="conversation_sessions",
         rights=PERSONAL,
         person="user_id",
+        cache_tag=SESSION_TAG,
         on_deleted=_ended("deleted"),
         on_owner_deleted=_ended("user_deleted"),
         personal=PersonalData(

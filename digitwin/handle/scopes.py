@@ -60,9 +60,9 @@ class PersonalRepositories:
     ) -> None:
         self._core = core
         self.user_id = user_id
-        self.users = UserRepository(core, scope=user_id, cache=cache)
-        self.voices = VoiceModelRepository(core, keys, scope=user_id)
-        self.faces = FaceModelRepository(core, keys, scope=user_id)
+        self.users = UserRepository(core, scope=user_id, cache=cache, queue=queue)
+        self.voices = VoiceModelRepository(core, keys, scope=user_id, queue=queue)
+        self.faces = FaceModelRepository(core, keys, scope=user_id, queue=queue)
         self.consents = ConsentRepository(core, PERMITS, scope=user_id)
         self.sessions = ConversationSessionRepository(
             core, scope=user_id, cache=cache, cipher=keys, queue=queue

@@ -3,6 +3,11 @@
 SELECT status, is_active, version FROM {table}
 WHERE user_id = :user_id AND id = :id AND deleted_at IS NULL FOR NO KEY UPDATE
 
+-- name: hold_removed
+-- A model that is about to be removed; its address does not change any more.
+SELECT '{table}' AS table_name, user_id, id, :kind::text AS kind, artifact_uri FROM {table}
+WHERE id = :id AND (:user_id::uuid IS NULL OR user_id = :user_id) AND artifact_uri IS NOT NULL FOR UPDATE
+
 -- name: lock_consent
 -- Locked until the transaction ends: no withdrawal comes between the check and the activation.
 SELECT id FROM consents WHERE {consent_in_force} FOR SHARE

@@ -8,10 +8,13 @@ from uuid import UUID
 from typing_extensions import Unpack
 
 from digitwin.errors import InvalidInputError, InvalidStateError
+from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.operations import operation, streaming
 from digitwin.kernel.primitives.validation import validate
 from digitwin.kernel.repository.entities import row_dicts
 from digitwin.kernel.repository.paging import Page
+from digitwin.kernel.repository.ports import ArtifactQueue, FieldCipher
+from digitwin.kernel.sql import crud
 from digitwin.likeness.activation import ActivationRepository, M, queries_of
 from digitwin.likeness.fields import (
     CHANGES,
@@ -35,6 +38,12 @@ class LikenessRepository(ActivationRepository[M]):
     """
 
     new, changes, filters = NEW, CHANGES, FILTERS
+
+    def __init__(
+        self, core: Core, cipher: FieldCipher, *, queue: ArtifactQueue, scope: UUID | None = None
+    ) -> None:
+        super().__init__(core, cipher, scope=scope)
+        self._artifact_queue = queue
 
     @operation
     async def create(self, *, id: UUID | str | None = None, **fields: Unpack[NewModel]) -> M:
@@ -166,6 +175,24 @@ class LikenessRepository(ActivationRepository[M]):
         async with self._core.transaction():
             await self._check_step(id, given["status"], expected_version)
             return await self._update(id, given, expected_version)
+
+    @operation
+    async def hard_delete(self, id: UUID | str) -> None:
+        """Delete a model permanently, whether it is soft-deleted or not; atomic.
+
+        What was trained is queued for deletion by the hook ``on_artifact_delete``, unless its
+        address cannot be decrypted.
+
+        Raises:
+            NotFoundError: there is no such model.
+        """
+        key, db = self._key(id, None), self._core.db
+        async with self._core.transaction():
+            await db.fetchval(crud.hold_owner(self.model, tuple(key)), **key)
+            held = {"user_id": self._scope, "kind": self.purpose, **key}
+            rows = await db.fetch(self.queries["hold_removed"], **held)
+            await self._artifact_queue.queue_rows(db, rows)
+            await super().hard_delete(id)
 
     async def _check_step(self, id: object, status: str, expected_version: object) -> None:
         model = await self._get(id, None)

@@ -93,13 +93,16 @@ class Artifacts:
     ) -> int:
         """Queue a person's artifacts for deletion once the caller's transaction has committed.
 
+        The models' rows stay locked until then, so that no address changes.
+
         Call it before their rows or their key are deleted. Idempotent. Artifacts queued by an
         erasure become due when the erasure completes.
 
         Args:
             on: the caller's transaction.
             user_id: the person.
-            deletion: only artifacts hidden by this soft delete; all if unset.
+            deletion: only artifacts that go with this soft delete: all, if it is the person's
+                own, since their rows go too; all if unset.
             erasure: the erasure they belong to, if any.
 
         Returns:
@@ -119,9 +122,7 @@ class Artifacts:
             sessions: the sessions' ids.
         """
         rows = await on.fetch(QUERIES["artifacts_of_sessions"], owners=owners, ids=sessions)
-        queued = await self.queue_rows(on, rows)
-        self._wake_at_end()
-        return queued
+        return await self.queue_rows(on, rows)
 
     async def queue_one(self, on: Statements, id: UUID, kind: str, address: str) -> None:
         """Queue one artifact whose address the caller has decrypted; see :meth:`queue`."""
@@ -142,6 +143,8 @@ class Artifacts:
             if address is not None:
                 await self._put(on, row["id"], row["kind"], address, erasure)
                 queued += 1
+        if queued and erasure is None:
+            self._wake_at_end()
         return queued
 
     async def _address(self, row: Any) -> str | None:
@@ -160,7 +163,8 @@ class Artifacts:
     async def _put(
         self, on: Statements, row_id: UUID, kind: str, address: str, erasure: UUID | None
     ) -> None:
-        id = uuid5(row_id, address)
+        # One that waits for its erasure does not keep an earlier deletion from being due
+        id = uuid5(row_id if erasure is None else uuid5(erasure, str(row_id)), address)
         encrypted = await self._keys.encrypt(_place(id), {"address": address})
         await on.execute(
             QUERIES["queue_artifact"],

@@ -22,11 +22,13 @@ from uuid import UUID
 
 from digitwin.audit.erasure import pseudonymise
 from digitwin.audit.fields import Details
+from digitwin.conversations.deletion import session_tag
 from digitwin.errors import DigiTwinError, NotFoundError, OutcomeUnknownError
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.primitives.validation import dumps
+from digitwin.kernel.repository.cached_rows import forget_person
 from digitwin.kernel.repository.ports import CacheForgetter
 from digitwin.kernel.sql.actor import current as current_actor
 from digitwin.kernel.sql.queries import Queries, Query
@@ -88,6 +90,7 @@ class Eraser:
             on = self.core.db
             await on.fetchval(QUERIES["lock_subject"], subject_hash=digest)
             await on.fetchval(QUERIES["lock_person"], person=person)
+            await on.fetchval(QUERIES["hold_participants_of"], person=person)
             await on.fetchval(QUERIES["lock_sessions"], person=person)
             if not await on.fetchval(is_known(), person=person):
                 raise NotFoundError("user not found", id=str(person))
@@ -186,6 +189,7 @@ class Eraser:
 
         Cache entries are deleted by the cache itself, just before the commit.
         """
+        await forget_person(self.core.db, self.cache, person)
         await self.core.db.fetchval(QUERIES["allow_erasure"])
         counts: dict[str, int] = {}
         for table in personal():
@@ -197,7 +201,6 @@ class Eraser:
                 query = QUERIES.variant("count_held", table=table.name, found_by=found_by)
                 counts[table.name] = await self.core.db.fetchval(query, person=person)
         await pseudonymise(self.core.db, person)
-        await self.cache.forget_user(person)
         return counts
 
     async def _remove_by_name(self, ref: str) -> dict[str, int]:
@@ -221,6 +224,8 @@ class Eraser:
     ) -> None:
         for owner in redacted.owners:  # cached responses may repeat what they asked
             await self.cache.forget_user(owner)
+        if redacted.sessions:  # whoever stored what was made from them
+            await self.cache.forget_tags([session_tag(id) for id in redacted.sessions])
         counts |= {name: counts.get(name, 0) + n for name, n in redacted.counts.items()}
         await self.core.db.execute(QUERIES["complete_erasure"], id=erasure, counts=dumps(counts))
         by_themselves = actor is not None and current_actor().actor_id == actor

@@ -39,6 +39,8 @@ class Redaction:
     counts: Mapping[str, int]
     """Rows removed or changed, by table."""
     owners: frozenset[UUID]
+    sessions: frozenset[UUID] = frozenset()
+    """The sessions in which they spoke."""
 
 
 async def find(on: Statements, participant: Participant) -> ParticipantFilter:
@@ -80,7 +82,7 @@ async def redact(
     Waits for concurrent writers that start a session with them or write to one; later writers
     find no participant, an ended session, or redacted turns.
     """
-    owners = await _lock(on, selected)
+    owners, sessions = await _lock(on, selected)
     if not owners:
         return Redaction({}, owners)
     await on.fetchval(QUERIES["allow_erasure"])
@@ -89,11 +91,13 @@ async def redact(
     for table in personal():
         for redacted in table.data.redacted:
             counts[table.name] += await _redact(on, table, redacted, selected, keep_answers)
-    return Redaction(counts, owners)
+    return Redaction(counts, owners, sessions)
 
 
-async def _lock(on: Statements, selected: ParticipantFilter) -> frozenset[UUID]:
-    """Lock participants and sessions, and return the owners.
+async def _lock(
+    on: Statements, selected: ParticipantFilter
+) -> tuple[frozenset[UUID], frozenset[UUID]]:
+    """Lock participants and sessions, and return the owners and the sessions.
 
     A writer of a turn locks the session, then the participant that the turn refers to. So
     participants are first locked against new sessions only, and against new turns once their
@@ -101,12 +105,12 @@ async def _lock(on: Statements, selected: ParticipantFilter) -> frozenset[UUID]:
     """
     known = await _in(on, "hold_participants", selected, selected.them)
     if not known:
-        return frozenset()
+        return frozenset(), frozenset()
     sessions = selected.within(f"SELECT user_id, session_id FROM ({SPOKEN_IN}) AS spoken")
     await _in(on, "lock_sessions_of", selected, sessions)
     await _in(on, "lock_participants", selected, selected.them)
-    await _in(on, "lock_sessions_of", selected, sessions)
-    return frozenset(row["user_id"] for row in known)
+    locked = await _in(on, "lock_sessions_of", selected, sessions)
+    return frozenset(row["user_id"] for row in known), frozenset(row["id"] for row in locked)
 
 
 async def _queue(

@@ -64,14 +64,25 @@ WHERE CASE WHEN term.is_pattern THEN cell.text ~* term.value
 GROUP BY cell.name, term.what ORDER BY cell.name, term.what
 
 -- name: artifacts
--- Artifact addresses of a person, soft-deleted ones included; or of one deletion. What is kept of a
--- session goes with it.
-SELECT 'voice_models' AS table_name, user_id, id, 'voice' AS kind, artifact_uri FROM voice_models
-WHERE user_id = :person AND artifact_uri IS NOT NULL AND (:deletion_id::uuid IS NULL OR deletion_id = :deletion_id)
-UNION ALL SELECT 'face_models', user_id, id, 'face', artifact_uri FROM face_models
-WHERE user_id = :person AND artifact_uri IS NOT NULL AND (:deletion_id::uuid IS NULL OR deletion_id = :deletion_id)
+-- Artifact addresses of a person, soft-deleted ones included; or of one deletion: with that of the
+-- person everything goes, also what was deleted before. What is kept of a session goes with it. An
+-- address of a model does not change until its row is removed.
+WITH everything AS MATERIALIZED (
+    SELECT :deletion_id::uuid IS NULL
+           OR EXISTS (SELECT 1 FROM users WHERE id = :person AND deletion_id = :deletion_id) AS goes
+)
+SELECT * FROM (
+    SELECT 'voice_models' AS table_name, user_id, id, 'voice' AS kind, artifact_uri FROM voice_models
+    WHERE user_id = :person AND artifact_uri IS NOT NULL
+      AND (deletion_id = :deletion_id OR (SELECT goes FROM everything)) ORDER BY id FOR UPDATE
+) AS voices
+UNION ALL SELECT * FROM (
+    SELECT 'face_models', user_id, id, 'face', artifact_uri FROM face_models
+    WHERE user_id = :person AND artifact_uri IS NOT NULL
+      AND (deletion_id = :deletion_id OR (SELECT goes FROM everything)) ORDER BY id FOR UPDATE
+) AS faces
 UNION ALL SELECT 'session_artifacts', user_id, id, kind, artifact_uri FROM session_artifacts AS kept
-WHERE user_id = :person AND artifact_uri IS NOT NULL AND (:deletion_id::uuid IS NULL OR EXISTS (
+WHERE user_id = :person AND artifact_uri IS NOT NULL AND ((SELECT goes FROM everything) OR EXISTS (
     SELECT 1 FROM conversation_sessions AS session
     WHERE session.user_id = kept.user_id AND session.id = kept.session_id AND session.deletion_id = :deletion_id))
 
@@ -191,6 +202,11 @@ UPDATE erasures SET counts = :counts::jsonb, completed_at = greatest(now(), begu
 -- name: lock_person
 -- Blocks everybody who inserts rows for this person; lock_sessions does the same for turns.
 SELECT count(*) FROM (SELECT 1 FROM users WHERE id = :person FOR UPDATE) AS person
+
+-- name: hold_participants_of
+-- Before the sessions, as `hold_participants`.
+SELECT count(*) FROM (SELECT 1 FROM participants WHERE user_id = :person
+                      ORDER BY id FOR NO KEY UPDATE) AS participants
 
 -- name: lock_sessions
 -- In key order, so that concurrent writers do not deadlock.

@@ -297,10 +297,7 @@ class Privacy:
     async def before_final(self, user_id: UUID, deletion_id: UUID) -> None:
         """Queue the artifacts of a soft delete that becomes final with this transaction."""
         core = await self._core_for(ACROSS_PEOPLE)
-        if await self.artifacts.queue(core.db, user_id, deletion=deletion_id):
-            transaction = Transaction.of(self._core.pool)
-            assert transaction is not None
-            transaction.at_end(self.artifacts.wake)
+        await self.artifacts.queue(core.db, user_id, deletion=deletion_id)
 
     async def close(self) -> None:
         """Stop the background task; called when the handle closes."""

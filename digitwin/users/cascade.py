@@ -51,6 +51,14 @@ def remove_hidden() -> Query:
     return _of_each_table("remove_hidden", _remove)
 
 
+@cache
+def hold_belongings() -> tuple[Query, ...]:
+    """Return the queries that lock what a user owns who is locked: nothing is added to it."""
+    tables = [table.name for table in hidden_with_owner()]
+    each = [QUERIES.variant("hold_belongings", table=name) for name in tables]
+    return (QUERIES["hold_participants"], *each)
+
+
 def _of_each_table(name: str, step: Callable[[Table], str]) -> Query:
     steps = ", ".join(f"{table.name}_step AS ({step(table)})" for table in hidden_with_owner())
     return QUERIES.variant(name, steps=steps)

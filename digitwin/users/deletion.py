@@ -12,9 +12,10 @@ from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.orm.active_handle import Found
 from digitwin.kernel.primitives.ids import parse_id
+from digitwin.kernel.repository.cached_rows import forget_person
 from digitwin.kernel.repository.entities import EntityRepository, taken
 from digitwin.kernel.repository.paging import Page
-from digitwin.kernel.repository.ports import CacheForgetter
+from digitwin.kernel.repository.ports import ArtifactQueue, CacheForgetter
 from digitwin.kernel.repository.soft_delete import SoftDeleteRepository, deletion_event
 from digitwin.kernel.sql.audit_step import parameters
 from digitwin.users import cascade
@@ -33,9 +34,17 @@ class UserDeletion(SoftDeleteRepository[User]):
     model, noun = User, "user"
     most_at_once = MAX_DELETED
 
-    def __init__(self, core: Core, *, scope: UUID | None = None, cache: CacheForgetter) -> None:
+    def __init__(
+        self,
+        core: Core,
+        *,
+        scope: UUID | None = None,
+        cache: CacheForgetter,
+        queue: ArtifactQueue,
+    ) -> None:
         super().__init__(core, scope=scope)
         self._cache = cache
+        self._artifact_queue = queue
         self._events = _Deletions(core, scope=scope)
 
     @operation
@@ -43,7 +52,8 @@ class UserDeletion(SoftDeleteRepository[User]):
         """Delete a user with everything they own, as one deletion; atomic.
 
         Voice models, face models, documents and sessions are hidden; open sessions end (reason
-        ``user_deleted``); the e-mail can be used again; cached entries are deleted.
+        ``user_deleted``); the e-mail can be used again; cached entries are deleted, also others'
+        that were made from a session of theirs (:func:`digitwin.session_tag`).
         :meth:`restore` undoes the deletion until maintenance makes it final, after
         ``deletion_retention``.
 
@@ -85,14 +95,21 @@ class UserDeletion(SoftDeleteRepository[User]):
     async def hard_delete(self, id: UUID | str) -> None:
         """Delete a user and everything they own permanently; atomic. The audit trail stays.
 
+        Trained voices and faces, and artifacts of sessions, are queued for deletion by the hook
+        ``on_artifact_delete``; one whose address cannot be decrypted is not.
+
         Raises:
             NotFoundError: there is no such user, deleted or not.
         """
         user_id = self._id(id)
         async with self._core.transaction():
+            db = self._core.db
+            for hold in (QUERIES["hold"], *cascade.hold_belongings()):
+                await db.fetchval(hold, user_id=user_id)
+            await self._artifact_queue.queue(db, user_id)
+            await forget_person(db, self._cache, user_id)
             await super().hard_delete(user_id)
-            await self._core.db.execute(QUERIES["free_email"], user_id=user_id)
-            await self._cache.forget_user(user_id)
+            await db.execute(QUERIES["free_email"], user_id=user_id)
 
     @operation
     async def deletions(
@@ -130,7 +147,7 @@ class UserDeletion(SoftDeleteRepository[User]):
         if not found:
             return False
         await db.execute(cascade.hide_belongings(), user_id=user_id, deletion_id=deletion)
-        await self._cache.forget_user(user_id)
+        await forget_person(db, self._cache, user_id)
         return True
 
     async def _restore_belongings(self, user: User, deletion: UUID) -> None:

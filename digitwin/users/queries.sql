@@ -117,6 +117,20 @@ WITH {steps}, finished AS (
 )
 SELECT count(*) FROM finished;
 
+-- name: hold
+-- Before a hard delete, deleted or not.
+SELECT id FROM users WHERE id = :user_id FOR UPDATE;
+
+-- name: hold_participants
+-- Before the sessions, as the erasure of a participant does; whoever stores a turn of theirs goes on.
+SELECT count(*) FROM (
+    SELECT 1 FROM participants WHERE user_id = :user_id ORDER BY id FOR NO KEY UPDATE
+) AS held;
+
+-- name: hold_belongings
+-- In key order, as all who lock several.
+SELECT count(*) FROM (SELECT 1 FROM {table} WHERE user_id = :user_id ORDER BY id FOR UPDATE) AS held;
+
 -- name: free_email
 -- A hard delete of a user who is not soft-deleted frees the address.
 DELETE FROM user_emails WHERE user_id = :user_id;

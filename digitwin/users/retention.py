@@ -15,6 +15,7 @@ from uuid import UUID
 from digitwin.kernel.connection import scopes
 from digitwin.kernel.execution import audit_records
 from digitwin.kernel.execution.core import Core
+from digitwin.kernel.repository.cached_rows import forget_person
 from digitwin.kernel.repository.ports import CacheForgetter
 from digitwin.kernel.sql import crud
 from digitwin.kernel.sql.queries import Queries
@@ -71,8 +72,12 @@ class DeletionRetention:
             return 0
         if await core.db.fetchval(QUERIES["still_due"], **key) is None:
             return 0
+        for hold in cascade.hold_belongings() if of_a_user else ():
+            await core.db.fetchval(hold, user_id=user_id)
         for hook in self._before_final:
             await hook(user_id, event["id"])
+        if of_a_user:
+            await forget_person(core.db, self._cache, user_id)
         await core.db.execute("SET LOCAL digitwin.allow_hard_delete = 'on'")
         remove = QUERIES["remove_user"] if of_a_user else cascade.remove_hidden()
         removed: int = await core.db.fetchval(remove, **key)
@@ -85,8 +90,6 @@ class DeletionRetention:
             await audit_records.record(
                 core.db, f"{resource}.hard_delete", resource, about, user_id, **deletion
             )
-        if of_a_user:
-            await self._cache.forget_user(user_id)
-        elif event["resource"] == "document":
+        if event["resource"] == "document":
             await self._cache.forget_searches(user_id)
         return removed

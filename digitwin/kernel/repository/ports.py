@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from digitwin.kernel.execution.executor import Statements
@@ -30,6 +30,15 @@ class ArtifactQueue(Protocol):
 
     The methods join the caller's transaction ``on``, and are called before it deletes the rows.
     """
+
+    async def queue(self, on: Statements, user_id: UUID) -> int:
+        """Queue everything that is kept of a person; return how many."""
+
+    async def queue_rows(self, on: Statements, rows: Iterable[Any]) -> int:
+        """Queue rows, with ``table_name``, ``user_id``, ``id``, ``kind`` and encrypted address.
+
+        A row whose address cannot be decrypted is skipped. Return how many were queued.
+        """
 
     async def queue_one(self, on: Statements, id: UUID, kind: str, address: str) -> None:
         """Queue the artifact of the row ``id``, at this decrypted address."""

@@ -189,6 +189,7 @@ class Table:
         late_writes: SQL for the id, as text, of the person of the row ``late``, if rows can be
             written after the person's erasure for lack of a foreign key; ``maintain()`` removes
             such rows.
+        cache_tag: cache entries made from a row carry this tag with ``:`` and the row's id.
         orphans: what is cleared in rows whose parent is deleted for good.
         on_deleted: additional assignments when a deletion of a row hides it.
         on_owner_deleted: the same when a deletion of the owner hides its rows.
@@ -202,6 +203,7 @@ class Table:
     person: str | None = None
     personal: PersonalData | None = None
     late_writes: str | None = None
+    cache_tag: str = ""
     orphans: Orphans | None = None
     on_deleted: str = ""
     on_owner_deleted: str = ""

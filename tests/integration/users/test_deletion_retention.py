@@ -102,7 +102,7 @@ async def test_what_is_kept_elsewhere_is_told_first(digitwin_db: Database, ada: 
 
     voice = await create_child(digitwin_db, "voices", ada.id)
     await digitwin_db.voices.delete(voice.id)
-    assert await DeletionRetention(digitwin_db._core, digitwin_db.cache, note).make_final(0) == 1
+    assert await DeletionRetention(digitwin_db._core, digitwin_db.cache, [note]).make_final(0) == 1
     (event,) = (await digitwin_db.users.deletions()).items
     assert told == [(ada.id, event.id)]
 
@@ -116,7 +116,7 @@ async def test_a_deletion_whose_last_word_fails_is_not_final(
     voice = await create_child(digitwin_db, "voices", ada.id)
     await digitwin_db.voices.delete(voice.id)
     with pytest.raises(ZeroDivisionError):
-        await DeletionRetention(digitwin_db._core, digitwin_db.cache, fail).make_final(0)
+        await DeletionRetention(digitwin_db._core, digitwin_db.cache, [fail]).make_final(0)
     assert (await digitwin_db.voices.restore(voice.id)).id == voice.id
 
 
