@@ -55,7 +55,8 @@ within CROSS JOIN LATERAL (
 -- turn". A row has a bit for each word that it has, by which words are weighed and rows are put in
 -- order; the first ones are read turn by turn. Phrases and exclusions are compared with the turns
 -- themselves, since the index has no positions of words. A subquery with OFFSET 0 keeps its place
--- and its order: what follows it stops at its LIMIT.
+-- and its order: what follows it stops at its LIMIT, and no vector goes through a join. A plan for
+-- unknown values wrote the vectors to a temporary file, to join them with `asked`.
 WITH {within}unsettled AS MATERIALIZED ({unsettled}
 ), asked AS MATERIALIZED (
     SELECT language, in_row::tsquery, in_turn::tsquery, whole::tsquery, exact::tsquery,
@@ -65,13 +66,18 @@ WITH {within}unsettled AS MATERIALIZED ({unsettled}
         AS asked (language, in_row, in_turn, whole, exact, marked, lexemes, {word_names})
 ), block AS MATERIALIZED (
     SELECT b.session_id, b.first_position, b.language, b.last_at,
-           coalesce(session.indexed_to, b.last_position) AS valid_to, {is_whole} AS is_whole,
-           {words_of_row} AS words
-    FROM {rows} JOIN asked ON asked.language = b.language
-    LEFT JOIN unsettled AS session ON session.id = b.session_id
-    WHERE b.user_id = :user_id AND b.words @@ asked.in_row AND session.is_hidden IS NOT true
-      AND (:since::timestamptz IS NULL OR b.last_at >= :since)
-      AND (:until::timestamptz IS NULL OR b.first_at < :until)
+           coalesce(session.indexed_to, b.last_position) AS valid_to, b.is_whole, b.words
+    FROM (
+        SELECT b.session_id, b.first_position, b.last_position, b.language, b.last_at, found.*
+        FROM {rows} CROSS JOIN LATERAL (
+            SELECT {is_whole} AS is_whole, {words_of_row} AS words FROM asked
+            WHERE asked.language = b.language AND b.words @@ asked.in_row OFFSET 0
+        ) AS found
+        WHERE b.user_id = :user_id
+          AND (:since::timestamptz IS NULL OR b.last_at >= :since)
+          AND (:until::timestamptz IS NULL OR b.first_at < :until) OFFSET 0
+    ) AS b LEFT JOIN unsettled AS session ON session.id = b.session_id
+    WHERE session.is_hidden IS NOT true
 ), fresh AS MATERIALIZED (
     SELECT turn.session_id, turn.position, turn.at, {words_of_fresh} AS words
     FROM ({fresh}{fresh_within}) AS turn JOIN asked USING (language), LATERAL (
