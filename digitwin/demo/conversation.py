@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, TypedDict
-from uuid import UUID
+from typing import Final
 
-from digitwin.conversations.content.fields import NewItem
 from digitwin.conversations.fields import Timings
+from digitwin.conversations.recorder.recorder import TurnRecorder
 from digitwin.demo.people import ANSWER, ENDPOINT, HEARD, PRIVATE, QUESTION, SAID, People
 from digitwin.demo.scene import Scene
 
@@ -115,79 +114,62 @@ async def turns(people: People, scene: Scene) -> None:
 
 
 async def barge_in(people: People, scene: Scene) -> None:
-    """A turn is recorded as it happens: words, a tool, an interruption, and what it cost."""
-    sessions = people.db.sessions
-    of: Of = {"session_id": people.session.id, "user_id": people.owner.id}
-    opening = sessions.open_turn(**of, user_text="And what is")
-    turn = await scene.call("sessions.open_turn", opening)
-    scene.tick(f"Turn {turn.position} is open from its first words", turn.status == "open")
-    await _tool(people, scene, turn.id)
-    for piece in SAID:
-        extending = sessions.extend_turn(turn.id, **of, twin_text=piece)
-        await scene.call("sessions.extend_turn", extending)
-    closing = sessions.close_turn(turn.id, **of, status="interrupted", heard_text=HEARD)
-    turn = await scene.call("sessions.close_turn", closing)
-    scene.tick(f"{people.guest.name} interrupts turn {turn.position}", turn.status == "interrupted")
+    """A recorder is told a turn as it happens: words, a tool, an interruption, and its costs."""
+    db, session, owner = people.db, people.session.id, people.owner.id
+    async with db.recorder(session, user_id=owner, language="en") as recorder:
+        recorder.user_text("And what is there at nine?")  # opens the turn
+        recorder.stage("asr", 81)
+        _request(recorder, 1, input_tokens=180)
+        call = recorder.tool_call("oven_plan", {"day": "Saturday"})
+        recorder.tool_result(call, {"09:00": "rye"})
+        _request(recorder, 2, input_tokens=260)
+        for delta in SAID:
+            recorder.twin_text(delta)
+        recorder.interrupted(heard=HEARD)
+        told = recorder.buffered
+        stored = await scene.call("recorder.drain", recorder.drain())
+    scene.tick(
+        f"No call waited: the recorder held {told} events, then stored all of them",
+        stored and told > 0 == recorder.buffered,
+    )
+    await _recorded(people, scene)
+    scene.store("conversation_turns: heard_text beside twin_text, status interrupted")
+    scene.store("turn_items: the tool's call and its result; usage_records: both requests")
+    await db.sessions.end(session, user_id=owner)
+
+
+def _request(recorder: TurnRecorder, number: int, *, input_tokens: int) -> None:
+    """Tell the recorder what a request to the language model cost."""
+    recorder.usage(
+        kind="llm",
+        model="example-model",
+        request_id=f"request-{number}",
+        input_tokens=input_tokens,
+        output_tokens=14,
+    )
+
+
+async def _recorded(people: People, scene: Scene) -> None:
+    """Read the turn again."""
+    sessions, session, owner = people.db.sessions, people.session.id, people.owner.id
+    reading = sessions.with_turns(session, user_id=owner, limit=1, items=True)
+    [turn] = (await scene.call("sessions.with_turns", reading)).turns
+    scene.tick(
+        f"{people.guest.name} interrupted turn {turn.position}", turn.status == "interrupted"
+    )
     scene.tick(
         f"Said: “{turn.twin_text}” Heard: “{turn.heard_text}”",
         (turn.twin_text, turn.heard_text) == (ANSWER, HEARD),
     )
-    await _costs(people, scene, turn.id)
-    scene.store("conversation_turns: heard_text beside twin_text, status interrupted")
-    scene.store("turn_items: the tool's call and its result")
-    await sessions.end(people.session.id, user_id=people.owner.id)
-
-
-class Of(TypedDict):
-    """Which session, and whose."""
-
-    session_id: UUID
-    user_id: UUID
-
-
-async def _tool(people: People, scene: Scene, turn: UUID) -> None:
-    """The model calls a tool within the turn; the question goes on meanwhile."""
-    sessions = people.db.sessions
-    of: Of = {"session_id": people.session.id, "user_id": people.owner.id}
-    call: NewItem = {
-        "kind": "tool_call",
-        "call_id": "call-1",
-        "name": "oven_plan",
-        "payload": {"arguments": {"day": "Saturday"}},
-    }
-    result: NewItem = {
-        "kind": "tool_result",
-        "call_id": "call-1",
-        "payload": {"result": {"09:00": "rye"}},
-    }
-    for item, words in ((call, " there"), (result, " at nine?")):
-        extending = sessions.extend_turn(turn, **of, user_text=words, items=[item])
-        asked = (await scene.call("sessions.extend_turn", extending)).user_text
-    page = await scene.call("sessions.items", sessions.items(turn_id=turn, **of))
+    called, answered = turn.items
     scene.tick(
-        f"The twin calls {page.items[0].name} and gets {page.items[1].payload['result']}",
-        [item.kind for item in page.items] == ["tool_call", "tool_result"]
-        and asked == "And what is there at nine?",
+        f"The twin called {called.name} and got {answered.payload['result']}",
+        (called.kind, answered.kind) == ("tool_call", "tool_result"),
     )
-
-
-async def _costs(people: People, scene: Scene, turn: UUID) -> None:
-    """The providers' figures are added up."""
-    sessions, session = people.db.sessions, people.session.id
-    for n, tokens in enumerate((180, 260)):
-        adding = sessions.add_usage(
-            session_id=session,
-            turn_id=turn,
-            kind="llm",
-            model="example-model",
-            request_id=f"request-{n}",
-            input_tokens=tokens,
-            output_tokens=14,
-        )
-        await scene.call("sessions.add_usage", adding)
     summing = sessions.usage_totals(session_id=session, by=["model"])
     [total] = await scene.call("sessions.usage_totals", summing)
     scene.tick(
-        f"Both requests to the model: {total.input_tokens} tokens in, {total.output_tokens} out",
-        (total.input_tokens, total.output_tokens) == (440, 28),
+        f"{total.records} requests to the model: {total.input_tokens} tokens in,"
+        f" {total.output_tokens} out",
+        (total.records, total.input_tokens, total.output_tokens) == (2, 440, 28),
     )

@@ -11,13 +11,14 @@ from typing import Final
 from digitwin.connecting import connect
 from digitwin.demo.people import ANSWER, HEARD, QUESTION, People
 from digitwin.demo.scene import Scene
+from digitwin.models import ConversationTurn
 
 SOON: Final = 0.001
 """Seconds after which the demo's maintenance closes an open turn; a service waits longer."""
 
 
 async def crash(people: People, scene: Scene) -> None:
-    """A process is killed within a turn; the turn is there, and maintenance closes it."""
+    """A recorder's process is killed within a turn: what it wrote is there, once."""
     db, owner = people.db, people.scratch_user.id
     session = await db.sessions.start(owner)
     home = str(db.settings.home)
@@ -27,31 +28,53 @@ async def crash(people: People, scene: Scene) -> None:
     )
     code = await process.wait()
     scene.tick("A process records a turn and is killed (kill -9)", code == -signal.SIGKILL)
-    reading = db.sessions.with_turns(session.id, user_id=owner)
+    reading = db.sessions.with_turns(session.id, user_id=owner, items=True)
     [turn] = (await scene.call("sessions.with_turns", reading)).turns
-    said = (turn.user_text, turn.twin_text)
     scene.tick(
-        f"Its turn is {turn.status}, with what was said: “{turn.twin_text}”",
-        turn.status == "open" and said == (QUESTION, HEARD),
+        f"What it had written is there, once: “{turn.twin_text}”",
+        (turn.user_text, turn.twin_text) == (QUESTION, HEARD),
     )
-    report = await db.maintain()
-    [turn] = (await db.sessions.with_turns(session.id, user_id=owner)).turns
+    [called] = turn.items
     scene.tick(
-        "maintain() closes it as abandoned, at its last sign of life",
-        report.turns_abandoned >= 1
-        and (turn.status, turn.ended_at is not None) == ("abandoned", True),
+        f"So is its call of {called.name}, which got no result; the turn is {turn.status}",
+        (called.kind, turn.status) == ("tool_call", "open"),
     )
-    going_on = db.sessions.add_turn(session.id, user_id=owner, user_text=QUESTION, twin_text=ANSWER)
-    turn = await scene.call("sessions.add_turn", going_on)
-    scene.tick(f"The conversation goes on with turn {turn.position}", turn.position == 2)
+    await _afterwards(people, scene, turn)
     scene.store("conversation_turns: status abandoned, ended_at, and its words")
 
 
+async def _afterwards(people: People, scene: Scene, left: ConversationTurn) -> None:
+    """Maintenance closes the turn, and another process goes on."""
+    db, owner, session = people.db, people.scratch_user.id, left.session_id
+    report = await scene.call("db.maintain", db.maintain())
+    [turn] = (await db.sessions.with_turns(session, user_id=owner)).turns
+    scene.tick(
+        "maintain() closes it as abandoned, at its last sign of life",
+        report.turns_abandoned >= 1
+        and (turn.status, turn.ended_at) == ("abandoned", left.updated_at),
+    )
+    async with db.recorder(session, user_id=owner) as recorder:
+        recorder.user_text(QUESTION)
+        recorder.twin_text(ANSWER)
+    reading = db.sessions.with_turns(session, user_id=owner, limit=1)
+    [turn] = (await scene.call("sessions.with_turns", reading)).turns
+    scene.tick(
+        f"Another recorder goes on with turn {turn.position}",
+        (turn.position, turn.status, turn.twin_text) == (2, "completed", ANSWER),
+    )
+
+
 async def _record(home: str, owner: str, session: str) -> None:
-    """Record the beginning of a turn, and be killed."""
-    async with connect(embedded="always", home=home) as db:
-        turn = await db.sessions.open_turn(session, user_id=owner, user_text=QUESTION)
-        await db.sessions.extend_turn(turn.id, session_id=session, user_id=owner, twin_text=HEARD)
+    """Record the beginning of a turn, and be killed before its end is written."""
+    async with (
+        connect(embedded="always", home=home) as db,
+        db.recorder(session, user_id=owner) as recorder,
+    ):
+        recorder.user_text(QUESTION)
+        recorder.tool_call("oven_plan", {"day": "Saturday"})
+        recorder.twin_text(HEARD)
+        await recorder.drain()
+        recorder.twin_text(" at nine")  # the process ends before its next batch
         os.kill(os.getpid(), signal.SIGKILL)
 
 
