@@ -25,7 +25,9 @@ REPOSITORIES = {
 }
 GIVEN: dict[str, dict[str, Any]] = {
     "update": {"metadata": {"mine": True}},
+    "add_items": {"items": [{"kind": "custom"}]},
     "add_turn": {"user_text": "x"},
+    "add_usage": {"kind": "llm"},
     "add_turns": {"new_turns": [{"user_text": "x"}]},
     "amend_turn": {"user_text": "x"},
     "add_artifact": {"kind": "file", "artifact_uri": "s3://x"},
@@ -44,6 +46,8 @@ OF_A_PERSON: dict[str, dict[str, Any]] = {
 """What methods need besides an id that is not theirs: of a thing, and of a person."""
 ABOUT_NOBODY = {"create_many", "get_by_email", "find_by_email"}
 """They take no single id: rows and addresses are tried below."""
+FINDS = {"find", "find_artifact", "search", "usage_totals"}
+"""They find nothing, which is no error."""
 STREAMS = ("stream", "export")
 STARTS = ("create", "start", "start_or_get")
 """Their id is that of a new row."""
@@ -135,7 +139,7 @@ async def test_what_is_anothers_is_as_what_is_nobodys(
         statements.append([sql for sql in sent if "audit_logs" not in sql])
     assert answers[0] == answers[1]
     assert statements[0] == statements[1]
-    assert answers[0].startswith("NotFoundError") or name in {"find", "find_artifact", "search"}
+    assert answers[0].startswith("NotFoundError") or name in FINDS
     assert "secret" not in answers[0]
 
 

@@ -58,6 +58,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "sessions.update": {"metadata": {}},
     "sessions.add_artifact": {"kind": "file", "artifact_uri": "s3://x"},
     **{f"sessions.{name}": {"user_text": "x"} for name in SAYING},
+    "sessions.add_items": {"items": [{"kind": "custom"}]},
+    "sessions.add_usage": {"kind": "llm"},
     "sessions.add_turns": {"new_turns": [{"user_text": "x"}]},
 }
 
