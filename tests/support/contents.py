@@ -8,6 +8,8 @@ from digitwin.database import Database
 from digitwin.kernel.primitives.ids import uuid7
 
 _ROWS = (
+    "UPDATE conversation_sessions SET item_count = item_count + 1"
+    " WHERE $2::uuid IS NOT NULL AND (user_id, id) IN (SELECT user_id, session_id {of_turn})",
     "INSERT INTO turn_items (user_id, session_id, number, id, turn_id, kind, name, payload)"
     " SELECT user_id, session_id, 1, $2, id, 'tool_call', 'lookup',"
     " jsonb_build_object('arguments', jsonb_build_object('query', {tool_argument}::text))"
@@ -18,6 +20,9 @@ _ROWS = (
     " SELECT user_id, session_id, id, $2, 'p. 1', {quote} {of_turn}",
     "INSERT INTO session_artifacts (user_id, session_id, id, kind)"
     " SELECT user_id, session_id, $2, 'file' {of_turn}",
+    "INSERT INTO conversation_words (user_id, session_id, first_position, last_position, language,"
+    " first_at, last_at, words) SELECT user_id, session_id, 1, 1, 'english', now(), now(), 'x:1'"
+    " {of_turn} AND $2::uuid IS NOT NULL",
     "INSERT INTO session_writers (user_id, session_id, writer, sequence)"
     " SELECT user_id, session_id, $2, 1 {of_turn}",
 )

@@ -61,6 +61,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "sessions.add_items": {"items": [{"kind": "custom"}]},
     "sessions.add_usage": {"kind": "llm"},
     "sessions.add_turns": {"new_turns": [{"user_text": "x"}]},
+    "sessions.import_lines": {"lines": []},
+    **{f"sessions.import_{name}": {"messages": []} for name in ("openai", "langchain")},
 }
 
 
