@@ -11,6 +11,7 @@ from digitwin.database import Database
 from digitwin.errors import AlreadyExistsError, InvalidStateError, NotFoundError
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import User
+from digitwin.testing import DatabaseFactory
 from digitwin.users.repository import UserRepository
 from tests.integration.users.conftest import CHILDREN, belongings, create_child
 
@@ -119,15 +120,17 @@ async def test_a_deletion_ends_open_sessions_and_says_why(digitwin_db: Database,
 
 
 async def test_no_turn_joins_a_session_that_a_deletion_ended(
-    digitwin_db: Database, ada: User
+    digitwin_db_factory: DatabaseFactory,
 ) -> None:
-    session = await digitwin_db.sessions.start(ada.id)
-    await digitwin_db.users.delete(ada.id)
+    db = await digitwin_db_factory(late_turns=0)
+    ada = await db.users.create(email="late@example.com", name="Ada")
+    session = await db.sessions.start(ada.id)
+    await db.users.delete(ada.id)
     with pytest.raises((NotFoundError, InvalidStateError)):
-        await digitwin_db.sessions.add_turn(session.id, user_text="Still there?")
-    await digitwin_db.users.restore(ada.id)
+        await db.sessions.add_turn(session.id, user_text="Still there?")
+    await db.users.restore(ada.id)
     with pytest.raises(InvalidStateError):
-        await digitwin_db.sessions.add_turn(session.id, user_text="Still there?")
+        await db.sessions.add_turn(session.id, user_text="Still there?")
 
 
 async def test_turns_are_seen_again_after_a_restore(digitwin_db: Database, ada: User) -> None:
