@@ -62,6 +62,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "sessions.add_usage": {"kind": "llm"},
     "sessions.add_turns": {"new_turns": [{"user_text": "x"}]},
     "sessions.import_lines": {"lines": []},
+    "sessions.items": {"session_id": REST["session_id"]},
     **{f"sessions.import_{name}": {"messages": []} for name in ("openai", "langchain")},
 }
 
