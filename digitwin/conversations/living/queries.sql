@@ -265,8 +265,8 @@ CASE WHEN greatest(octet_length(user_text), octet_length(twin_text)) >= {max_tex
      THEN greatest(length(user_text), length(twin_text)) >= {max_text} ELSE false END
 
 -- name: turns_now
--- Turns that a recorder's write has written to before.
-SELECT id, updated_at, {fullness} AS is_full FROM conversation_turns
+-- Turns that a recorder's write has written to before: all that a write may return of them.
+SELECT {columns of conversation_turns}, {fullness} AS is_full FROM conversation_turns
 WHERE id = ANY(:turn_ids::uuid[]) AND session_id = :session_id AND user_id = {owner}
 
 -- name: abandon_turns
