@@ -17,10 +17,10 @@ SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last, ARRAY(
 ) AS due
 
 -- name: hold_owner
--- Deletions lock the owner first, too. A person who is being changed or removed is skipped until the
--- next run, and one whose document is removed: both would lock what the sessions cite.
+-- Removals lock the owner first, too. A person who is being removed is skipped until the next run, and
+-- one whose document is: both would lock what the sessions cite. Others do not wait for this lock.
 SELECT subscription_tier FROM users WHERE id = :user_id AND deleted_at IS NULL
-FOR SHARE SKIP LOCKED
+FOR KEY SHARE SKIP LOCKED
 
 -- name: hold_due
 -- The sessions that ended first. From here on nobody adds to them; what another instance holds, or

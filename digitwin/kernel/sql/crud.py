@@ -240,10 +240,11 @@ def _touch_deleted(model: type[Model]) -> str:
 def hold_owner(model: type[Model], equal: tuple[str, ...]) -> Query:
     """Lock the owner of a row before the row: the lock order of restore and hard delete.
 
-    Whoever clears orphans keeps other removals of this owner waiting: theirs may hold the orphans.
+    Whoever clears orphans keeps other removals of this owner waiting, also those that take the
+    weakest lock: theirs may hold the orphans.
     """
     table = model._meta.db_table
-    lock = "NO KEY UPDATE" if orphaned_by(table) else "SHARE"
+    lock = "UPDATE" if orphaned_by(table) else "SHARE"
     return compiled(
         "SELECT id FROM users WHERE id ="
         f' (SELECT t.user_id FROM "{table}" t WHERE {_same(equal)}) FOR {lock}'
