@@ -103,6 +103,7 @@ async def _lock(
     participants are first locked against new sessions only, and against new turns once their
     sessions are locked. Whoever made one of theirs in between is waited for, and locked then.
     """
+    await _in(on, "hold_owners_of", selected, selected.them)
     known = await _in(on, "hold_participants", selected, selected.them)
     if not known:
         return frozenset(), frozenset()

@@ -157,6 +157,12 @@ WHERE session.id = :id
 -- The same by their own id.
 SELECT id, ref IS NOT NULL AS has_ref FROM participants WHERE id = :id
 
+-- name: hold_owners_of
+-- Removals lock the owner first: of the person, of a session, and of a document, whose citations are
+-- in sessions.
+SELECT id FROM users WHERE id IN (SELECT p.user_id FROM participants AS p WHERE {found_by})
+ORDER BY id FOR SHARE
+
 -- name: hold_participants
 -- In key order, so that two erasures do not deadlock. Keeps sessions from being started with them;
 -- whoever stores a turn of theirs goes on.
