@@ -18,9 +18,11 @@ SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last, ARRAY(
 
 -- name: hold_owner
 -- Removals lock the owner first, too. A person who is being removed is skipped until the next run, and
--- one whose document is: both would lock what the sessions cite. Others do not wait for this lock.
-SELECT subscription_tier FROM users WHERE id = :user_id AND deleted_at IS NULL
-FOR KEY SHARE SKIP LOCKED
+-- one whose document is: both would lock what the sessions cite. Others do not wait for these locks.
+WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock_shared({orphans}) AS is_free)
+SELECT subscription_tier FROM users, turn
+WHERE id = :user_id AND deleted_at IS NULL AND is_free
+FOR KEY SHARE OF users SKIP LOCKED
 
 -- name: hold_due
 -- The sessions that ended first. From here on nobody adds to them; what another instance holds, or

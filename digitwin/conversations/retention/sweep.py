@@ -23,7 +23,7 @@ from digitwin.kernel.connection.transactions import outside
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.kernel.repository.ports import ArtifactQueue, CacheForgetter
-from digitwin.kernel.sql import audit_step
+from digitwin.kernel.sql import audit_step, crud
 from digitwin.kernel.sql.queries import Queries, load
 from digitwin.retention import TIERS
 
@@ -49,6 +49,7 @@ QUERIES = Queries(
         f"(SELECT coalesce(sum(pg_column_size(held.*)), 0) FROM {table} AS held WHERE {_INSIDE})"
         for table in _CONTENTS
     ),
+    orphans=crud.orphans(":user_id"),
 )
 
 

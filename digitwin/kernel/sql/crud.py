@@ -240,15 +240,24 @@ def _touch_deleted(model: type[Model]) -> str:
 def hold_owner(model: type[Model], equal: tuple[str, ...]) -> Query:
     """Lock the owner of a row before the row: the lock order of restore and hard delete.
 
-    Whoever clears orphans keeps other removals of this owner waiting, also those that take the
-    weakest lock: theirs may hold the orphans.
+    Whoever clears orphans keeps other removals of this owner waiting: theirs may hold the orphans.
+    A retention, which takes a weaker lock so that nobody waits for it, is excluded by ``orphans``.
     """
     table = model._meta.db_table
-    lock = "UPDATE" if orphaned_by(table) else "SHARE"
+    owner = f'SELECT t.user_id AS id FROM "{table}" t WHERE {_same(equal)}'
+    if not orphaned_by(table):
+        return compiled(f"SELECT id FROM users WHERE id = ({owner}) FOR SHARE")
     return compiled(
-        "SELECT id FROM users WHERE id ="
-        f' (SELECT t.user_id FROM "{table}" t WHERE {_same(equal)}) FOR {lock}'
+        f"WITH owner AS MATERIALIZED ({owner}), turn AS MATERIALIZED"
+        f" (SELECT pg_advisory_xact_lock({orphans('owner.id')}) FROM owner)"
+        " SELECT users.id FROM users, turn WHERE users.id = (SELECT id FROM owner)"
+        " FOR NO KEY UPDATE OF users"
     )
+
+
+def orphans(owner: str) -> str:
+    """Return SQL for the advisory lock of whoever removes what refers to an owner's documents."""
+    return f"hashtextextended('digitwin.orphans ' || {owner}::uuid::text, 0)"
 
 
 @cache
