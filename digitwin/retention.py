@@ -6,7 +6,7 @@ import math
 from datetime import timedelta
 from typing import Annotated, Any, Final, get_args
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from digitwin.policies import Tier
@@ -33,7 +33,7 @@ Retention = Annotated[Seconds, Field(gt=0, le=36_525 * DAY)]
 
 TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
 
-_JSON: Final[TypeAdapter[Any]] = TypeAdapter(Any)
+_JSON: Final[TypeAdapter[Any]] = TypeAdapter(Any, config=ConfigDict(defer_build=True))
 
 
 @dataclass(frozen=True, config={"extra": "forbid", "hide_input_in_errors": True})
