@@ -1,6 +1,7 @@
 """Run the tests on a throw-away server of Debian's PostgreSQL 15: ``python -m tests.on_debian_15``.
 
-Arguments go to pytest. Where postgresql-15 is not installed, it says so and is content.
+Arguments go to pytest. Where postgresql-15 is not installed, it says so and is content. Tests that
+need no server, or that start both versions themselves, are left to ``make test``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import sys
 
 from tests.faults.server import Debian15, throw_away
 
+ELSEWHERE = ("--ignore=tests/unit", "--ignore=tests/migrations")
+
 
 def main() -> int:
     missing = Debian15.missing()
@@ -20,7 +23,7 @@ def main() -> int:
     with throw_away(Debian15) as server:
         environment = os.environ | {"DIGITWIN_TEST_URL": server.url}
         return subprocess.run(
-            [sys.executable, "-m", "pytest", *sys.argv[1:]], env=environment
+            [sys.executable, "-m", "pytest", *ELSEWHERE, *sys.argv[1:]], env=environment
         ).returncode
 
 

@@ -114,7 +114,9 @@ class DatabaseCloner:
 
     async def create(self) -> Target:
         name = self._named(str(next(self._counter)))
-        await self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template}")
+        # In memory, where checkpoints cost nothing, a copy of the files takes half the time.
+        way = "STRATEGY file_copy" if self._server.embedded else ""
+        await self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template} {way}")
         return replace(self._server, database=name)
 
     async def drop(self, name: str) -> None:

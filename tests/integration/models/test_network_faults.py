@@ -30,9 +30,12 @@ async def proxy(digitwin_url: str) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def db(proxy: Proxy, digitwin_db_factory: DatabaseFactory) -> Database:
-    """The only handle, on a network that can fail, with bounds a test can wait for."""
-    db = await digitwin_db_factory(
+async def db(proxy: Proxy, digitwin_url: str, digitwin_db_factory: DatabaseFactory) -> Database:
+    """The only open handle, on a network that can fail, with bounds a test can wait for."""
+    unhurried = await digitwin_db_factory(digitwin_url)
+    await furnish(unhurried)
+    await unhurried.close()
+    return await digitwin_db_factory(
         proxy.url,
         pool_min=1,
         pool_max=2,
@@ -41,8 +44,6 @@ async def db(proxy: Proxy, digitwin_db_factory: DatabaseFactory) -> Database:
         statement_timeout=0.5,
         drain_timeout=0.5,
     )
-    await furnish(db)
-    return db
 
 
 @pytest.fixture
