@@ -116,6 +116,7 @@ CREATE TABLE IF NOT EXISTS conversation_words (
     first_at timestamptz NOT NULL,
     last_at timestamptz NOT NULL,
     words tsvector NOT NULL,
+    pairs bit(8192) NOT NULL,
     PRIMARY KEY (user_id, session_id, first_position),
     CONSTRAINT fk_conversation_words__session_id FOREIGN KEY (user_id, session_id)
         REFERENCES conversation_sessions (user_id, id) ON DELETE CASCADE,

@@ -321,6 +321,7 @@ declare(
                     "first_at",
                     "last_at",
                     "words",
+                    "pairs",
                 ),
                 "made from the turns, which are exported",
             ),

@@ -78,8 +78,10 @@ SELECT user_id, id, id, 'recording', 'dt1:AAAA' FROM conversation_sessions;
 INSERT INTO session_writers (user_id, session_id, writer, sequence)
 SELECT user_id, id, id, 1 FROM conversation_sessions;
 INSERT INTO conversation_words (
-    user_id, session_id, first_position, last_position, language, first_at, last_at, words)
-SELECT user_id, id, 1, 1, 'english', now(), now(), 'hello:1' FROM conversation_sessions;
+    user_id, session_id, first_position, last_position, language, first_at, last_at, words,
+    pairs)
+SELECT user_id, id, 1, 1, 'english', now(), now(), 'hello:1', B''::bit(8192)
+FROM conversation_sessions;
 UPDATE conversation_sessions SET indexed_to = 1, is_indexed = true;
 UPDATE knowledge_documents SET lease_token = id;
 """,

@@ -21,7 +21,8 @@ _ROWS = (
     "INSERT INTO session_artifacts (user_id, session_id, id, kind)"
     " SELECT user_id, session_id, $2, 'file' {of_turn}",
     "INSERT INTO conversation_words (user_id, session_id, first_position, last_position, language,"
-    " first_at, last_at, words) SELECT user_id, session_id, 1, 1, 'english', now(), now(), 'x:1'"
+    " first_at, last_at, words, pairs) SELECT user_id, session_id, 1, 1, 'english', now(), now(),"
+    " 'x:1', B''::bit(8192)"
     " {of_turn} AND $2::uuid IS NOT NULL",
     "INSERT INTO session_writers (user_id, session_id, writer, sequence)"
     " SELECT user_id, session_id, $2, 1 {of_turn}",

@@ -60,10 +60,11 @@ within CROSS JOIN LATERAL (
 WITH {within}unsettled AS MATERIALIZED ({unsettled}
 ), asked AS MATERIALIZED (
     SELECT language, in_row::tsquery, in_turn::tsquery, whole::tsquery, exact::tsquery,
-           marked::tsquery, string_to_array(lexemes, ' ') AS lexemes, {word_columns}
+           marked::tsquery, string_to_array(lexemes, ' ') AS lexemes, {word_columns},
+           (SELECT bit_or({bits_of_asked}) FROM unnest(string_to_array(pairs, ',')) AS pair) AS pairs
     FROM unnest(:languages::text[], :in_row::text[], :in_turn::text[], :whole::text[],
-                :exact::text[], :marked::text[], :lexemes::text[], {word_arrays})
-        AS asked (language, in_row, in_turn, whole, exact, marked, lexemes, {word_names})
+                :exact::text[], :marked::text[], :lexemes::text[], :pairs::text[], {word_arrays})
+        AS asked (language, in_row, in_turn, whole, exact, marked, lexemes, pairs, {word_names})
 ), block AS MATERIALIZED (
     SELECT b.session_id, b.first_position, b.language, b.last_at,
            coalesce(session.indexed_to, b.last_position) AS valid_to, b.is_whole, b.words
@@ -71,7 +72,8 @@ WITH {within}unsettled AS MATERIALIZED ({unsettled}
         SELECT b.session_id, b.first_position, b.last_position, b.language, b.last_at, found.*
         FROM {rows} CROSS JOIN LATERAL (
             SELECT {is_whole} AS is_whole, {words_of_row} AS words FROM asked
-            WHERE asked.language = b.language AND b.words @@ asked.in_row OFFSET 0
+            WHERE asked.language = b.language AND b.words @@ asked.in_row
+              AND (asked.pairs IS NULL OR b.pairs & asked.pairs = asked.pairs) OFFSET 0
         ) AS found
         WHERE b.user_id = :user_id
           AND (:since::timestamptz IS NULL OR b.last_at >= :since)
@@ -207,15 +209,25 @@ WITH part AS MATERIALIZED (
         FROM placed, unnest(words) AS word WHERE NOT starts_with(lexeme, '{between}')
         GROUP BY user_id, session_id, first, lexeme
     ) AS of_lexeme GROUP BY user_id, session_id, first
+), pair AS (
+    SELECT user_id, session_id, first, bit_or({bits_of_pair}) AS pairs
+    FROM (
+        SELECT user_id, session_id, first, lexeme, place, lead(lexeme) OVER following AS following,
+               lead(place) OVER following AS following_place
+        FROM placed, unnest(words) AS word, unnest(word.positions) AS place
+        WINDOW following AS (PARTITION BY user_id, session_id, position ORDER BY place)
+    ) AS word WHERE following_place = place + 1 GROUP BY user_id, session_id, first
 ), stored AS (
     INSERT INTO conversation_words (
-        user_id, session_id, first_position, last_position, language, first_at, last_at, words)
-    SELECT held.*, coalesce(word.words, '')
+        user_id, session_id, first_position, last_position, language, first_at, last_at, words,
+        pairs)
+    SELECT held.*, coalesce(word.words, ''), coalesce(pair.pairs, {no_pairs})
     FROM (
         SELECT user_id, session_id, first, max(position),
                string_agg(DISTINCT language, ' ' ORDER BY language), min(at), max(at)
         FROM placed GROUP BY user_id, session_id, first
     ) AS held LEFT JOIN word USING (user_id, session_id, first)
+        LEFT JOIN pair USING (user_id, session_id, first)
 )
 UPDATE conversation_sessions AS session
 SET indexed_to = part.last, is_indexed = part.complete

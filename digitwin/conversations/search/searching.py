@@ -152,6 +152,7 @@ def _columns(asked: Mapping[str, Conditions], width: int) -> dict[str, list[str 
         "exact": [row.exact for row in rows],
         "marked": [row.any_lexeme for row in rows],
         "lexemes": [" ".join(sorted(row.lexemes)) for row in rows],
+        "pairs": [",".join(map(" ".join, sorted(row.pairs))) or None for row in rows],
     }
     for n in range(width):
         words = [row.terms.get(n) for row in rows]

@@ -6,8 +6,9 @@ stored, so that question and text are read alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from digitwin.errors import InvalidInputError
@@ -94,6 +95,8 @@ class Conditions:
     """Phrases, and what is excluded, for a vector with the positions of words."""
     lexemes: frozenset[str]
     """The lexemes of words and of what is required."""
+    pairs: frozenset[tuple[str, str]]
+    """Lexemes that follow each other in every text with what is required, as far as is known."""
 
     @property
     def any_together(self) -> str:
@@ -149,6 +152,9 @@ def conditions(question: Question, languages: Iterable[Lexemes]) -> Conditions:
         lexemes=frozenset(
             {lexeme for text in question.terms for way in ways for lexeme, _ in way[text]} | needed
         ),
+        pairs=frozenset(
+            pair for (one, *others) in found if not others for pair in _neighbours(*one)
+        ),
     )
 
 
@@ -184,6 +190,16 @@ def _in_order(text: str, found: Sequence[tuple[str, int]]) -> str:
         condition += f" <{place - last}> {quoted(lexeme)}" if condition else quoted(lexeme)
         last = place
     return condition
+
+
+def _neighbours(phrase: Words, way: Lexemes) -> Iterator[tuple[str, str]]:
+    """Yield the lexemes of words that follow each other; nothing may stand between them."""
+    for text in _parts(phrase):
+        if not is_paired(text):
+            found = sorted(way[text], key=lambda one: one[1])
+            for (lexeme, place), (following, following_place) in pairwise(found):
+                if following_place == place + 1:
+                    yield lexeme, following
 
 
 def _all(found: Sequence[tuple[str, int]], sign: str) -> str:

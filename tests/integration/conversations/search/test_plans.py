@@ -40,8 +40,9 @@ SELECT user_id, id, position, gen_random_uuid(), 'apples and pears'
 FROM conversation_sessions, generate_series(1, {TURNS}) AS position;
 
 INSERT INTO conversation_words (
-    user_id, session_id, first_position, last_position, language, first_at, last_at, words)
-SELECT user_id, id, 1, {TURNS}, 'english', now(), now(), 'appl:1,2 pear:1'
+    user_id, session_id, first_position, last_position, language, first_at, last_at, words,
+    pairs)
+SELECT user_id, id, 1, {TURNS}, 'english', now(), now(), 'appl:1,2 pear:1', B''::bit(8192)
 FROM conversation_sessions;
 
 ANALYZE users, participants, conversation_sessions, conversation_turns, conversation_words;

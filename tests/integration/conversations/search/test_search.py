@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import timedelta
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -63,6 +64,17 @@ async def test_a_phrase_is_required_as_it_was_said(find: Find, talk: Any) -> Non
     assert places(await find('"glaze green"')) == []
     assert places(await find('kiln "green glaze"')) == [2]
     assert places(await find('"green glaze" or "the islands"')) == [2, 1]
+
+
+async def test_phrases_are_found_wherever_they_were_said(find: Find, tell: Tell) -> None:
+    """In turns that all have all words: a phrase depends on their order alone."""
+    names = ("kiln", "glaze", "clay", "wheel")
+    said = [" ".join(order) for order in permutations(names)]
+    await tell(*said)
+    for length in (2, 3, 4):
+        for phrase in map(" ".join, permutations(names, length)):
+            expected = [n for n, text in enumerate(said, 1) if phrase in text]
+            assert sorted(places(await find(f'"{phrase}"', limit=100))) == expected, phrase
 
 
 async def test_stop_words_keep_their_distance_in_a_phrase(find: Find, talk: Any) -> None:

@@ -17,6 +17,16 @@ ENGLISH: Lexemes = {
 }
 
 
+class Spoken(dict[str, list[tuple[str, int]]]):
+    """Each word is a lexeme, but for `at`."""
+
+    def __missing__(self, text: str) -> list[tuple[str, int]]:
+        return [(word, n) for n, word in enumerate(text.split(), 1) if word != "at"]
+
+
+SPOKEN = Spoken()
+
+
 def test_words_rank_and_are_not_required() -> None:
     found = conditions(ask(parse("open at nine")), [ENGLISH])
     assert found.any_together == "(('nine')) | (('open'))"
@@ -28,6 +38,26 @@ def test_a_phrase_keeps_the_distance_of_its_words() -> None:
     found = conditions(ask(parse('"open at nine"')), [ENGLISH])
     assert found.exact == "((('open' <2> 'nine')))"
     assert found.required == "(('open' <0> 'nine'))"
+
+
+@pytest.mark.parametrize(
+    ("query", "pairs"),
+    [
+        ('"green glaze dries"', {("green", "glaze"), ("glaze", "dries")}),
+        ('"open at nine"', set()),
+        ('"green glaze" or "glaze dries"', set()),
+        ('"green glaze" "glaze dries"', {("green", "glaze"), ("glaze", "dries")}),
+        ('"東京 京都"', set()),
+        ("green glaze", set()),
+        ('kiln -"green glaze"', set()),
+    ],
+)
+def test_words_that_follow_each_other_are_told(query: str, pairs: set[tuple[str, str]]) -> None:
+    assert conditions(ask(parse(query)), [SPOKEN]).pairs == pairs
+
+
+def test_in_several_languages_no_words_are_known_to_follow_each_other() -> None:
+    assert not conditions(ask(parse('"green glaze"')), [SPOKEN, SPOKEN]).pairs
 
 
 def test_pairs_of_characters_are_required_together() -> None:
