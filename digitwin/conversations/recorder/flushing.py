@@ -47,6 +47,8 @@ class RecorderHealth:
     not accepted while the buffer was full."""
     error: str | None
     """The code of the last error, while writes fail."""
+    failed_callbacks: int = 0
+    """Errors in callbacks that feed recorders, kept from the pipeline by ``guarding``."""
 
 
 class Recorders:
@@ -60,6 +62,7 @@ class Recorders:
         self._tasks: set[asyncio.Task[None]] = set()
         self._dropped = 0
         self._error: str | None = None
+        self._failed_callbacks: dict[str, int] = {}
         pool_max = core.settings.pool_max
         self._lane = Lane(
             self._loop,
@@ -114,7 +117,15 @@ class Recorders:
             lag_ms=1000 * max(0.0, self._loop.time() - min(since)) if since else 0.0,
             dropped=self._dropped + sum(box.dropped for box in boxes),
             error=self._error,
+            failed_callbacks=sum(self._failed_callbacks.values()),
         )
+
+    def callback_failed(self, name: str, error: Exception) -> None:
+        """Count an error of a callback that feeds a recorder; the first of each name is logged."""
+        if name not in self._failed_callbacks:
+            kind = error.code if isinstance(error, DigiTwinError) else type(error).__name__
+            log.error("recorder: the callback %s failed, what it tells is lost: %s", name, kind)
+        self._failed_callbacks[name] = self._failed_callbacks.get(name, 0) + 1
 
     async def close(self, timeout: float) -> None:
         """End all recorders and write what they have accepted, as far as the timeout allows."""

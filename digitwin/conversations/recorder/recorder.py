@@ -6,7 +6,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from datetime import datetime
 from types import TracebackType
@@ -116,6 +117,20 @@ class TurnRecorder(RecorderCalls):
     async def room(self) -> None:
         """Wait until the buffer is not full; returns at once if it is not."""
         await self._outbox.room()
+
+    @contextmanager
+    def guarding(self, name: str) -> Iterator[None]:
+        """Keep an error of a callback that feeds this recorder from the pipeline that calls it.
+
+        The first of each name is logged, by its kind alone; all are counted in ``health()``.
+
+        Args:
+            name: what is called back, such as the event's name.
+        """
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - logged and counted: the conversation goes on
+            self._recorders.callback_failed(name, error)
 
     async def drain(self, timeout: float | None = None) -> bool:
         """Write now what was accepted so far, and wait for it; for shutdown hooks.

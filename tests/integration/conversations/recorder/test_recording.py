@@ -464,3 +464,27 @@ def test_on_uvloop(digitwin_url: str) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(record()) == [(f"{n}", None) for n in range(3)]
+
+
+async def test_a_failing_callback_does_not_reach_the_pipeline_and_is_counted(
+    digitwin_db: Database, session: ConversationSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with digitwin_db.recorder(session.id) as recorder:
+        for _ in range(3):
+            with recorder.guarding("on_message"):
+                raise KeyError("ada@example.com")
+        recorder.user_text("Hello")
+    health = await digitwin_db.health()
+    assert health.recorders is not None
+    assert health.recorders.failed_callbacks == 3
+    assert [r.message for r in caplog.records] == [
+        "recorder: the callback on_message failed, what it tells is lost: KeyError"
+    ]
+
+
+async def test_a_cancellation_is_no_failure_of_a_callback(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    async with digitwin_db.recorder(session.id) as recorder:
+        with pytest.raises(asyncio.CancelledError), recorder.guarding("on_message"):
+            raise asyncio.CancelledError

@@ -1,0 +1,1 @@
+"""Adapters to agent frameworks, over the public API; each is an extra of its own."""
