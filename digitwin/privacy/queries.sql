@@ -274,7 +274,3 @@ WITH gone AS (
     RETURNING 1
 )
 SELECT count(*) FROM gone
-
--- name: is_row_security_active
--- Whether row security applies to this login.
-SELECT row_security_active('users')

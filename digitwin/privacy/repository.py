@@ -15,8 +15,9 @@ from pydantic import TypeAdapter
 
 from digitwin.conversations.participant import Kind
 from digitwin.errors import InvalidInputError, InvalidStateError, NotFoundError
-from digitwin.kernel.connection.scopes import ACROSS_PEOPLE, FORGETTING, Scope
+from digitwin.kernel.connection.scopes import FORGETTING
 from digitwin.kernel.connection.transactions import Transaction
+from digitwin.kernel.execution.across_people import across_people
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.operations import operation, streaming
 from digitwin.kernel.primitives.ids import parse_id
@@ -167,7 +168,7 @@ class Privacy:
         """
         person, why = parse_id(user_id, "user_id"), validate(_REASON, reason, "reason")
         self._refuse_in_transaction()
-        across = (await self._core_for(ACROSS_PEOPLE)).db
+        across = (await across_people(self._core)).db
         terms = await search_terms(across, person, self._keys) if verify else []
         receipt = await self._erase_user(await self._eraser(), person, why)
         return replace(receipt, scan=await scan(across, terms)) if verify else receipt
@@ -262,7 +263,7 @@ class Privacy:
             ConfigurationError: the ledger cannot be read.
         """
         self._refuse_in_transaction()
-        across, eraser = await self._core_for(ACROSS_PEOPLE), await self._eraser()
+        across, eraser = await across_people(self._core), await self._eraser()
         return await ErasureReplay(across, eraser, self._ledger, self._pepper).run()
 
     def on_artifact_delete(self, deleter: ArtifactDeleter) -> ArtifactDeleter:
@@ -296,22 +297,17 @@ class Privacy:
 
     async def before_final(self, user_id: UUID, deletion_id: UUID) -> None:
         """Queue the artifacts of a soft delete that becomes final with this transaction."""
-        core = await self._core_for(ACROSS_PEOPLE)
+        core = await across_people(self._core)
         await self.artifacts.queue(core.db, user_id, deletion=deletion_id)
 
     async def close(self) -> None:
         """Stop the background task; called when the handle closes."""
         await self.artifacts.close()
 
-    async def _core_for(self, scope: Scope) -> Core:
-        """Return the core in a scope, if row security applies to this login."""
-        is_active = await self._core.db.fetchval(QUERIES["is_row_security_active"])
-        return self._core.scoped(scope) if is_active else self._core
-
     async def _eraser(self) -> Eraser:
         from digitwin.privacy.erasure import Eraser
 
-        return Eraser(await self._core_for(FORGETTING), *self._parts)
+        return Eraser(await across_people(self._core, FORGETTING), *self._parts)
 
     async def _erase_user(self, eraser: Eraser, person: UUID, reason: str) -> ErasureReceipt:
         try:
@@ -332,7 +328,7 @@ class Privacy:
     async def _export_user(self, person: UUID) -> AsyncGenerator[bytes, None]:
         from digitwin.privacy import data_map, erasure
 
-        core = await self._core_for(ACROSS_PEOPLE)
+        core = await across_people(self._core)
         if not await core.db.fetchval(erasure.is_known(), person=person):
             raise NotFoundError("user not found", id=str(person))
         await self._trail.record("user.export", "user", resource_id=str(person), user_id=person)
@@ -347,7 +343,7 @@ class Privacy:
     async def _export_participant(self, participant: Participant) -> AsyncGenerator[bytes, None]:
         from digitwin.privacy import data_map, participants
 
-        core = await self._core_for(ACROSS_PEOPLE)
+        core = await across_people(self._core)
         selected = await participants.find(core.db, participant)
         await self._trail.record("participant.export", "participant")
         files = data_map.files_about_participant("data", selected)

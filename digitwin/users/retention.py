@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from digitwin.kernel.connection import scopes
 from digitwin.kernel.execution import audit_records
+from digitwin.kernel.execution.across_people import across_people
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.repository.cached_rows import forget_person
 from digitwin.kernel.repository.ports import CacheForgetter
@@ -53,9 +53,7 @@ class DeletionRetention:
             ConfigurationError: row security applies to this login, and the role for work
                 across people is missing or not granted to it.
         """
-        core = self._core
-        if await core.db.fetchval("SELECT row_security_active('users')"):
-            core = core.scoped(scopes.ACROSS_PEOPLE)
+        core = await across_people(self._core)
         place, done = _BEGINNING, 0
         while True:
             async with core.transaction():

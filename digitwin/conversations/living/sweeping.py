@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from digitwin.conversations.living.writing import QUERIES
-from digitwin.kernel.connection import scopes
+from digitwin.kernel.execution.across_people import across_people
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.primitives.ids import NOBODY
 
@@ -28,7 +28,7 @@ async def abandon_turns(core: Core) -> int:
     Returns:
         How many turns.
     """
-    db, settings = (await _across(core)).db, core.settings
+    db, settings = (await across_people(core)).db, core.settings
     values: dict[str, Any] = {
         "timeout": settings.open_turn_timeout,
         "late_turns": settings.late_turns,
@@ -54,7 +54,7 @@ async def end_idle_sessions(core: Core) -> int:
     timeout = core.settings.session_idle_timeout
     if not timeout:
         return 0
-    db = (await _across(core)).db
+    db = (await across_people(core)).db
     ended, after, values = 0, NOBODY, {"timeout": timeout}
     while rows := await db.fetch(QUERIES["idle_sessions"], after=after, batch=BATCH, **values):
         for row in rows:
@@ -71,7 +71,7 @@ async def forget_writers(core: Core) -> int:
     Returns:
         How many recorders.
     """
-    db = (await _across(core)).db
+    db = (await across_people(core)).db
     forgotten = 0
     while True:
         rows = await db.fetch(QUERIES["forget_writers"], kept=WRITERS_KEPT, batch=BATCH)
@@ -82,14 +82,3 @@ async def forget_writers(core: Core) -> int:
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"user_id": row["user_id"], "id": row["id"]}
-
-
-async def _across(core: Core) -> Core:
-    """Return the core for work across people.
-
-    Raises:
-        ConfigurationError: row security applies to this login, and the role is not granted to it.
-    """
-    if await core.db.fetchval("SELECT row_security_active('users')"):
-        return core.scoped(scopes.ACROSS_PEOPLE)
-    return core

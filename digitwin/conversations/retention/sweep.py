@@ -18,8 +18,8 @@ from digitwin.conversations.retention import archive
 from digitwin.conversations.retention.archive import SessionExport
 from digitwin.conversations.retention.preview import RetentionPreview, TierPreview
 from digitwin.errors import ConfigurationError, DigiTwinError
-from digitwin.kernel.connection import scopes
 from digitwin.kernel.connection.transactions import outside
+from digitwin.kernel.execution.across_people import across_people
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.primitives.ids import NOBODY
 from digitwin.kernel.repository.ports import ArtifactQueue, CacheForgetter
@@ -94,7 +94,7 @@ class SessionRetention:
         failures: list[DigiTwinError] = []
         removed = 0
         with outside():
-            core = await self._across_people()
+            core = await across_people(self._core)
             async for people in self._people_due(core):
                 for person in people:
                     removed += await self._retire_of(core, person, failures)
@@ -111,17 +111,11 @@ class SessionRetention:
         of = self._retention.of if self._retention is not None else lambda _: None
         tiers: dict[str, TierPreview] = {tier: TierPreview(of(tier)) for tier in TIERS}
         with outside():
-            core = await self._across_people()
+            core = await across_people(self._core)
             async for people in self._people_due(core):
                 for record in await core.db.fetch(QUERIES["preview"], people=people, **self._kept):
                     tiers[record["tier"]] = tiers[record["tier"]].plus(record)
         return RetentionPreview.of(tiers)
-
-    async def _across_people(self) -> Core:
-        core = self._core
-        if await core.db.fetchval("SELECT row_security_active('users')"):
-            core = core.scoped(scopes.ACROSS_PEOPLE)
-        return core
 
     @property
     def _kept(self) -> dict[str, list[Any]]:
@@ -186,7 +180,7 @@ class SessionRetention:
 
     async def before_final(self, user_id: UUID, deletion_id: UUID) -> None:
         """Forget what was cached of sessions whose own deletion becomes final."""
-        core = await self._across_people()
+        core = await across_people(self._core)
         rows = await core.db.fetch(
             QUERIES["deleted_alone"], user_id=user_id, deletion_id=deletion_id
         )

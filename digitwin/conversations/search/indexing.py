@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from digitwin.conversations.search.queries import QUERIES, TURNS_PER_ROW
-from digitwin.kernel.connection import scopes
+from digitwin.kernel.execution.across_people import across_people
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.executor import Statements
 from digitwin.kernel.primitives.ids import NOBODY
@@ -44,8 +44,7 @@ async def index_turns(core: Core) -> int:
         ConfigurationError: row security applies to this login, and the role for work across
             people is missing or not granted to it.
     """
-    if await core.db.fetchval("SELECT row_security_active('users')"):
-        core = core.scoped(scopes.ACROSS_PEOPLE)
+    core = await across_people(core)
     done, place = 0, (NOBODY, NOBODY)
     while True:
         async with core.transaction():
