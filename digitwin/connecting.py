@@ -10,7 +10,7 @@ from digitwin.audit.checkpoints import CheckpointSink
 from digitwin.audit.signing import AuditSigner
 from digitwin.database import Database
 from digitwin.errors import ConfigurationError
-from digitwin.handle.integrations import Integrations
+from digitwin.handle.services import Services
 from digitwin.kernel.connection import dsn
 from digitwin.kernel.execution import opening
 from digitwin.kernel.orm import active_handle
@@ -63,10 +63,10 @@ def connect(
         MigrationRequiredError: the schema does not match this package; the message says what
             to run.
     """
-    integrations = Integrations(
+    services = Services(
         key_service, key_store, audit_signer, audit_sink, on_artifact_delete, ledger
     )
-    return Opening(url, settings, overrides, integrations)
+    return Opening(url, settings, overrides, services)
 
 
 class Opening:
@@ -77,10 +77,10 @@ class Opening:
         url: str | None,
         settings: Settings | None,
         overrides: dict[str, Any],
-        integrations: Integrations,
+        services: Services,
     ) -> None:
         self._given = url, settings, overrides
-        self._integrations = integrations
+        self._services = services
         self._database: Database | None = None
 
     def __await__(self) -> Generator[Any, None, Database]:
@@ -115,7 +115,7 @@ class Opening:
                 await server.release()
             raise
         try:
-            return Database(core, target, server, self._integrations)
+            return Database(core, target, server, self._services)
         except BaseException:
             core.pool.terminate()
             active_handle.unregister(core.client)

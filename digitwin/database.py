@@ -30,8 +30,8 @@ from digitwin.conversations.retention.archive import SessionExport
 from digitwin.conversations.retention.preview import RetentionPreview
 from digitwin.conversations.retention.sweep import SessionRetention
 from digitwin.handle.health import Health, check_health, is_ready
-from digitwin.handle.integrations import Integrations, embedded_home, key_store_for, sealing_for
 from digitwin.handle.scopes import PERMITS, PersonalRepositories, ServiceScope, UserScope
+from digitwin.handle.services import Services, embedded_home, key_store_for, sealing_for
 from digitwin.kernel.connection import dsn
 from digitwin.kernel.connection.scopes import UNSCOPED, Scope
 from digitwin.kernel.execution import opening
@@ -89,7 +89,7 @@ class Database:
         core: Core,
         target: dsn.Target,
         server: embedded.EmbeddedServer | None,
-        integrations: Integrations = Integrations(),  # noqa: B008 - immutable
+        services: Services = Services(),  # noqa: B008 - immutable
     ) -> None:
         self._core = core
         self._target = target
@@ -99,12 +99,12 @@ class Database:
         self.limits = RateLimitRepository(core)
         home = embedded_home(core, target, server)
         self.audit = AuditLogRepository(
-            core, sealing_for(core, home, integrations.audit_signer, integrations.audit_sink)
+            core, sealing_for(core, home, services.audit_signer, services.audit_sink)
         )
         self.keys = KeyRing(
             core,
-            integrations.key_service or master_keys.service_of(core.settings, home),
-            integrations.key_store or key_store_for(core),
+            services.key_service or master_keys.service_of(core.settings, home),
+            services.key_store or key_store_for(core),
             self.audit.record,
         )
         self.privacy = Privacy(
@@ -113,8 +113,8 @@ class Database:
             cache=self.cache,
             limits=self.limits,
             trail=self.audit,
-            ledger=integrations.ledger,
-            deleter=integrations.on_artifact_delete,
+            ledger=services.ledger,
+            deleter=services.on_artifact_delete,
         )
         of_person = partial(UserScope, core, self.cache, self.keys, self.privacy.artifacts)
         self._of_person = lru_cache(MAX_SCOPES)(of_person)  # a scope has no state of its own

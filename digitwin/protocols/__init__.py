@@ -3,7 +3,7 @@
 There is one for each repository of a handle, such as :class:`Users` and :class:`RateLimits`.
 They are made of small ones that a function needs most often and a fake satisfies in a few lines:
 :class:`Reads`, :class:`SoftDeletes`, :class:`UserLookup`, :class:`SessionTurns`,
-:class:`SessionContents`, :class:`SearchableDocuments`, :class:`DocumentQueue`,
+:class:`SessionContents`, :class:`Recorder`, :class:`SearchableDocuments`, :class:`DocumentQueue`,
 :class:`TokenBuckets`, :class:`AuditRecorder`.
 A method promises what the repository's method of the same name promises.
 
@@ -26,6 +26,7 @@ from digitwin.protocols.personal import (
     Users,
     VoiceModels,
 )
+from digitwin.protocols.recording import Recorder
 from digitwin.protocols.shared import (
     AuditRecorder,
     AuditTrail,
@@ -55,6 +56,7 @@ __all__ = [
     "LikenessModels",
     "RateLimits",
     "Reads",
+    "Recorder",
     "Reserved",
     "Reserves",
     "SearchableDocuments",

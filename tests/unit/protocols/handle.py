@@ -1,6 +1,10 @@
 """Each repository of a handle satisfies its Protocol: `make check` has the type checker read it."""
 
-from digitwin import Database, protocols
+from digitwin import Database, TurnRecorder, protocols
+
+
+def check_recorder(recorder: TurnRecorder) -> None:
+    _recorder: protocols.Recorder = recorder
 
 
 def check(db: Database) -> None:

@@ -19,7 +19,7 @@ from digitwin.privacy.ledger import Ledger
 from digitwin.servers import embedded
 
 
-class Integrations(NamedTuple):
+class Services(NamedTuple):
     """Objects that the caller passed to ``connect()``; None: use the settings."""
 
     key_service: KeyService | None = None
