@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -46,14 +47,15 @@ async def test_a_partition_is_guarded_by_itself(raw: asyncpg.Connection, record:
 
 
 async def test_a_new_partition_is_guarded_from_its_first_record(
-    digitwin_db: Database, raw: asyncpg.Connection, past: Past
+    digitwin_db: Database, raw: asyncpg.Connection, past: Past, now: datetime
 ) -> None:
     await digitwin_db.audit.prepare(months=8)
     last = await raw.fetchval(
         "SELECT relid::regclass::text FROM pg_partition_tree('audit_logs') WHERE isleaf"
         " ORDER BY 1 DESC LIMIT 1"
     )
-    await past(-8 * 30)
+    year, month = divmod(12 * now.year + now.month - 1 + 8, 12)
+    await past((now - datetime(year, month + 1, 2, tzinfo=UTC)) / timedelta(days=1))
     assert await raw.fetchval(f"SELECT count(*) FROM {last}") == 1
     with pytest.raises(asyncpg.RaiseError):
         await raw.execute(f"UPDATE {last} SET action = 'other'")
