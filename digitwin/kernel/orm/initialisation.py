@@ -7,11 +7,13 @@ from typing import Any
 
 from tortoise.apps import Apps
 from tortoise.connection import ConnectionHandler
+from tortoise.fields import JSONField
 from tortoise.models import Model
 from tortoise.queryset import QuerySet
 
 from digitwin.kernel.orm import active_handle
 from digitwin.kernel.orm.relations import BoundRelation
+from digitwin.kernel.primitives import jsonb
 from digitwin.kernel.sql.columns import register
 
 APP = "digitwin"
@@ -27,6 +29,7 @@ def initialise(module: str) -> None:
     apps._build_initial_querysets()
     for model in apps.get_models_iterable():
         _bind_relations(model)
+        _bind_json(model)
         register(model)
 
 
@@ -46,6 +49,16 @@ def _bind_relations(model: type[Model]) -> None:
         setattr(model, name, property(get, put, forward.fdel))
     for name in model._meta.backward_fk_fields:
         setattr(model, name, property(_reverse(model._meta.fields_map[name], f"_{name}")))
+
+
+def _bind_json(model: type[Model]) -> None:
+    """Make JSON the repositories' JSON: Tortoise's own is orjson where that is installed.
+
+    orjson reads an integer beyond 64 bits as a float, and writes NaN as null.
+    """
+    for field in model._meta.fields_map.values():
+        if isinstance(field, JSONField):
+            field.encoder, field.decoder = jsonb.dumps, jsonb.loads
 
 
 def _forward(getter: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -24,7 +24,7 @@ dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", "
 """Encode compact JSON for a jsonb parameter; ``json.dumps`` would create an encoder per call."""
 
 
-def loads(text: str | None) -> Any:
+def loads(text: str | bytes | None) -> Any:
     """Decode a jsonb column. Pydantic's parser is four times as fast as Python's.
 
     It rejects deep nesting that Python's accepts; only other programs write such values.

@@ -148,6 +148,13 @@ async def test_a_row_is_read_as_tortoise_reads_it(both: Read, model: Any, data: 
     assert ours.__dict__["_origin"] == theirs.__dict__["_origin"]
 
 
+async def test_numbers_beyond_64_bits_are_read_alike(both: Read) -> None:
+    """Tortoise alone reads them as floats where orjson is installed."""
+    row = {"id": uuid7(), "email": "ada@example.com", "name": "Ada", "settings": {"big": 2.0**64}}
+    ours, theirs = await both(User, row)
+    assert repr(ours.settings) == repr(theirs.settings) == "{'big': 18446744073709552000}"
+
+
 @pytest.mark.parametrize("model", __models__, ids=lambda model: model.__name__)
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
