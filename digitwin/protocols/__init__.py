@@ -12,21 +12,18 @@ What you implement for a handle to work with (:class:`~digitwin.KeyService`,
 """
 
 from digitwin.protocols.contents import SessionContents
+from digitwin.protocols.documents import DocumentQueue, KnowledgeDocuments, SearchableDocuments
 from digitwin.protocols.entities import CreatesMany, Reads, SoftDeletes
 from digitwin.protocols.personal import (
     Consents,
-    ConversationSessions,
-    DocumentQueue,
     FaceModels,
-    KnowledgeDocuments,
     LikenessModels,
-    SearchableDocuments,
-    SessionTurns,
     UserLookup,
     Users,
     VoiceModels,
 )
 from digitwin.protocols.recording import Recorder
+from digitwin.protocols.sessions import ConversationSessions, SessionTurns
 from digitwin.protocols.shared import (
     AuditRecorder,
     AuditTrail,
