@@ -2,7 +2,8 @@
 
 Events are given their time when they happen, which may be long before they can be written. The
 clock of this machine may be wrong, or be set while a call goes on: the time is one that the
-database told, and what has passed since by a clock that is never set.
+database told, and what has passed since by a clock that is never set. It is never ahead of the
+database's: a turn that begins by it would begin after it was stored.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 MAX_WAIT: Final = 0.1
-"""Seconds that a question may take for its answer to be exact: the error is half of it."""
+"""Seconds that a question may take for its answer to be exact: the clock is behind by no more."""
 MAX_ERROR: Final = timedelta(seconds=0.5)
 """A larger difference means that the database's clock was set. Smaller ones are ignored: events
 that follow each other would seem to go back."""
@@ -29,7 +30,7 @@ class DatabaseClock:
         """Note the database's time, asked for at ``asked`` by ``time.monotonic``."""
         now = time.monotonic()
         is_exact = now - asked <= MAX_WAIT
-        told = moment, (asked + now) / 2
+        told = moment, now
         if self._told is None:
             self._told, self._is_exact = told, is_exact
         elif is_exact and (not self._is_exact or abs(_at(told, now) - self.now()) > MAX_ERROR):
