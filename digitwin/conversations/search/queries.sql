@@ -54,7 +54,8 @@ within CROSS JOIN LATERAL (
 -- row security no GIN index is used. In a row, a lexeme's positions are turns: `<0>` is "in one
 -- turn". A row has a bit for each word that it has, by which words are weighed and rows are put in
 -- order; the first ones are read turn by turn. Phrases and exclusions are compared with the turns
--- themselves, since the index has no positions of words. A subquery with OFFSET 0 keeps its place
+-- themselves, since the index has no positions of words; so are turns of a row of several languages,
+-- which has a word if one of its languages has. A subquery with OFFSET 0 keeps its place
 -- and its order: what follows it stops at its LIMIT, and no vector goes through a join. A plan for
 -- unknown values wrote the vectors to a temporary file, to join them with `asked`.
 WITH {within}unsettled AS MATERIALIZED ({unsettled}
@@ -124,15 +125,18 @@ WITH {within}unsettled AS MATERIALIZED ({unsettled}
         WHERE part.first_position + turn.place - 1 <= part.valid_to
         {order_of_turns}
     ) AS hit CROSS JOIN LATERAL (
-        SELECT asked.exact FROM asked WHERE asked.language = hit.language OFFSET 0
-    ) AS asked CROSS JOIN LATERAL (
         SELECT turn.at FROM (
             SELECT {said} FROM conversation_turns AS turn
             WHERE turn.user_id = :user_id AND turn.session_id = hit.session_id
               AND turn.position = hit.position OFFSET 0
-        ) AS turn
-        WHERE (asked.exact IS NULL
-               OR to_tsvector(('pg_catalog.' || turn.language)::regconfig, {plain}) @@ asked.exact)
+        ) AS turn CROSS JOIN LATERAL (
+            SELECT in_turn, exact FROM asked WHERE asked.language = turn.language OFFSET 0
+        ) AS asked
+        WHERE ((exact IS NULL AND turn.language = hit.language) OR (
+            SELECT vector @@ in_turn AND (exact IS NULL OR vector @@ exact) FROM (
+                SELECT to_tsvector(('pg_catalog.' || turn.language)::regconfig, {plain}) AS vector
+                OFFSET 0
+            ) AS read))
           AND (:since::timestamptz IS NULL OR turn.at >= :since)
           AND (:until::timestamptz IS NULL OR turn.at < :until)
         OFFSET 0

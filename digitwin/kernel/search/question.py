@@ -131,7 +131,8 @@ def conditions(question: Question, languages: Iterable[Lexemes]) -> Conditions:
         [(phrase, way) for phrase in group for way in ways if _lexemes(phrase, way)]
         for group in question.required
     ]
-    found = [group for group in groups if group]
+    # What is all stop words in one of the languages is not required of its texts
+    found = [group for group in groups if {id(way) for _, way in group} == {*map(id, ways)}]
     excluded = [
         f"!({exact})"
         for phrase in question.excluded

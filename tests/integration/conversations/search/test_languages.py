@@ -95,3 +95,16 @@ async def test_question_and_text_are_read_alike(digitwin_db: Database, text: str
         " ".join(words(text)),
     )
     assert is_found, fold(text)
+
+
+async def test_beside_other_languages_each_turn_is_compared_in_its_own(
+    find: Find, sessions: Sessions, session: ConversationSession
+) -> None:
+    texts = [("en", "to be or not to be, says Hamlet"), ("de", "sagt Hamlet und isst"), ("xx", "x")]
+    for language, text in texts:
+        await sessions.add_turn(session.id, user_text=text, language=language)
+    await sessions.end(session.id)
+    # Stop words of the one language, and words of the other
+    assert places(await find('"to be or not to be" hamlet')) == [1]
+    assert places(await find("says hamlet", order="newest")) == [1]
+    assert places(await find('"und" hamlet', order="newest")) == [2]
