@@ -124,6 +124,7 @@ class SessionUsage(SessionMethods):
 
         Raises:
             InvalidInputError: names the invalid argument, or there are more groups.
+            NotFoundError: ``session_id`` does not exist, or not for this owner.
         """
         groups = _groups(by)
         conditions: dict[str, Any] = {
@@ -147,6 +148,8 @@ class SessionUsage(SessionMethods):
                 field="by",
                 limit=MAX_GROUPS,
             )
+        if session_id is not None and not any(record["records"] for record in records):
+            await self._refuse_missing(self._session_key(session_id, user_id), None)
         return [UsageTotals.from_record(record) for record in records]
 
     async def _refuse_missing(self, key: Mapping[str, Any], turn_id: object) -> None:

@@ -46,7 +46,7 @@ OF_A_PERSON: dict[str, dict[str, Any]] = {
 """What methods need besides an id that is not theirs: of a thing, and of a person."""
 ABOUT_NOBODY = {"create_many", "get_by_email", "find_by_email"}
 """They take no single id: rows and addresses are tried below."""
-FINDS = {"find", "find_artifact", "search", "usage_totals"}
+FINDS = {"find", "find_artifact", "search"}
 """They find nothing, which is no error."""
 STREAMS = ("stream", "export")
 STARTS = ("create", "start", "start_or_get")

@@ -266,12 +266,27 @@ async def test_a_scope_stores_and_counts_its_own_alone(
     with pytest.raises(NotFoundError):
         await his.add_usage(**usage)
     assert [total.records for total in await hers.usage_totals()] == [1]
-    assert await his.usage_totals(session_id=session.id) == []
     with pytest.raises(NotFoundError):
         await his.usage_totals(user_id=ada.id)
     service = digitwin_db.for_service(reason="bill").sessions
     assert await service.add_usage(**usage) == first
     assert [total.user_id for total in await service.usage_totals(by=("user_id",))] == [ada.id]
+
+
+@pytest.mark.parametrize("by", [(), ("model",)])
+async def test_totals_of_a_session_that_is_not_there(
+    digitwin_db: Database, session: ConversationSession, ada: User, bob: User, by: Any
+) -> None:
+    hers, his = digitwin_db.for_user(ada.id).sessions, digitwin_db.for_user(bob.id).sessions
+    nothing = await hers.usage_totals(session_id=session.id, by=by)
+    assert sum(total.records for total in nothing) == 0
+    await hers.add_usage(session_id=session.id, kind="llm")
+    for sessions, id in ((his, session.id), (hers, uuid7()), (digitwin_db.sessions, uuid7())):
+        with pytest.raises(NotFoundError):
+            await sessions.usage_totals(session_id=id, by=by)
+    await hers.delete(session.id)
+    with pytest.raises(NotFoundError):
+        await hers.usage_totals(session_id=session.id, by=by)
 
 
 async def test_a_service_may_add_records_and_neither_change_nor_remove_them(
