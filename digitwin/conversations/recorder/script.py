@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
 from digitwin.conversations.fields import MAX_TEXT
 from digitwin.conversations.living.writes import ItemWrite, SourceWrite, TurnWrite, UsageWrite
+from digitwin.conversations.recorder.turn import Turn
 from digitwin.conversations.turns import heard_without_twin_text
 from digitwin.errors import InvalidInputError, InvalidStateError
 from digitwin.kernel.primitives.ids import uuid7
@@ -36,19 +36,6 @@ class Said(NamedTuple):
 
 
 Event = TurnWrite | Said | ItemWrite | UsageWrite | SourceWrite
-
-
-@dataclass(slots=True, eq=False)
-class Turn:
-    """A turn of this recorder."""
-
-    id: UUID
-    participant_id: UUID | None
-    started_at: datetime
-    user_length: int = 0
-    twin_length: int = 0
-    heard_text: str | None = None
-    is_interrupted: bool = False
 
 
 class _Call(NamedTuple):
@@ -160,42 +147,41 @@ class Script:
             turn.heard_text = text
         return [TurnWrite(turn_id=target, heard_text=text)]
 
-    def interrupted(self, at: datetime, heard: str | None) -> list[Event]:
+    def interrupted(
+        self, at: datetime, heard: str | None, turn_id: UUID | None = None
+    ) -> list[Event]:
         """Note that the participant cut in; what the twin still says belongs to the same turn."""
-        turn = self.open or self._last
+        turn = self._named(turn_id)
         if turn is None:
             return []
         turn.is_interrupted = True
         if heard is not None and turn.twin_length:
             turn.heard_text = heard
-        return [
-            TurnWrite(
-                turn_id=turn.id,
-                status="interrupted",
-                corrects=turn is not self.open,  # its status says how it ended
-                heard_text=turn.heard_text,
-                ended_at=max(at, turn.started_at),
-            )
-        ]
+        return [turn.ending("interrupted", at, corrects=turn is not self.open)]
 
-    def resumed(self) -> list[Event]:
-        """Take the last interruption back, unless another turn was opened since."""
-        turn = self.open or self._last
+    def resumed(self, turn_id: UUID | None = None) -> list[Event]:
+        """Take an interruption back: the last one, unless another turn was opened since."""
+        turn = self._named(turn_id)
         if turn is None or not turn.is_interrupted:
             return []
         turn.is_interrupted, turn.heard_text = False, None
         status = "open" if turn is self.open else "completed"
         return [TurnWrite(turn_id=turn.id, status=status, corrects=True)]
 
-    def done(self, at: datetime, status: str = "completed") -> list[Event]:
-        """End the open turn, if there is one; an interrupted one has ended already."""
-        turn, self.open = self.open, None
+    def done(
+        self, at: datetime, status: str = "completed", turn_id: UUID | None = None
+    ) -> list[Event]:
+        """End a turn, the open one unless named; an interrupted one has ended already.
+
+        The status of one that was ended by the next turn is corrected.
+        """
+        turn = self.open if turn_id is None else self._turns.get(turn_id)
         if turn is None:
             return []
-        self._last = turn
-        if turn.is_interrupted:
-            return []
-        return [TurnWrite(turn_id=turn.id, status=status, ended_at=max(at, turn.started_at))]
+        has_ended = turn is not self.open
+        if not has_ended:
+            self.open, self._last = None, turn
+        return [] if turn.is_interrupted else [turn.ending(status, at, corrects=has_ended)]
 
     def finish(self, at: datetime, *, failed: bool = False) -> list[Event]:
         """End the open turn because the next one begins, or nothing follows.
@@ -245,6 +231,10 @@ class Script:
         values |= {"started_at": call.started_at, "ended_at": max(at, call.started_at)}
         values["name"] = values["name"] or call.name
         return [ItemWrite(turn_id=turn_id or call.turn_id, **values)]
+
+    def _named(self, turn_id: UUID | None) -> Turn | None:
+        """Return a turn of this recorder: as named, else the open one, else the last."""
+        return self.open or self._last if turn_id is None else self._turns.get(turn_id)
 
     def _going_on(self, turn_id: UUID | None, participant_id: UUID | None) -> Turn | None:
         """Return the turn that an utterance continues; None if it opens the next one.

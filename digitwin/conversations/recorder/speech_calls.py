@@ -101,35 +101,49 @@ class SpeechCalls:
         self._script.check_heard(target)
         self._take(lambda: self._script.heard(said, target), size_of(said))
 
-    def interrupted(self, *, heard: str | None = None, at: datetime | None = None) -> None:
+    def interrupted(
+        self, *, heard: str | None = None, at: datetime | None = None, turn_id: Id | None = None
+    ) -> None:
         """Note that the participant cut in: the open turn, or else the last one, is interrupted.
 
         The turn stays open for what the twin still says or a tool still answers, until the
-        participant's next utterance, or ``turn_done``. Nothing happens if there is no turn.
+        participant's next utterance, or ``turn_done``. Nothing happens if there is no such turn.
 
         Args:
             heard: as :meth:`heard`; empty: nothing was heard.
         """
         said = None if heard is None else inputs.said(heard, "heard")
-        when = self._time(at)
-        self._take(lambda: self._script.interrupted(when, said), size_of(said or ""), vital=True)
+        when, target = self._time(at), optional_id(turn_id, "turn_id")
+        self._take(
+            lambda: self._script.interrupted(when, said, target), size_of(said or ""), vital=True
+        )
 
-    def resumed(self) -> None:
+    def resumed(self, *, turn_id: Id | None = None) -> None:
         """Take a false interruption back: the turn goes on, and what was heard is cleared.
 
-        Nothing happens if the last turn was not interrupted.
+        Nothing happens if the last turn, or the named one, was not interrupted.
         """
-        self._take(self._script.resumed, OVERHEAD, vital=True)
+        target = optional_id(turn_id, "turn_id")
+        self._take(lambda: self._script.resumed(target), OVERHEAD, vital=True)
 
-    def turn_done(self, *, status: EndStatus = "completed", at: datetime | None = None) -> None:
+    def turn_done(
+        self,
+        *,
+        status: EndStatus = "completed",
+        at: datetime | None = None,
+        turn_id: Id | None = None,
+    ) -> None:
         """End the open turn; nothing happens if none is open.
+
+        With a ``turn_id``, end that turn; one that was ended by the next gets this status.
 
         Args:
             status: ``completed``, ``interrupted`` or ``abandoned``. A turn that was interrupted
                 stays so.
         """
         end, when = validate(inputs.END_STATUS, status, "status"), self._time(at)
-        self._take(lambda: self._script.done(when, end), OVERHEAD, vital=True)
+        target = optional_id(turn_id, "turn_id")
+        self._take(lambda: self._script.done(when, end, target), OVERHEAD, vital=True)
 
     def stage(self, stage: str, ms: float | None, *, turn_id: Id | None = None) -> None:
         """Note how long a stage of the open turn took, else of the last one.

@@ -110,6 +110,30 @@ async def test_times_can_be_given(
     assert turns[1]["ended_at"] == turns[1]["started_at"] == began + timedelta(seconds=9)
 
 
+async def test_a_turn_that_the_next_one_ended_still_ends_in_its_own_way(
+    digitwin_db: Database, session: ConversationSession, stored: Read
+) -> None:
+    async with digitwin_db.recorder(session.id) as recorder:
+        turns = {text: uuid7() for text in ("cut", "answered", "resumed", "unknown")}
+        for text in ("cut", "answered", "resumed"):
+            recorder.user_text(text, turn_id=turns[text])
+        recorder.user_text("next", turn_id=uuid7())
+        assert await recorder.drain()
+        assert (await stored()).statuses == ["abandoned"] * 3 + ["open"]
+        for text in ("cut", "answered", "resumed"):
+            recorder.twin_text("late", turn_id=turns[text])
+        recorder.heard("la", turn_id=turns["answered"])
+        recorder.interrupted(heard="la", turn_id=turns["cut"])
+        recorder.interrupted(heard="la", turn_id=turns["resumed"])
+        recorder.resumed(turn_id=turns["resumed"])
+        for turn in turns.values():
+            recorder.turn_done(turn_id=turn)
+        assert recorder.turn_id not in turns.values()
+    found = await stored()
+    assert found.statuses == ["interrupted", "completed", "completed", "abandoned"]
+    assert [turn["heard_text"] for turn in found.turns] == ["la", "la", None, None]
+
+
 async def test_a_false_interruption_leaves_no_trace(
     digitwin_db: Database, session: ConversationSession, stored: Read
 ) -> None:
