@@ -6,7 +6,7 @@ framework that cannot tell something has its own expectation beside the scene, w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -56,27 +56,38 @@ RAIN: Final = Turn(
     "Is it raining?",
     "No, it is dry.",
     items=(
-        Item("tool_call", "weather", {"city": "Kyiv"}),
-        Item("tool_result", "weather", "dry"),
+        Item("tool_call", "weather", {"arguments": {"city": "Kyiv"}}),
+        Item("tool_result", "weather", {"result": "dry"}),
     ),
 )
 RAIN_UNKNOWN: Final = Turn(
     "Is it raining?",
     "I cannot tell.",
     items=(
-        Item("tool_call", "weather", {"city": "Kyiv"}),
-        Item("tool_result", "weather", "no station", is_error=True),
+        Item("tool_call", "weather", {"arguments": {"city": "Kyiv"}}),
+        Item("tool_result", "weather", {"result": "no station"}, is_error=True),
     ),
 )
 HANDOFF: Final = Turn(
     "I want to order bread",
-    "I hand you over.",
-    items=(Item("handoff", "baker"),),
+    "I am the baker. Which one?",
+    items=(
+        Item("tool_call", "order", {"arguments": {}}),
+        Item("tool_result", "order", {"result": ""}),
+        Item("handoff", "baker", {"from": "guide"}),
+    ),
 )
+"""The tool that hands over has no answer of its own: the next agent speaks in the same turn."""
+RECONNECT: Final = (ANSWER, Turn("Are you still there?", "I am."))
+"""The connection was lost between the turns, and another process took the call up."""
 CRASH: Final = Turn("How old are the trees?", "Some are a hundred", status="open")
 """The process was killed while the twin spoke: what was flushed is there, in an open turn."""
 HANG_UP: Final = Turn("Wait, one more", None, status="abandoned")
 """The participant left before the twin answered."""
+
+
+AWAY: Final = (ANSWER, Turn("And on Sundays?", "Closed."), Turn("Thanks", "Until Monday."))
+"""The database was away during the second turn."""
 
 
 async def told(db: Database, session_id: UUID) -> list[Turn]:
@@ -95,17 +106,3 @@ async def told(db: Database, session_id: UUID) -> list[Turn]:
         )
         for turn in session.turns
     ]
-
-
-def named(turns: list[Turn]) -> list[Turn]:
-    """Give each tool result the name of its call, where a framework does not repeat it."""
-    return [replace(turn, items=_named(turn.items)) for turn in turns]
-
-
-def _named(items: tuple[Item, ...]) -> tuple[Item, ...]:
-    name: str | None = None
-    done = []
-    for item in items:
-        name = item.name if item.kind == "tool_call" else name
-        done.append(replace(item, name=item.name or name) if item.kind == "tool_result" else item)
-    return tuple(done)

@@ -1,0 +1,259 @@
+"""The events of an agent session, told to the recorder of its call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import UUID
+
+from livekit.agents import (
+    AgentFalseInterruptionEvent,
+    AgentSession,
+    ConversationItemAddedEvent,
+    ErrorEvent,
+    FunctionToolsExecutedEvent,
+    SpeechCreatedEvent,
+    UserInputTranscribedEvent,
+    UserStateChangedEvent,
+)
+from livekit.agents.llm import AgentHandoff, ChatMessage, FunctionCall
+from livekit.agents.voice.events import (
+    SessionUsageUpdatedEvent,
+    ToolCallEnded,
+    ToolCallStarted,
+    ToolExecutionUpdatedEvent,
+)
+
+from digitwin.conversations.recorder.recorder import TurnRecorder
+from digitwin.integrations.livekit.figures import Used, stages
+from digitwin.integrations.livekit.speeches import Speeches, Turn, own_speech
+from digitwin.integrations.livekit.taps import Listen
+from digitwin.integrations.livekit.words import Words
+from digitwin.integrations.texts import storable
+
+AWAY: Final = "away"
+"""The state of a participant who has been silent for long."""
+
+
+class Events:
+    """What each event means.
+
+    Args:
+        session: whose events they are.
+        recorder: of the call.
+    """
+
+    def __init__(self, session: AgentSession[Any], recorder: TurnRecorder) -> None:
+        self._session = session
+        self._recorder = recorder
+        self._speeches = Speeches(recorder)
+        self._words = Words()
+        self._used = Used()
+        self._running: set[str] = set()
+        self._handlers: dict[str, Callable[[Any], None]] = {
+            "speech_created": self._speech_created,
+            "user_input_transcribed": self._transcribed,
+            "conversation_item_added": self._item_added,
+            "tool_execution_updated": self._tool_updated,
+            "function_tools_executed": self._tools_executed,
+            "session_usage_updated": self._usage_updated,
+            "agent_false_interruption": self._false_interruption,
+            "user_state_changed": self._user_state_changed,
+            "error": self._error,
+        }
+        self._guarded = {name: self._guard(name) for name in self._handlers}
+
+    def listen(self) -> None:
+        """Be told of what happens from now on."""
+        for name, handler in self._guarded.items():
+            self._session.on(name, handler)  # type: ignore[arg-type]
+
+    def leave(self) -> None:
+        """Be told nothing more; what no message has contained is recorded."""
+        for name, handler in self._guarded.items():
+            self._session.off(name, handler)  # type: ignore[arg-type]
+        with self._recorder.guarding("close"):
+            self._missed(self._words.left())
+
+    # Texts that pass
+
+    def transcribing(self) -> Listen:
+        """Begin a text that goes to the voice, of the speech that the task works for."""
+        handle = own_speech() or self._session.current_speech
+        if handle is None:
+            return _ignore
+        step = self._speeches.of(handle).begin_step()
+
+        def listen(text: str) -> None:
+            with self._recorder.guarding("transcription_node"):
+                self._speeches.said(handle, step, text)
+
+        return listen
+
+    def generating(self) -> Listen:
+        """Begin a text of the model, for the speech that the task works for."""
+        handle = own_speech()
+        if handle is None:
+            return _ignore
+        speech = self._speeches.of(handle)
+        speech.begin_step()
+        generated = speech.generated
+        return lambda text: generated.append(storable(text)) if text else None
+
+    # Events
+
+    def _guard(self, name: str) -> Callable[[Any], None]:
+        handler = self._handlers[name]
+
+        def guarded(event: Any) -> None:
+            with self._recorder.guarding(name):
+                handler(event)
+
+        return guarded
+
+    def _speech_created(self, event: SpeechCreatedEvent) -> None:
+        speech = self._speeches.of(event.speech_handle)
+        speech.is_automatic = not event.user_initiated
+
+    def _transcribed(self, event: UserInputTranscribedEvent) -> None:
+        if event.is_final:
+            self._words.transcribed(event.transcript, event.language)
+
+    def _item_added(self, event: ConversationItemAddedEvent) -> None:
+        item = event.item
+        if isinstance(item, AgentHandoff):
+            self._handed_over(item)
+        elif isinstance(item, ChatMessage) and item.text_content:
+            if item.role == "user":
+                self._asked(item, item.text_content)
+            elif item.role == "assistant":
+                self._answered(item, item.text_content)
+
+    def _asked(self, message: ChatMessage, text: str) -> None:
+        language = None
+        if message.transcript_confidence is not None:  # spoken, not typed
+            language = self._words.language
+            self._missed(self._words.before(text))
+        self._speeches.asked(text, own_speech(), language)
+        self._measured(message, self._speeches.open)
+
+    def _answered(self, message: ChatMessage, text: str) -> None:
+        handle = own_speech() or self._session.current_speech
+        if handle is None:
+            self._recorder.twin_text(storable(text))
+            return
+        self._speeches.heard(handle, text, is_cut=message.interrupted)
+        self._measured(message, self._speeches.turn_of(handle))
+
+    def _missed(self, text: str) -> None:
+        if text:
+            self._speeches.asked(text, None, self._words.language)
+
+    def _measured(self, message: ChatMessage, turn: Turn | None) -> None:
+        """Note how long the stages took; the first message of a turn tells it."""
+        if turn is None:
+            return
+        for stage, ms in stages(message.metrics):
+            if stage not in turn.stages:
+                turn.stages.add(stage)
+                self._recorder.stage(stage, ms, turn_id=turn.id)
+
+    def _handed_over(self, handoff: AgentHandoff) -> None:
+        if handoff.old_agent_id is None:  # the first agent
+            return
+        self._recorder.item(
+            "handoff",
+            {"from": storable(handoff.old_agent_id)},
+            name=storable(handoff.new_agent_id),
+            item_id=handoff.id,
+            turn_id=self._turn_id(),
+        )
+
+    def _tool_updated(self, event: ToolExecutionUpdatedEvent) -> None:
+        update = event.update
+        if isinstance(update, ToolCallStarted):
+            self._called(update.function_call)
+        elif isinstance(update, ToolCallEnded) and update.id != update.call_id:
+            # The last word of a tool that went on after its first answer
+            self._recorder.tool_result(
+                update.call_id,
+                None if update.message is None else storable(update.message),
+                is_error=update.status != "done",
+                item_id=update.id,
+                turn_id=self._turn_id(),
+            )
+
+    def _tools_executed(self, event: FunctionToolsExecutedEvent) -> None:
+        turn = self._speeches.turn_of(own_speech())
+        if turn is not None and event.has_agent_handoff:
+            turn.is_handing_over = True
+        for call, output in event.zipped():
+            if call.call_id not in self._running:  # refused before it was started
+                self._called(call)
+            self._running.discard(call.call_id)
+            self._recorder.tool_result(
+                output.call_id,
+                storable(output.output),
+                is_error=output.is_error,
+                name=output.name or None,
+                item_id=output.id,
+            )
+
+    def _called(self, call: FunctionCall) -> None:
+        turn = self._speeches.turn_of(own_speech())
+        if turn is not None:
+            turn.has_tools = True
+        self._running.add(call.call_id)
+        self._recorder.tool_call(
+            call.name,
+            _arguments(call.arguments),
+            call_id=call.call_id,
+            item_id=call.id,
+            turn_id=None if turn is None else turn.id,
+        )
+
+    def _usage_updated(self, event: SessionUsageUpdatedEvent) -> None:
+        for kind, provider, model, counts in self._used.since(event.usage):
+            self._recorder.usage(
+                kind=kind,
+                provider=storable(provider) or None,
+                model=storable(model) or None,
+                turn_id=self._turn_id(),
+                **counts,
+            )
+
+    def _false_interruption(self, event: AgentFalseInterruptionEvent) -> None:
+        if event.resumed:
+            self._speeches.resumed(own_speech() or self._session.current_speech)
+
+    def _user_state_changed(self, event: UserStateChangedEvent) -> None:
+        if AWAY in (event.old_state, event.new_state):
+            self._recorder.item("custom", {"state": event.new_state}, name="user_state")
+
+    def _error(self, event: ErrorEvent) -> None:
+        error = event.error
+        cause = getattr(error, "error", error)
+        payload = {
+            "source": getattr(error, "type", None),
+            "error": type(cause).__name__,
+            "recoverable": getattr(error, "recoverable", None),
+        }
+        self._recorder.item("custom", payload, name="error", is_error=True)
+
+    def _turn_id(self) -> UUID | None:
+        turn = self._speeches.turn_of(own_speech())
+        return None if turn is None else turn.id
+
+
+def _arguments(text: str) -> Any:
+    """Return the arguments that a model wrote; the text as it is, if it is no JSON."""
+    plain = storable(text).replace("\\u0000", "")
+    try:
+        return json.loads(plain)
+    except ValueError:
+        return plain
+
+
+def _ignore(text: str) -> None:
+    """Listen to a text of no speech."""

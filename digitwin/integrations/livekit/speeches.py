@@ -1,0 +1,209 @@
+"""Which turn each speech of the agent belongs to.
+
+LiveKit knows speeches and messages, digitwin knows turns: what the participant said and what the
+twin answered. A turn is opened by a message of the participant, or by a speech that answers none,
+such as a greeting. It ends with the last of its speeches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from livekit.agents.voice import SpeechHandle, agent_activity
+
+from digitwin.conversations.recorder.inputs import EndStatus
+from digitwin.conversations.recorder.recorder import TurnRecorder
+from digitwin.integrations.texts import storable
+from digitwin.kernel.primitives.ids import uuid7
+
+SEPARATOR = "\n"
+"""Between the messages of one turn."""
+
+_SPEAKER = getattr(agent_activity, "_SpeechHandleContextVar", None)
+
+
+def own_speech() -> SpeechHandle | None:
+    """Return the speech that the running task works for, if any.
+
+    The framework keeps it in a context variable of its own.
+    """
+    handle: SpeechHandle | None = None if _SPEAKER is None else _SPEAKER.get(None)
+    return handle
+
+
+@dataclass(eq=False, slots=True)
+class Turn:
+    """A turn of the recorder."""
+
+    id: UUID
+    awaits_words: bool = False
+    """The answer came before the participant's words, as those of a realtime model do."""
+    has_text: bool = False
+    has_tools: bool = False
+    is_handing_over: bool = False
+    """The next agent's first words belong to it, too."""
+    spoken_by: tuple[str, int] | None = None
+    """The speech and the step that spoke last."""
+    heard: list[str] = field(default_factory=list)
+    """The messages that were heard, whole or cut."""
+    is_cut: bool = False
+    """Not all of it was heard."""
+    live: set[Speech] = field(default_factory=set)
+    stages: set[str] = field(default_factory=set)
+    """Those that were measured."""
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether what the participant says next is another turn."""
+        return self.has_text or any(not s.handle.interrupted or s.is_spoken for s in self.live)
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class Speech:
+    """A speech of the agent, of one step or of several with tools between them."""
+
+    handle: SpeechHandle
+    turn: Turn | None = None
+    is_automatic: bool = False
+    """Begun by a realtime model by itself, which tells later what it answers."""
+    step: int = 0
+    is_spoken: bool = False
+    generated: list[str] = field(default_factory=list)
+    """What the model has written in this step."""
+    transcribed: list[str] = field(default_factory=list)
+    """What of it went to the voice."""
+
+    def begin_step(self) -> int:
+        """Return the number of the step that goes on, and forget the texts of the one before."""
+        if self.step != self.handle.num_steps:
+            self.step = self.handle.num_steps
+            self.generated, self.transcribed = [], []
+        return self.step
+
+    @property
+    def unspoken(self) -> str:
+        """What the model has written in this step beyond what went to the voice."""
+        generated, transcribed = "".join(self.generated), "".join(self.transcribed)
+        return generated[len(transcribed) :] if generated.startswith(transcribed) else ""
+
+
+class Speeches:
+    """The speeches of one call, told to its recorder."""
+
+    def __init__(self, recorder: TurnRecorder) -> None:
+        self._recorder = recorder
+        self._speeches: WeakKeyDictionary[SpeechHandle, Speech] = WeakKeyDictionary()
+        self._latest: Turn | None = None
+
+    def of(self, handle: SpeechHandle) -> Speech:
+        """Return what is known of a speech."""
+        speech = self._speeches.get(handle)
+        if speech is None:
+            speech = self._speeches[handle] = Speech(handle)
+            handle.add_done_callback(self._done)
+        return speech
+
+    @property
+    def open(self) -> Turn | None:
+        """The turn that goes on."""
+        turn = self._latest
+        return turn if turn is not None and turn.id == self._recorder.turn_id else None
+
+    def turn_of(self, handle: SpeechHandle | None) -> Turn | None:
+        """Return the turn of a speech, else the open one."""
+        speech = None if handle is None else self._speeches.get(handle)
+        return (speech and speech.turn) or self.open
+
+    def asked(self, text: str, handle: SpeechHandle | None, language: str | None = None) -> None:
+        """Note what the participant said; it is answered by this speech, if that is known."""
+        said, speech = storable(text), None if handle is None else self.of(handle)
+        late = self._latest
+        if handle is None and late is not None and late.awaits_words:
+            self._recorder.user_text(said, language=language, turn_id=late.id)
+            late.awaits_words = False
+            return
+        going_on = self.open
+        if going_on is not None and going_on.is_taken:
+            self._recorder.user_text(said, language=language, turn_id=uuid7())
+        else:
+            self._recorder.user_text(said, language=language)
+        turn = self._opened()
+        if speech is not None and not handle.done():  # type: ignore[union-attr]
+            self._join(speech, turn)
+
+    def said(self, handle: SpeechHandle, step: int, text: str) -> None:
+        """Note a piece of what a speech says."""
+        speech, piece = self.of(handle), storable(text)
+        if not piece:
+            return
+        turn = speech.turn or self.open
+        if turn is None:
+            self._recorder.twin_text(piece)
+            turn = self._opened()
+            turn.awaits_words = speech.is_automatic
+        else:
+            is_next = turn.has_text and turn.spoken_by != (handle.id, step)
+            self._recorder.twin_text(f"{SEPARATOR if is_next else ''}{piece}", turn_id=turn.id)
+        turn.has_text = speech.is_spoken = True
+        turn.spoken_by = handle.id, step
+        speech.transcribed.append(piece)
+        self._join(speech, turn)
+
+    def heard(self, handle: SpeechHandle, text: str, *, is_cut: bool) -> None:
+        """Note a message of a speech: what was heard of it, if it was cut off."""
+        speech = self.of(handle)
+        if not speech.is_spoken:  # its text passed unseen
+            self.said(handle, handle.num_steps, text)
+        if speech.turn is not None:
+            speech.turn.heard.append(storable(text))
+            speech.turn.is_cut |= is_cut
+
+    def resumed(self, handle: SpeechHandle | None) -> None:
+        """Note that a speech goes on after a false interruption."""
+        turn = self.turn_of(handle)
+        self._recorder.resumed(turn_id=None if turn is None else turn.id)
+
+    def _opened(self) -> Turn:
+        """Return the recorder's open turn."""
+        turn_id = self._recorder.turn_id
+        assert turn_id is not None
+        if self._latest is None or self._latest.id != turn_id:
+            self._latest = Turn(turn_id)
+        return self._latest
+
+    def _join(self, speech: Speech, turn: Turn) -> None:
+        speech.turn = turn
+        turn.live.add(speech)
+        if speech.is_spoken:
+            turn.is_handing_over = False
+
+    def _done(self, handle: SpeechHandle) -> None:
+        with self._recorder.guarding("speech_done"):
+            speech = self._speeches[handle]
+            if (
+                handle.interrupted
+                and handle.scheduled
+                and not (speech.turn and speech.turn.has_text)
+            ):
+                self.said(handle, speech.step, speech.unspoken)
+            turn = speech.turn
+            if turn is not None:
+                turn.live.discard(speech)
+                self._end(speech, turn)
+
+    def _end(self, speech: Speech, turn: Turn) -> None:
+        """End a speech's turn, if it was the last one in it."""
+        heard = SEPARATOR.join(turn.heard)
+        if speech.handle.interrupted:
+            if turn.has_text or turn.has_tools:
+                said = heard if turn.has_text else None
+                self._recorder.interrupted(heard=said, turn_id=turn.id)
+                self._recorder.turn_done(turn_id=turn.id)
+        elif not turn.live and not turn.is_handing_over:
+            if turn.is_cut:
+                self._recorder.heard(heard, turn_id=turn.id)
+            is_answered = turn.has_text or (turn.has_tools and speech.handle.exception() is None)
+            status: EndStatus = "completed" if is_answered else "abandoned"
+            self._recorder.turn_done(status=status, turn_id=turn.id)
