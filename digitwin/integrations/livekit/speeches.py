@@ -57,7 +57,7 @@ class Turn:
     @property
     def is_taken(self) -> bool:
         """Whether what the participant says next is another turn."""
-        return self.has_text or any(not s.handle.interrupted or s.is_spoken for s in self.live)
+        return self.has_text or any(not s.handle.interrupted or s.generated for s in self.live)
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -154,8 +154,9 @@ class Speeches:
     def heard(self, handle: SpeechHandle, text: str, *, is_cut: bool) -> None:
         """Note a message of a speech: what was heard of it, if it was cut off."""
         speech = self.of(handle)
-        if not speech.is_spoken:  # its text passed unseen
-            self.said(handle, handle.num_steps, text)
+        step = speech.begin_step()
+        if not speech.transcribed:  # its text passed unseen
+            self.said(handle, step, speech.unspoken or text)
         if speech.turn is not None:
             speech.turn.heard.append(storable(text))
             speech.turn.is_cut |= is_cut
@@ -182,11 +183,8 @@ class Speeches:
     def _done(self, handle: SpeechHandle) -> None:
         with self._recorder.guarding("speech_done"):
             speech = self._speeches[handle]
-            if (
-                handle.interrupted
-                and handle.scheduled
-                and not (speech.turn and speech.turn.has_text)
-            ):
+            is_alone = speech.turn is None or speech.turn.live <= {speech}
+            if handle.interrupted and handle.scheduled and is_alone:
                 self.said(handle, speech.step, speech.unspoken)
             turn = speech.turn
             if turn is not None:

@@ -29,7 +29,7 @@ def calling(tool: str, **arguments: Any) -> llm.FunctionToolCall:
     )
 
 
-class ScriptedLLM(llm.LLM):
+class ScriptedLLM(llm.LLM[Any]):
     """Answers with the next of its replies."""
 
     def __init__(self, *replies: Iterable[Piece]) -> None:
@@ -75,7 +75,7 @@ class _Reply(llm.LLMStream):
         self._event_ch.send_nowait(llm.ChatChunk(id=id, usage=usage))
 
 
-class SilentTTS(tts.TTS):
+class SilentTTS(tts.TTS[Any]):
     """Speaks each text as a tenth of a second of silence."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class _Silence(tts.ChunkedStream):
         output_emitter.flush()
 
 
-class ScriptedSTT(stt.STT):
+class ScriptedSTT(stt.STT[Any]):
     """Hears what the test says."""
 
     def __init__(self) -> None:

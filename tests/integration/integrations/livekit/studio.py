@@ -34,7 +34,9 @@ async def until(holds: Callable[[], object]) -> None:
 class Studio:
     """A call: what the participant says, and what the twin does."""
 
-    def __init__(self, *replies: Iterable[Piece], can_pause: bool = False) -> None:
+    def __init__(
+        self, *replies: Iterable[Piece], can_pause: bool = False, has_audio: bool = True
+    ) -> None:
         self.model = ScriptedLLM(*replies)
         self.ears = ScriptedSTT()
         self.speaker = Speaker(can_pause=can_pause)
@@ -52,8 +54,9 @@ class Studio:
                 preemptive_generation={"enabled": False},
             ),
         )
-        self.agent.input.audio = Microphone()
-        self.agent.output.audio = self.speaker
+        if has_audio:
+            self.agent.input.audio = Microphone()
+            self.agent.output.audio = self.speaker
         self.recording: CallRecording | None = None
 
     @asynccontextmanager

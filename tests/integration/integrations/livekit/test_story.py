@@ -70,7 +70,7 @@ class Weatherman(Agent):
         self._has_station = has_station
 
     @function_tool
-    async def weather(self, context: RunContext, city: str) -> str:
+    async def weather(self, context: RunContext[None], city: str) -> str:
         """Return the weather of a city."""
         if not self._has_station:
             raise ToolError("no station")
@@ -96,7 +96,7 @@ class Guide(Agent):
         super().__init__(instructions="Show them around.", id="guide")
 
     @function_tool
-    async def order(self, context: RunContext) -> Agent:
+    async def order(self, context: RunContext[None]) -> Agent:
         """Hand over to the baker."""
         return Baker()
 

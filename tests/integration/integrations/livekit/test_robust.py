@@ -1,0 +1,266 @@
+"""The recording never breaks the call, and ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from livekit.agents import Agent, AgentSession, JobContext
+from livekit.agents.testing import fake_job_context
+
+from digitwin.database import Database
+from digitwin.errors import InvalidStateError, NotFoundError
+from digitwin.integrations.livekit import attach
+from digitwin.kernel.primitives.ids import uuid7
+from digitwin.models import ConversationSession, User
+from digitwin.testing import DatabaseFactory
+from tests.faults.proxy import Proxy
+from tests.integration.conversations.recorder.conftest import HASTY
+from tests.integration.integrations.livekit.fakes import ScriptedLLM
+from tests.integration.integrations.livekit.studio import Studio, until
+from tests.integration.integrations.story import ANSWER, Turn, told
+
+
+@pytest.fixture
+def job() -> Iterator[JobContext]:
+    """The framework's job of a call."""
+    with fake_job_context() as job:
+        yield job
+    job._tempdir.cleanup()
+
+
+async def shut_down(job: JobContext) -> None:
+    """Do what the framework does when a job ends, with its own limit."""
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(callback("test") for callback in job._shutdown_callbacks))
+
+
+async def test_a_session_that_does_not_exist_is_refused(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    agent: AgentSession[Any] = AgentSession(llm=ScriptedLLM())
+    with pytest.raises(NotFoundError):
+        await attach(agent, digitwin_db, uuid7())
+    assert not any(agent._events.values())
+
+
+async def test_a_call_is_recorded_under_a_scope(
+    digitwin_db: Database, ada: User, bob: User, session: ConversationSession
+) -> None:
+    with pytest.raises(NotFoundError):
+        await attach(AgentSession(llm=ScriptedLLM()), digitwin_db.for_user(bob.id), session.id)
+    scope = digitwin_db.for_user(ada.id)
+    async with Studio(["From nine."]).call(scope, session.id) as studio:
+        await studio.says("When do you open?")
+    assert await told(digitwin_db, session.id) == [ANSWER]
+
+
+async def test_a_call_goes_on_when_its_session_is_deleted(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    studio = Studio(["From nine."], ["Bye."])
+    async with studio.call(digitwin_db, session.id):
+        await studio.says("When do you open?")
+        await digitwin_db.sessions.delete(session.id)
+        await studio.says("Thanks")
+        assert studio.messages[-1] == "Bye."
+
+
+async def test_a_call_goes_on_when_the_handle_is_closed(
+    digitwin_url: str,
+    digitwin_db: Database,
+    digitwin_db_factory: DatabaseFactory,
+    session: ConversationSession,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    other = await digitwin_db_factory(digitwin_url)
+    studio = Studio(["From nine."], ["Bye."], ["Bye!"])
+    async with studio.call(other, session.id):
+        await studio.says("When do you open?")
+        await other.close()
+        await studio.says("Thanks")
+        await studio.says("Bye")
+        assert studio.messages[-1] == "Bye!"
+    assert await told(digitwin_db, session.id) == [ANSWER]
+    failures = [r.getMessage() for r in caplog.records if "callback" in r.getMessage()]
+    assert len(failures) == len(set(failures)) > 0, "each kind is logged once"
+
+
+async def test_an_error_in_the_recording_is_counted_and_costs_one_event(
+    digitwin_db: Database, session: ConversationSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    studio = Studio(["x" * 100_001], ["From nine."], has_audio=False)
+    async with studio.call(digitwin_db, session.id):
+        await studio.agent.generate_reply(user_input="secret " * 20_000)
+        await studio.agent.generate_reply(user_input="When do you open?")
+        health = (await digitwin_db.health()).recorders
+        assert health is not None
+        assert health.failed_callbacks >= 2
+    assert (await told(digitwin_db, session.id))[-1] == ANSWER
+    assert "secret" not in caplog.text
+
+
+async def test_a_full_buffer_does_not_stop_the_call(
+    digitwin_url: str,
+    digitwin_db: Database,
+    digitwin_db_factory: DatabaseFactory,
+    session: ConversationSession,
+    proxy: Proxy,
+) -> None:
+    small = await digitwin_db_factory(proxy.url, **HASTY, recorder_buffer_bytes=65_536)
+    words = ["word "] * 500
+    studio = Studio(words, words, words, ["From nine."], has_audio=False)
+    async with studio.call(small, session.id):
+        proxy.freeze()
+        for _ in range(3):
+            await studio.agent.generate_reply(user_input="Talk " * 2000)
+        assert studio.recording is not None
+        recorder = studio.recording.recorder
+        health = (await small.health()).recorders
+        assert health is not None
+        assert health.failed_callbacks > 0
+        assert health.buffered_bytes < 80_000
+        proxy.thaw()
+        await recorder.room()
+        await recorder.drain(5)
+        await studio.agent.generate_reply(user_input="When do you open?")
+    assert (await told(digitwin_db, session.id))[-1] == ANSWER
+
+
+async def test_a_recording_can_end_before_its_call(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    agent = Agent(instructions="")
+    studio = Studio(["From nine."], ["Bye."])
+    async with studio.call(digitwin_db, session.id, agent):
+        await studio.says("When do you open?")
+        assert studio.recording is not None
+        await studio.recording.aclose()
+        assert not {"llm_node", "transcription_node"} & vars(agent).keys()
+        await studio.says("Thanks")
+        with pytest.raises(InvalidStateError):
+            studio.recording.recorder.user_text("late")
+    assert await told(digitwin_db, session.id) == [ANSWER]
+
+
+async def test_a_recording_may_begin_in_the_middle_of_a_call(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    studio = Studio(["Hello."], ["From nine."], has_audio=False)
+    await studio.agent.start(Agent(instructions=""))
+    await studio.agent.generate_reply(user_input="Hi")
+    recording = await attach(studio.agent, digitwin_db, session.id)
+    await studio.agent.generate_reply(user_input="When do you open?")
+    await studio.agent.aclose()
+    await recording.aclose()
+    assert await told(digitwin_db, session.id) == [ANSWER]
+
+
+async def test_two_calls_of_one_process_do_not_mix(
+    digitwin_db: Database, ada: User, session: ConversationSession
+) -> None:
+    other = await digitwin_db.sessions.start(ada.id)
+    one, two = Studio(["From nine."]), Studio(["Rye."])
+    async with one.call(digitwin_db, session.id), two.call(digitwin_db, other.id):
+        await asyncio.gather(one.says("When do you open?"), two.says("Bread?"))
+    assert await told(digitwin_db, session.id) == [ANSWER]
+    assert await told(digitwin_db, other.id) == [Turn("Bread?", "Rye.")]
+
+
+async def test_a_job_that_shuts_down_closes_the_call_and_waits_for_what_is_written(
+    digitwin_db: Database, session: ConversationSession, job: JobContext
+) -> None:
+    studio = Studio(["From nine."], has_audio=False)
+    await attach(studio.agent, digitwin_db, session.id)
+    await studio.agent.start(Agent(instructions=""), record=False)
+    await studio.agent.generate_reply(user_input="When do you open?")
+    await shut_down(job)
+    assert await told(digitwin_db, session.id) == [ANSWER]
+
+
+async def test_a_job_shuts_down_in_time_while_the_database_is_away(
+    digitwin_db: Database,
+    hasty: Database,
+    proxy: Proxy,
+    session: ConversationSession,
+    job: JobContext,
+) -> None:
+    studio = Studio(["From nine."], has_audio=False)
+    recording = await attach(studio.agent, hasty, session.id)
+    await studio.agent.start(Agent(instructions=""), record=False)
+    proxy.freeze()
+    await studio.agent.generate_reply(user_input="When do you open?")
+    await shut_down(job)
+    assert recording.recorder.buffered
+    proxy.thaw()
+    await until(lambda: not recording.recorder.buffered)
+    assert await told(digitwin_db, session.id) == [ANSWER]
+
+
+class Shelf:
+    """Keeps recordings in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    async def keep(self, path: Path) -> str:
+        self.kept["file:///shelf/1"] = await asyncio.to_thread(path.read_bytes)
+        return "file:///shelf/1"
+
+    async def discard(self, address: str) -> None:
+        del self.kept[address]
+
+
+async def recorded(db: Database, session: ConversationSession, shelf: Shelf) -> None:
+    studio = Studio(["From nine."])
+    await attach(studio.agent, db, session.id, recordings=shelf)
+    await studio.agent.start(
+        Agent(instructions=""),
+        record={"audio": True, "traces": False, "logs": False, "transcript": False},
+    )
+    await studio.says("When do you open?")
+
+
+async def test_the_recording_is_an_artifact_of_the_session(
+    digitwin_db: Database, ada: User, session: ConversationSession, job: JobContext
+) -> None:
+    await digitwin_db.consents.grant(ada.id, purpose="recording", evidence="a test")
+    shelf = Shelf()
+    await recorded(digitwin_db, session, shelf)
+    await shut_down(job)
+    [artifact] = (await digitwin_db.sessions.artifacts(session.id)).items
+    assert (artifact.kind, artifact.content_type) == ("recording", "audio/ogg")
+    assert artifact.size_bytes == len(shelf.kept[artifact.artifact_uri]) > 0
+    assert artifact.duration_ms is not None
+    assert artifact.started_at is not None
+
+
+async def test_a_recording_without_consent_is_not_kept(
+    digitwin_db: Database, session: ConversationSession, job: JobContext
+) -> None:
+    shelf = Shelf()
+    await recorded(digitwin_db, session, shelf)
+    await shut_down(job)
+    assert not (await digitwin_db.sessions.artifacts(session.id)).items
+    assert not shelf.kept
+
+
+async def test_a_copy_that_is_refused_is_discarded(
+    digitwin_db: Database, ada: User, session: ConversationSession, job: JobContext
+) -> None:
+    await digitwin_db.consents.grant(ada.id, purpose="recording", evidence="a test")
+
+    class Slow(Shelf):
+        async def keep(self, path: Path) -> str:
+            address = await super().keep(path)
+            await digitwin_db.consents.withdraw(ada.id, purpose="recording")
+            return address
+
+    shelf = Slow()
+    await recorded(digitwin_db, session, shelf)
+    await shut_down(job)
+    assert not (await digitwin_db.sessions.artifacts(session.id)).items
+    assert not shelf.kept

@@ -1,0 +1,272 @@
+"""Which turn the words, tools and figures of a call belong to, beyond the shared story."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable
+from typing import Any
+
+import asyncpg
+import pytest
+from livekit.agents import (
+    Agent,
+    APIConnectionError,
+    ModelSettings,
+    RunContext,
+    StopResponse,
+    function_tool,
+)
+from livekit.agents.llm import ChatContext, ChatMessage
+
+from digitwin.database import Database
+from digitwin.models import ConversationSession
+from tests.integration.conversations.recorder.stored import stored_in
+from tests.integration.integrations.livekit.fakes import calling
+from tests.integration.integrations.livekit.studio import Studio, until
+from tests.integration.integrations.story import ANSWER, Item, Turn, told
+
+
+async def test_a_greeting_is_a_turn_of_its_own(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    async with Studio(["From ", "nine."]).call(digitwin_db, session.id) as studio:
+        await studio.agent.say("Welcome.")
+        await studio.says("When do you open?")
+    assert await told(digitwin_db, session.id) == [Turn(None, "Welcome."), ANSWER]
+
+
+async def test_written_messages_that_wait_for_each_other_have_their_own_turns(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    studio = Studio(["one"], ["two"], ["three"], has_audio=False)
+    async with studio.call(digitwin_db, session.id):
+        handles = [studio.agent.generate_reply(user_input=n) for n in ("1", "2", "3")]
+        await asyncio.gather(*(handle.wait_for_playout() for handle in handles))
+    assert await told(digitwin_db, session.id) == [
+        Turn("1", "one"),
+        Turn("2", "two"),
+        Turn("3", "three"),
+    ]
+
+
+async def test_a_written_message_cuts_in_before_the_framework_tells_what_was_heard(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    """As the framework's own handler of a room's chat does: it waits for no end."""
+    studio = Studio(["Long ", "story."], ["Short."])
+    async with studio.call(digitwin_db, session.id):
+        await studio.begins_to_answer("Go on")
+        await studio.is_generated("story.")
+        studio.speaker.heard = "Long"
+        studio.agent.interrupt()
+        await studio.agent.generate_reply(user_input="Briefly")
+    assert await told(digitwin_db, session.id) == [
+        Turn("Go on", "Long story.", heard_text="Long", status="interrupted"),
+        Turn("Briefly", "Short."),
+    ]
+
+
+async def test_a_participant_who_goes_on_before_the_model_writes_is_in_one_turn(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    studio = Studio([asyncio.Event()], ["Yes."])
+    async with studio.call(digitwin_db, session.id):
+        studio.ears.says("Do you")
+        await until(lambda: studio.agent.agent_state == "thinking")
+        await studio.says("sell bread?")
+    assert await told(digitwin_db, session.id) == [Turn("Do you\nsell bread?", "Yes.")]
+
+
+class Librarian(Agent):
+    def __init__(self) -> None:
+        super().__init__(instructions="Find books.")
+        self.arrives = asyncio.Event()
+
+    @function_tool
+    async def find(self, context: RunContext[None]) -> str:
+        """Find a book."""
+        return "two"
+
+    @function_tool
+    async def order(self, context: RunContext[None]) -> str:
+        """Order a book, which takes long."""
+        await context.update("ordering")
+        await self.arrives.wait()
+        return "it is on its way"
+
+
+FOUND = (
+    Item("tool_call", "find", {"arguments": {}}),
+    Item("tool_result", "find", {"result": "two"}),
+)
+
+
+async def test_messages_around_a_tool_are_lines_of_one_turn(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    studio = Studio(["Let me ", "look.", calling("find")], ["There are ", "two."])
+    async with studio.call(digitwin_db, session.id, Librarian()):
+        studio.ears.says("Books on apples?")
+        await until(lambda: len(studio.messages) == 3)
+    assert await told(digitwin_db, session.id) == [
+        Turn("Books on apples?", "Let me look.\nThere are two.", items=FOUND)
+    ]
+
+
+async def test_a_barge_in_after_a_tool_keeps_what_was_heard_before_it(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    studio = Studio(["Let me look.", calling("find")], ["There are ", "two."], ["Bye."])
+    async with studio.call(digitwin_db, session.id, Librarian()):
+        studio.ears.says("Books on apples?")
+        await until(lambda: len(studio.messages) == 2)
+        studio.speaker.holds = True
+        await studio.speaker.started.wait()
+        studio.speaker.heard = "There"
+        await studio.says("Stop")
+    assert (await told(digitwin_db, session.id))[0] == Turn(
+        "Books on apples?",
+        "Let me look.\nThere are two.",
+        heard_text="Let me look.\nThere",
+        status="interrupted",
+        items=FOUND,
+    )
+
+
+async def test_a_tool_that_goes_on_has_a_second_result(
+    digitwin_db: Database, session: ConversationSession, raw: asyncpg.Connection
+) -> None:
+    studio = Studio([calling("order")], ["I order it."], ["It is on its way."])
+    librarian = Librarian()
+    async with studio.call(digitwin_db, session.id, librarian):
+        await studio.says("Order one")
+        librarian.arrives.set()
+        await until(lambda: "It is on its way." in studio.messages)
+        await studio.is_quiet()
+    stored = await stored_in(raw, session.id)
+    assert [item["kind"] for item in stored.items] == ["tool_call", "tool_result", "tool_result"]
+    assert len({item["call_id"] for item in stored.items}) == 1
+    assert stored.items[2]["payload"] == {"result": "it is on its way"}
+    assert stored.statuses == ["completed"] * len(stored.turns)
+
+
+async def test_words_that_become_no_message_are_stored(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    class Deaf(Agent):
+        def __init__(self) -> None:
+            super().__init__(instructions="")
+
+        async def on_user_turn_completed(
+            self, turn_ctx: ChatContext, new_message: ChatMessage
+        ) -> None:
+            if new_message.text_content != "When do you open?":
+                raise StopResponse
+
+    studio = Studio(["From nine."])
+    async with studio.call(digitwin_db, session.id, Deaf()):
+        heard: list[str] = []
+        studio.agent.on("user_state_changed", lambda event: heard.append(event.new_state))
+        studio.ears.says("Hm,  well")
+        await until(lambda: heard == ["speaking", "listening"])
+        await asyncio.sleep(0.1)  # the end of a turn that leaves nothing
+        await studio.says("When do you open?")
+        studio.ears.says("Never mind")
+        await until(lambda: len(heard) == 6)
+    assert await told(digitwin_db, session.id) == [
+        Turn("Hm, well\nWhen do you open?", "From nine."),
+        Turn("Never mind", None, status="abandoned"),
+    ]
+
+
+async def test_a_model_that_fails_leaves_an_abandoned_turn_and_the_kind_of_error(
+    digitwin_db: Database, session: ConversationSession, raw: asyncpg.Connection
+) -> None:
+    failure = APIConnectionError("secret", retryable=False)
+    studio = Studio([failure], ["Yes."], has_audio=False)
+    async with studio.call(digitwin_db, session.id):
+        await studio.agent.generate_reply(user_input="Hello?")
+        await studio.agent.generate_reply(user_input="Are you there?")
+    stored = await stored_in(raw, session.id)
+    assert stored.statuses == ["abandoned", "completed"]
+    assert [(item["name"], item["payload"]["error"]) for item in stored.items] == [
+        ("error", "APIConnectionError")
+    ]
+    assert "secret" not in str(stored.items)
+
+
+async def test_stages_and_usage_belong_to_their_turn(
+    digitwin_db: Database, session: ConversationSession, raw: asyncpg.Connection
+) -> None:
+    async with Studio(["One."], ["Two."]).call(digitwin_db, session.id) as studio:
+        await studio.says("Hi")
+        await studio.says("And?")
+    stored = await stored_in(raw, session.id)
+    for turn in stored.turns:
+        assert turn["llm_first_token_ms"] is not None
+        assert turn["tts_first_audio_ms"] is not None
+        assert turn["end_of_turn_ms"] is not None
+        assert turn["first_audio_ms"] is not None
+        models = [used for used in stored.usage if used["turn_id"] == turn["id"]]
+        llm = [used for used in models if used["kind"] == "llm"]
+        assert [(used["model"], used["provider"]) for used in llm] == [("scripted", "test")]
+        assert (llm[0]["input_tokens"], llm[0]["cached_input_tokens"]) == (12, 8)
+        tts = [used for used in models if used["kind"] == "tts"]
+        assert [(used["characters"], used["audio_ms"] >= 100) for used in tts] == [(4, True)]
+
+
+async def test_texts_pass_nodes_that_the_agent_has_written_itself(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    class Own(Agent):
+        def __init__(self) -> None:
+            super().__init__(instructions="")
+
+        async def llm_node(self, *_: Any) -> str:  # type: ignore[override]
+            return "from nine."
+
+        async def transcription_node(
+            self, text: AsyncIterable[Any], model_settings: ModelSettings
+        ) -> AsyncIterable[Any]:
+            async for piece in text:
+                yield piece.title()
+
+    agent = Own()
+    async with Studio().call(digitwin_db, session.id, agent) as studio:
+        await studio.says("When do you open?")
+        assert studio.messages[-1] == "From Nine."
+    assert await told(digitwin_db, session.id) == [Turn("When do you open?", "From Nine.")]
+    assert not {"llm_node", "transcription_node"} & vars(agent).keys()
+
+
+async def test_an_agent_without_a_transcript_is_recorded_by_its_messages(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    class Mute(Agent):
+        def __init__(self) -> None:
+            super().__init__(instructions="")
+
+        async def transcription_node(self, *_: Any) -> None:  # type: ignore[override]
+            return None
+
+    async with Studio(["From nine."]).call(digitwin_db, session.id, Mute()) as studio:
+        studio.speaker.holds = True
+        studio.speaker.heard = "From"
+        studio.ears.says("When do you open?")
+        await studio.speaker.started.wait()
+        await studio.is_generated("nine.")
+    assert await told(digitwin_db, session.id) == [
+        Turn("When do you open?", "From nine.", heard_text="From", status="interrupted")
+    ]
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b", "д" * 5000])
+async def test_no_text_is_lost_for_what_cannot_be_stored(
+    digitwin_db: Database, session: ConversationSession, text: str
+) -> None:
+    studio = Studio([text], has_audio=False)
+    async with studio.call(digitwin_db, session.id):
+        await studio.agent.generate_reply(user_input=text)
+    turns = await told(digitwin_db, session.id)
+    assert turns[0].user_text == turns[0].twin_text
+    assert len(turns[0].user_text or "") == len(text)
