@@ -14,7 +14,7 @@ from tests.support import checkout
 from tests.support.checkout import read
 
 ROOT = checkout.root()
-FOLDERS = ("digitwin", "tests", "benchmarks", "docs", "aerich_migrations")
+FOLDERS = ("digitwin", "tests", "benchmarks", "docs", "examples", "aerich_migrations")
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")]

@@ -135,7 +135,8 @@ class Events:
         if message.transcript_confidence is not None:  # spoken, not typed
             language = self._words.language
             self._missed(self._words.before(text))
-        self._speeches.asked(text, own_speech(), language)
+        spoken_at = message.metrics.get("started_speaking_at", 0.0)
+        self._speeches.asked(text, own_speech(), language, spoken_at)
         self._measured(message, self._speeches.open)
 
     def _answered(self, message: ChatMessage, text: str) -> None:

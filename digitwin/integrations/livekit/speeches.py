@@ -7,9 +7,10 @@ such as a greeting. It ends with the last of its speeches.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
+from typing import Final
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 from livekit.agents.voice import SpeechHandle, agent_activity
 
@@ -18,7 +19,9 @@ from digitwin.conversations.recorder.recorder import TurnRecorder
 from digitwin.integrations.texts import storable
 from digitwin.kernel.primitives.ids import uuid7
 
-SEPARATOR = "\n"
+REMEMBERED: Final = 1000
+"""Speeches that late figures and results can still belong to."""
+SEPARATOR: Final = "\n"
 """Between the messages of one turn."""
 
 _SPEAKER = getattr(agent_activity, "_SpeechHandleContextVar", None)
@@ -39,7 +42,8 @@ class Turn:
 
     id: UUID
     awaits_words: bool = False
-    """The answer came before the participant's words, as those of a realtime model do."""
+    """It was begun by a realtime model's answer: the words that it answers come later."""
+    began: float = field(default_factory=time.time)
     has_text: bool = False
     has_tools: bool = False
     is_handing_over: bool = False
@@ -60,7 +64,7 @@ class Turn:
         return self.has_text or any(not s.handle.interrupted or s.generated for s in self.live)
 
 
-@dataclass(eq=False, slots=True, weakref_slot=True)
+@dataclass(eq=False, slots=True)
 class Speech:
     """A speech of the agent, of one step or of several with tools between them."""
 
@@ -94,7 +98,7 @@ class Speeches:
 
     def __init__(self, recorder: TurnRecorder) -> None:
         self._recorder = recorder
-        self._speeches: WeakKeyDictionary[SpeechHandle, Speech] = WeakKeyDictionary()
+        self._speeches: dict[SpeechHandle, Speech] = {}
         self._latest: Turn | None = None
 
     def of(self, handle: SpeechHandle) -> Speech:
@@ -103,6 +107,8 @@ class Speeches:
         if speech is None:
             speech = self._speeches[handle] = Speech(handle)
             handle.add_done_callback(self._done)
+            if len(self._speeches) > REMEMBERED:
+                del self._speeches[next(iter(self._speeches))]
         return speech
 
     @property
@@ -116,11 +122,22 @@ class Speeches:
         speech = None if handle is None else self._speeches.get(handle)
         return (speech and speech.turn) or self.open
 
-    def asked(self, text: str, handle: SpeechHandle | None, language: str | None = None) -> None:
-        """Note what the participant said; it is answered by this speech, if that is known."""
+    def asked(
+        self,
+        text: str,
+        handle: SpeechHandle | None,
+        language: str | None = None,
+        spoken_at: float = 0.0,
+    ) -> None:
+        """Note what the participant said.
+
+        Args:
+            handle: the speech that answers it, if that is known.
+            spoken_at: when they began to say it, if that is known.
+        """
         said, speech = storable(text), None if handle is None else self.of(handle)
         late = self._latest
-        if handle is None and late is not None and late.awaits_words:
+        if handle is None and late is not None and late.awaits_words and spoken_at < late.began:
             self._recorder.user_text(said, language=language, turn_id=late.id)
             late.awaits_words = False
             return
@@ -182,14 +199,14 @@ class Speeches:
 
     def _done(self, handle: SpeechHandle) -> None:
         with self._recorder.guarding("speech_done"):
-            speech = self._speeches[handle]
+            speech = self.of(handle)
             is_alone = speech.turn is None or speech.turn.live <= {speech}
             if handle.interrupted and handle.scheduled and is_alone:
                 self.said(handle, speech.step, speech.unspoken)
-            turn = speech.turn
-            if turn is not None:
-                turn.live.discard(speech)
-                self._end(speech, turn)
+            speech.generated, speech.transcribed = [], []
+            if speech.turn is not None:
+                speech.turn.live.discard(speech)
+                self._end(speech, speech.turn)
 
     def _end(self, speech: Speech, turn: Turn) -> None:
         """End a speech's turn, if it was the last one in it."""
