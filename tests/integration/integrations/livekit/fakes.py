@@ -10,13 +10,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from livekit import rtc
-from livekit.agents import llm, stt, tts
+from livekit.agents import APIConnectionError, llm, stt, tts
 from livekit.agents.language import LanguageCode
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
 from livekit.agents.utils import shortuuid
 from livekit.agents.voice import io
 
 RATE = 16_000
+FINAL = stt.SpeechEventType.FINAL_TRANSCRIPT
+INTERIM = stt.SpeechEventType.INTERIM_TRANSCRIPT
+PREFLIGHT = stt.SpeechEventType.PREFLIGHT_TRANSCRIPT
+"""So likely final that the model begins to answer."""
 
 Piece = str | llm.FunctionToolCall | asyncio.Event | Exception
 """A piece of text, a call of a tool, what the model waits for, or how it fails."""
@@ -78,6 +82,9 @@ class _Reply(llm.LLMStream):
 class SilentTTS(tts.TTS[Any]):
     """Speaks each text as a tenth of a second of silence."""
 
+    fails_at: str | None = None
+    """The text that it cannot speak."""
+
     def __init__(self) -> None:
         super().__init__(
             capabilities=tts.TTSCapabilities(streaming=False), sample_rate=RATE, num_channels=1
@@ -99,6 +106,9 @@ class SilentTTS(tts.TTS[Any]):
 
 class _Silence(tts.ChunkedStream):
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        assert isinstance(self._tts, SilentTTS)
+        if self._tts.fails_at and self._tts.fails_at in self._input_text:
+            raise APIConnectionError("silent", retryable=False)
         output_emitter.initialize(
             request_id=shortuuid("tts_"), sample_rate=RATE, num_channels=1, mime_type="audio/pcm"
         )
@@ -125,10 +135,8 @@ class ScriptedSTT(stt.STT[Any]):
         """The participant begins to speak."""
         self.events.put_nowait(stt.SpeechEvent(type=stt.SpeechEventType.START_OF_SPEECH))
 
-    def hears(self, text: str, *, is_final: bool = True, language: str = "en") -> None:
+    def hears(self, text: str, kind: stt.SpeechEventType = FINAL, *, language: str = "en") -> None:
         """The participant says something."""
-        types = stt.SpeechEventType
-        kind = types.FINAL_TRANSCRIPT if is_final else types.INTERIM_TRANSCRIPT
         said = stt.SpeechData(language=LanguageCode(language), text=text)
         self.events.put_nowait(stt.SpeechEvent(type=kind, alternatives=[said]))
 
@@ -184,6 +192,8 @@ class Speaker(io.AudioOutput):
         """Whether nothing is heard of it."""
         self.heard: str | None = None
         """What was heard of what is interrupted."""
+        self.heard_to_the_end: str | None = None
+        """What was heard of what is played to its end, if not all."""
         self.started = asyncio.Event()
         self._length = 0.0
         self._is_playing = False
@@ -204,7 +214,7 @@ class Speaker(io.AudioOutput):
     def finish(self) -> None:
         """Play to the end."""
         self.holds = False
-        self._finished(self._length, None, interrupted=False)
+        self._finished(self._length, self.heard_to_the_end, interrupted=False)
 
     def clear_buffer(self) -> None:
         position, heard = (0.0, "") if self.is_silent else (self._length / 2, self.heard)

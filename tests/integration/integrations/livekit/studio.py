@@ -35,23 +35,28 @@ class Studio:
     """A call: what the participant says, and what the twin does."""
 
     def __init__(
-        self, *replies: Iterable[Piece], can_pause: bool = False, has_audio: bool = True
+        self,
+        *replies: Iterable[Piece],
+        can_pause: bool = False,
+        has_audio: bool = True,
+        is_eager: bool = False,
     ) -> None:
         self.model = ScriptedLLM(*replies)
         self.ears = ScriptedSTT()
         self.speaker = Speaker(can_pause=can_pause)
+        self.voice = SilentTTS()
         self.agent: AgentSession[Any] = AgentSession(
             llm=self.model,
-            tts=SilentTTS(),
+            tts=self.voice,
             stt=self.ears,
             vad=None,
             aec_warmup_duration=None,
             session_close_transcript_timeout=0.05,
             turn_handling=TurnHandlingOptions(
                 turn_detection="stt",
-                endpointing={"min_delay": 0, "max_delay": 0.02},
+                endpointing={"min_delay": 0.2 if is_eager else 0, "max_delay": 0.2},
                 interruption={"false_interruption_timeout": 0.05},
-                preemptive_generation={"enabled": False},
+                preemptive_generation={"enabled": is_eager},
             ),
         )
         if has_audio:

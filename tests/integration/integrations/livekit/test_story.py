@@ -11,7 +11,7 @@ from digitwin.database import Database
 from digitwin.models import ConversationSession
 from tests.faults.proxy import Proxy
 from tests.integration.integrations import story
-from tests.integration.integrations.livekit.fakes import calling
+from tests.integration.integrations.livekit.fakes import INTERIM, calling
 from tests.integration.integrations.livekit.studio import PATIENCE, Studio, until
 from tests.integration.integrations.story import told
 
@@ -53,7 +53,7 @@ async def test_a_false_interruption(digitwin_db: Database, session: Conversation
     async with studio.call(digitwin_db, session.id):
         await studio.begins_to_answer("And the cider?")
         studio.ears.begins()
-        studio.ears.hears("hm", is_final=False)
+        studio.ears.hears("hm", INTERIM)
         await until(lambda: studio.agent.agent_state == "listening")
         studio.ears.ends()
         async with asyncio.timeout(PATIENCE):
@@ -129,7 +129,7 @@ async def test_a_hang_up_before_the_final_text(
 ) -> None:
     async with Studio().call(digitwin_db, session.id) as studio:
         studio.ears.begins()
-        studio.ears.hears("Wait, one more", is_final=False)
+        studio.ears.hears("Wait, one more", INTERIM)
         await until(studio.ears.events.empty)
         await until(lambda: studio.agent.user_state == "speaking")
     assert await told(digitwin_db, session.id) == [story.HANG_UP]

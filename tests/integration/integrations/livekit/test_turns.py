@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
 from livekit.agents import (
     Agent,
+    AgentTask,
     APIConnectionError,
+    FlushSentinel,
     ModelSettings,
     RunContext,
     StopResponse,
@@ -21,7 +23,7 @@ from livekit.agents.llm import ChatContext, ChatMessage
 from digitwin.database import Database
 from digitwin.models import ConversationSession
 from tests.integration.conversations.recorder.stored import stored_in
-from tests.integration.integrations.livekit.fakes import calling
+from tests.integration.integrations.livekit.fakes import PREFLIGHT, calling
 from tests.integration.integrations.livekit.studio import Studio, until
 from tests.integration.integrations.story import ANSWER, Item, Turn, told
 
@@ -75,6 +77,9 @@ async def test_a_participant_who_goes_on_before_the_model_writes_is_in_one_turn(
         await until(lambda: studio.agent.agent_state == "thinking")
         await studio.says("sell bread?")
     assert await told(digitwin_db, session.id) == [Turn("Do you\nsell bread?", "Yes.")]
+
+
+ERROR = {"source": "tts_error", "error": "APIConnectionError", "recoverable": False}
 
 
 class Librarian(Agent):
@@ -270,3 +275,118 @@ async def test_no_text_is_lost_for_what_cannot_be_stored(
     turns = await told(digitwin_db, session.id)
     assert turns[0].user_text == turns[0].twin_text
     assert len(turns[0].user_text or "") == len(text)
+
+
+async def test_an_answer_that_was_begun_too_early_leaves_nothing(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    studio = Studio(["When I want."], ["From nine."], is_eager=True)
+    async with studio.call(digitwin_db, session.id):
+        studio.ears.begins()
+        studio.ears.hears("When do you", PREFLIGHT)
+        await until(lambda: len(studio.model.replies) == 1)
+        studio.ears.hears("When do you open?", PREFLIGHT)
+        await until(lambda: not studio.model.replies)
+        studio.ears.hears("When do you open?")
+        studio.ears.ends()
+        await until(lambda: len(studio.messages) == 2)
+        await studio.is_quiet()
+    assert await told(digitwin_db, session.id) == [ANSWER]
+
+
+async def test_a_hang_up_while_the_twin_speaks_is_an_interruption(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    async with Studio(["From nine ", "to five."]).call(digitwin_db, session.id) as studio:
+        await studio.begins_to_answer("When do you open?")
+        await studio.is_generated("five.")
+        studio.speaker.heard = "From"
+    assert await told(digitwin_db, session.id) == [
+        Turn("When do you open?", "From nine to five.", heard_text="From", status="interrupted")
+    ]
+
+
+async def test_what_the_model_wrote_and_the_voice_did_not_get_is_stored(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    """The second part is spoken after the first one has been played."""
+
+    class InParts(Agent):
+        def __init__(self) -> None:
+            super().__init__(instructions="")
+
+        async def llm_node(self, *_: Any) -> AsyncIterator[str | FlushSentinel]:
+            yield "From nine"
+            yield FlushSentinel()
+            yield " to five."
+
+    async with Studio(["Bye."]).call(digitwin_db, session.id, InParts()) as studio:
+        await studio.begins_to_answer("When do you open?")
+        await studio.is_generated("five.")
+        studio.speaker.heard = "From"
+    assert await told(digitwin_db, session.id) == [
+        Turn("When do you open?", "From nine to five.", heard_text="From", status="interrupted")
+    ]
+
+
+async def test_a_voice_that_fails_leaves_what_was_heard_in_a_completed_turn(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    studio = Studio(["My grandmother planted it. ", "Then the war came."])
+    studio.voice.fails_at = "war"
+    async with studio.call(digitwin_db, session.id):
+        studio.speaker.heard_to_the_end = "My grandmother planted it."
+        await studio.says("Tell me about the orchard")
+    assert await told(digitwin_db, session.id) == [
+        Turn(
+            "Tell me about the orchard",
+            "My grandmother planted it. Then the war came.",
+            heard_text="My grandmother planted it.",
+            items=(Item("custom", "error", ERROR, is_error=True),),
+        )
+    ]
+
+
+class Name(AgentTask[str]):
+    """Asks for a name, in a conversation of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(instructions="Ask for the name.")
+
+    async def on_enter(self) -> None:
+        await self.session.generate_reply()
+
+    @function_tool
+    async def is_called(self, context: RunContext[None], name: str) -> None:
+        """Note the name."""
+        self.complete(name)
+
+
+class Receptionist(Agent):
+    def __init__(self) -> None:
+        super().__init__(instructions="Book tables.", id="receptionist")
+
+    @function_tool
+    async def book(self, context: RunContext[None]) -> str:
+        """Book a table."""
+        return f"booked for {await Name()}"
+
+
+async def test_a_conversation_inside_a_tool_has_turns_of_its_own(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    studio = Studio(
+        [calling("book")], ["What is your name?"], [calling("is_called", name="Ivan")], ["Done."]
+    )
+    async with studio.call(digitwin_db, session.id, Receptionist()):
+        studio.ears.says("A table for two")
+        await until(lambda: "What is your name?" in studio.messages)
+        await studio.is_quiet()
+        studio.ears.says("Ivan")
+        await until(lambda: "Done." in studio.messages)
+        await studio.is_quiet()
+    turns = await told(digitwin_db, session.id)
+    assert [(turn.user_text, turn.twin_text, turn.status) for turn in turns] == [
+        ("A table for two", "What is your name?\nDone.", "completed"),
+        ("Ivan", None, "completed"),
+    ]
