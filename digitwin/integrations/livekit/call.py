@@ -44,7 +44,8 @@ async def attach(
     Texts, what was generated and what was heard, tools, usage, stages and handoffs are stored
     while the call goes on, at most ``recorder_lag`` behind. The agents need not know: their texts
     are listened to where they pass. An error in the recording never reaches the call; it is
-    logged once and counted in ``health()``.
+    logged once and counted in ``health()``. While the database is away, a call begins without it,
+    after 2 seconds.
 
     The digitwin session is not ended: the service knows whether the call was its last one.
 
@@ -117,8 +118,7 @@ class CallRecording:
         self._session.on("conversation_item_added", self._item_added)
         self._session.on("close", self._closed)
         self._events.listen()
-        with suppress(RuntimeError):  # it has not been started
-            self._taps.put_on(self._session.current_agent)
+        self._tap()
         if self._job is not None:
             self._job.add_shutdown_callback(self._shut_down)
 
@@ -133,17 +133,21 @@ class CallRecording:
     def _item_added(self, event: ConversationItemAddedEvent) -> None:
         """Listen to an agent that takes over, the first one among them."""
         if isinstance(event.item, AgentHandoff):
-            with self._recorder.guarding("tap"):
-                self._taps.put_on(self._session.current_agent)
+            self._tap()
+
+    def _tap(self) -> None:
+        with self._recorder.guarding("tap"), suppress(RuntimeError):  # no agent yet
+            self._taps.put_on(self._session.current_agent)
 
     def _closed(self, event: CloseEvent) -> None:
         self._end()
 
     def _end(self) -> asyncio.Task[None]:
         if self._ending is None:
-            self._session.off("conversation_item_added", self._item_added)
-            self._session.off("close", self._closed)
-            self._taps.take_off()
+            with self._recorder.guarding("close"):
+                self._session.off("conversation_item_added", self._item_added)
+                self._session.off("close", self._closed)
+                self._taps.take_off()
             self._ending = asyncio.create_task(self._leave(), name="digitwin call ends")
             self._has_closed.set()
         return self._ending

@@ -75,6 +75,7 @@ class Events:
             self._session.off(name, handler)  # type: ignore[arg-type]
         with self._recorder.guarding("close"):
             self._missed(self._words.left())
+        self._speeches.is_over = True
 
     # Texts that pass
 

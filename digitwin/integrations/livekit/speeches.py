@@ -100,6 +100,8 @@ class Speeches:
         self._recorder = recorder
         self._speeches: dict[SpeechHandle, Speech] = {}
         self._latest: Turn | None = None
+        self.is_over = False
+        """Whether nothing more is recorded of those that go on."""
 
     def of(self, handle: SpeechHandle) -> Speech:
         """Return what is known of a speech."""
@@ -153,7 +155,7 @@ class Speeches:
     def said(self, handle: SpeechHandle, step: int, text: str) -> None:
         """Note a piece of what a speech says."""
         speech, piece = self.of(handle), storable(text)
-        if not piece:
+        if self.is_over or not piece:
             return
         turn = speech.turn or self.open
         if turn is None:
@@ -204,7 +206,7 @@ class Speeches:
             if handle.interrupted and handle.scheduled and is_alone:
                 self.said(handle, speech.step, speech.unspoken)
             speech.generated, speech.transcribed = [], []
-            if speech.turn is not None:
+            if speech.turn is not None and not self.is_over:
                 speech.turn.live.discard(speech)
                 self._end(speech, speech.turn)
 

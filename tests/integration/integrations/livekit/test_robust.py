@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,14 @@ import pytest
 from livekit.agents import Agent, AgentSession, JobContext
 from livekit.agents.testing import fake_job_context
 
+import digitwin.integrations.livekit
 from digitwin.database import Database
-from digitwin.errors import InvalidStateError, NotFoundError
+from digitwin.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    InvalidStateError,
+    NotFoundError,
+)
 from digitwin.integrations.livekit import attach
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import ConversationSession, User
@@ -144,6 +151,43 @@ async def test_a_recording_can_end_before_its_call(
         with pytest.raises(InvalidStateError):
             studio.recording.recorder.user_text("late")
     assert await told(digitwin_db, session.id) == [ANSWER]
+
+
+async def test_a_recording_that_ends_while_the_twin_speaks_says_nothing_more(
+    digitwin_db: Database, session: ConversationSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    more = asyncio.Event()
+    studio = Studio(["From ", more, "nine."], has_audio=False)
+    async with studio.call(digitwin_db, session.id):
+        handle = studio.agent.generate_reply(user_input="When do you open?")
+        assert studio.recording is not None
+        await until(lambda: studio.agent.agent_state == "speaking")
+        await studio.recording.aclose()
+        more.set()
+        await handle
+        assert studio.messages[-1] == "From nine."
+    assert await told(digitwin_db, session.id) == [Turn("When do you open?", "From ")]
+    assert "callback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("session_id", "x"), ("participant_id", "x"), ("language", "x" * 99)]
+)
+async def test_an_invalid_argument_is_named(
+    digitwin_db: Database, session: ConversationSession, field: str, value: str
+) -> None:
+    agent: AgentSession[None] = AgentSession(llm=ScriptedLLM())
+    options: dict[str, Any] = {"session_id": session.id, field: value}
+    with pytest.raises(InvalidInputError) as raised:
+        await attach(agent, digitwin_db, **options)
+    assert raised.value.details["field"] == field
+    assert not any(agent._events.values())
+
+
+def test_another_version_of_the_framework_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "1.9.0")
+    with pytest.raises(ConfigurationError, match=r"livekit-agents 1\.9\.0.*digitwin\[livekit\]"):
+        importlib.reload(digitwin.integrations.livekit)
 
 
 async def test_a_recording_may_begin_in_the_middle_of_a_call(

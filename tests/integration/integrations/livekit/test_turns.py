@@ -220,6 +220,24 @@ async def test_stages_and_usage_belong_to_their_turn(
         assert [(used["characters"], used["audio_ms"] >= 100) for used in tts] == [(4, True)]
 
 
+async def test_a_participant_who_is_away_is_noted(
+    digitwin_db: Database, session: ConversationSession, raw: asyncpg.Connection
+) -> None:
+    studio = Studio()
+    studio.agent.options.user_away_timeout = 0.02
+    states: list[str] = []
+    studio.agent.on("user_state_changed", lambda event: states.append(event.new_state))
+    async with studio.call(digitwin_db, session.id):
+        await until(lambda: states == ["away"])
+        studio.ears.begins()
+        await until(lambda: len(states) == 2)
+    stored = await stored_in(raw, session.id)
+    assert [(item["name"], item["payload"]) for item in stored.items] == [
+        ("user_state", {"state": "away"}),
+        ("user_state", {"state": "speaking"}),
+    ]
+
+
 async def test_texts_pass_nodes_that_the_agent_has_written_itself(
     digitwin_db: Database, session: ConversationSession
 ) -> None:
