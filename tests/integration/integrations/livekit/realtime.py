@@ -30,14 +30,14 @@ class RealtimeModel(llm.RealtimeModel):
         )
         self.talk: RealtimeSession
 
-    def session(self, *, turn_detection_disabled: bool = False) -> llm.RealtimeSession:
+    def session(self, *, turn_detection_disabled: bool = False) -> RealtimeSession:
         self.talk = RealtimeSession(self)
         return self.talk
 
     async def aclose(self) -> None: ...
 
 
-class RealtimeSession(llm.RealtimeSession):
+class RealtimeSession(llm.RealtimeSession[Any]):
     """One conversation with it."""
 
     def __init__(self, model: RealtimeModel) -> None:

@@ -231,7 +231,9 @@ async def test_a_job_shuts_down_in_time_while_the_database_is_away(
     proxy: Proxy,
     session: ConversationSession,
     job: JobContext,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("digitwin.integrations.livekit.call.DRAIN_LIMIT", 0.3)
     studio = Studio(["From nine."], has_audio=False)
     recording = await attach(studio.agent, hasty, session.id)
     await studio.agent.start(Agent(instructions=""), record=False)
