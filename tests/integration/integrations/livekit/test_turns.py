@@ -118,6 +118,30 @@ async def test_messages_around_a_tool_are_lines_of_one_turn(
     ]
 
 
+async def test_a_tool_has_the_time_that_it_took(
+    digitwin_db: Database, session: ConversationSession, raw: asyncpg.Connection
+) -> None:
+    studio = Studio([calling("find")], ["Two."])
+    async with studio.call(digitwin_db, session.id, Librarian()):
+        await studio.says("Books on apples?")
+    call, result = (await stored_in(raw, session.id)).items
+    assert call["started_at"] == result["started_at"] < result["ended_at"]
+
+
+async def test_a_tool_that_does_not_exist_is_a_call_with_an_error(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    studio = Studio([calling("burn", book=1)], ["I cannot."])
+    async with studio.call(digitwin_db, session.id, Librarian()):
+        await studio.says("Burn it")
+    [turn] = await told(digitwin_db, session.id)
+    assert [(item.kind, item.name, item.is_error) for item in turn.items] == [
+        ("tool_call", "burn", False),
+        ("tool_result", "burn", True),
+    ]
+    assert turn.items[0].payload == {"arguments": {"book": 1}}
+
+
 async def test_a_barge_in_after_a_tool_keeps_what_was_heard_before_it(
     digitwin_db: Database, session: ConversationSession
 ) -> None:
