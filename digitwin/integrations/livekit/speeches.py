@@ -213,7 +213,9 @@ class Speeches:
     def _end(self, speech: Speech, turn: Turn) -> None:
         """End a speech's turn, if it was the last one in it."""
         heard = SEPARATOR.join(turn.heard)
-        if speech.handle.interrupted:
+        if speech.handle.interrupted and any(not s.handle.interrupted for s in turn.live):
+            turn.is_cut = True  # the others go on
+        elif speech.handle.interrupted:
             if turn.has_text or turn.has_tools:
                 said = heard if turn.has_text else None
                 self._recorder.interrupted(heard=said, turn_id=turn.id)

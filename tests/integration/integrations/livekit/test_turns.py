@@ -118,6 +118,32 @@ async def test_messages_around_a_tool_are_lines_of_one_turn(
     ]
 
 
+async def test_a_filler_that_is_cut_off_does_not_end_the_turn(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    class Thoughtful(Librarian):
+        @function_tool
+        async def think(self, context: RunContext[None]) -> str:
+            """Think, aloud."""
+            studio.speaker.holds, studio.speaker.heard = True, "Hm"
+            filler = context.session.say("Hm, let me think.")
+            await studio.speaker.started.wait()
+            await filler.interrupt()
+            return "two"
+
+    studio = Studio([calling("think")], ["There are two."])
+    async with studio.call(digitwin_db, session.id, Thoughtful()):
+        studio.ears.says("Books on apples?")
+        await until(lambda: "There are two." in studio.messages)
+        await studio.is_quiet()
+    [turn] = await told(digitwin_db, session.id)
+    assert (turn.status, turn.twin_text, turn.heard_text) == (
+        "completed",
+        "Hm, let me think.\nThere are two.",
+        "Hm\nThere are two.",
+    )
+
+
 async def test_a_tool_has_the_time_that_it_took(
     digitwin_db: Database, session: ConversationSession, raw: asyncpg.Connection
 ) -> None:
