@@ -114,6 +114,25 @@ class CallRecording:
         """
         await asyncio.shield(self._end())
 
+    async def ended(self) -> bool:
+        """Wait for the end of the call, and until it is written: for shutdown callbacks.
+
+        Waits for 7 seconds at most, since the framework kills the job after 10. It is called by a
+        callback that closes the handle then: callbacks run at the same time.
+
+        Returns:
+            Whether the call has ended and all of it is stored.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_LIMIT):
+                await self._has_closed.wait()
+        if self._ending is not None:
+            await asyncio.wait([self._ending], timeout=DRAIN_LIMIT)
+        else:
+            with self._recorder.guarding("drain"):
+                await self._recorder.drain(DRAIN_LIMIT)
+        return self._ending is not None and self._ending.done() and not self._recorder.buffered
+
     def _begin(self) -> None:
         self._session.on("conversation_item_added", self._item_added)
         self._session.on("close", self._closed)
@@ -161,14 +180,5 @@ class CallRecording:
                 await self._recording.add(self._db, self.session_id, self._session)
 
     async def _shut_down(self, reason: str) -> None:
-        """Wait for what is still to be written, well within the framework's limit."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSING_LIMIT):
-                await self._has_closed.wait()
-        if self._ending is None:
-            with self._recorder.guarding("drain"):
-                await self._recorder.drain(DRAIN_LIMIT)
-            return
-        done, _ = await asyncio.wait([self._ending], timeout=DRAIN_LIMIT)
-        if not done:
-            log.warning("livekit: the job shuts down before the end of its call is written")
+        if not await self.ended():
+            log.warning("livekit: the job shuts down before its call is written")

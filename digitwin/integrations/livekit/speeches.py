@@ -214,7 +214,7 @@ class Speeches:
         """End a speech's turn, if it was the last one in it."""
         heard = SEPARATOR.join(turn.heard)
         if speech.handle.interrupted and any(not s.handle.interrupted for s in turn.live):
-            turn.is_cut = True  # the others go on
+            turn.is_cut |= speech.is_spoken  # the others go on
         elif speech.handle.interrupted:
             if turn.has_text or turn.has_tools:
                 said = heard if turn.has_text else None

@@ -26,9 +26,9 @@ from digitwin.models import ConversationSession, User
 from digitwin.testing import DatabaseFactory
 from tests.faults.proxy import Proxy
 from tests.integration.conversations.recorder.conftest import HASTY
-from tests.integration.integrations.livekit.fakes import ScriptedLLM
+from tests.integration.integrations.livekit.fakes import INTERIM, ScriptedLLM
 from tests.integration.integrations.livekit.studio import Studio, until
-from tests.integration.integrations.story import ANSWER, Turn, told
+from tests.integration.integrations.story import ANSWER, HANG_UP, Turn, told
 
 
 @pytest.fixture
@@ -223,6 +223,33 @@ async def test_a_job_that_shuts_down_closes_the_call_and_waits_for_what_is_writt
     await studio.agent.generate_reply(user_input="When do you open?")
     await shut_down(job)
     assert await told(digitwin_db, session.id) == [ANSWER]
+
+
+async def test_a_callback_can_close_the_handle_after_the_call(
+    digitwin_url: str,
+    digitwin_db: Database,
+    digitwin_db_factory: DatabaseFactory,
+    session: ConversationSession,
+    job: JobContext,
+) -> None:
+    other = await digitwin_db_factory(digitwin_url)
+    studio = Studio(["From nine."])
+    call = await attach(studio.agent, other, session.id)
+
+    async def close() -> None:
+        assert await call.ended()
+        await other.sessions.end(session.id)
+        await other.close()
+
+    job.add_shutdown_callback(close)
+    await studio.agent.start(Agent(instructions=""), record=False)
+    await studio.says("When do you open?")
+    studio.ears.begins()
+    studio.ears.hears("Wait, one more", INTERIM)
+    await until(lambda: studio.agent.user_state == "speaking")
+    await shut_down(job)
+    assert await told(digitwin_db, session.id) == [ANSWER, HANG_UP]
+    assert (await digitwin_db.sessions.get(session.id)).status == "ended"
 
 
 async def test_a_job_shuts_down_in_time_while_the_database_is_away(

@@ -68,6 +68,26 @@ async def test_a_written_message_cuts_in_before_the_framework_tells_what_was_hea
     ]
 
 
+async def test_an_answer_that_never_got_to_speak_is_stored_as_unheard(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    studio = Studio(["one"], ["two"])
+    async with studio.call(digitwin_db, session.id):
+        studio.ears.begins()  # the twin is silent meanwhile
+        await until(lambda: studio.agent.user_state == "speaking")
+        studio.agent.generate_reply(user_input="1")
+        await until(lambda: studio.recording and studio.recording.recorder.turn_id)
+        await studio.is_generated("one")
+        studio.agent.interrupt()
+        handle = studio.agent.generate_reply(user_input="2")
+        studio.ears.ends()
+        await handle
+    assert await told(digitwin_db, session.id) == [
+        Turn("1", "one", heard_text="", status="interrupted"),
+        Turn("2", "two"),
+    ]
+
+
 async def test_a_participant_who_goes_on_before_the_model_writes_is_in_one_turn(
     digitwin_db: Database, session: ConversationSession
 ) -> None:
@@ -80,6 +100,18 @@ async def test_a_participant_who_goes_on_before_the_model_writes_is_in_one_turn(
 
 
 ERROR = {"source": "tts_error", "error": "APIConnectionError", "recoverable": False}
+
+
+async def test_a_written_message_before_the_model_writes_is_in_the_same_turn(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    studio = Studio([asyncio.Event()], ["two"], has_audio=False)
+    async with studio.call(digitwin_db, session.id):
+        studio.agent.generate_reply(user_input="1")
+        await until(lambda: studio.agent.agent_state == "thinking")
+        studio.agent.interrupt()
+        await studio.agent.generate_reply(user_input="2")
+    assert await told(digitwin_db, session.id) == [Turn("1\n2", "two")]
 
 
 class Librarian(Agent):
