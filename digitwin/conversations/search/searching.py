@@ -52,6 +52,7 @@ class TurnSearch(EntityRepository[ConversationSession]):
         words it has, rare ones more, and of equal turns the newest comes first. Words are compared
         by the stem of the turn's ``language``, English if it has none, ignoring case and accents.
         Of an interrupted answer what was heard counts. A turn is found as soon as it is stored.
+        Phrases are found in a turn's first 16,383 words, and in the first 255 uses of a word.
 
         Args:
             query: up to 4,000 characters; no text is a syntax error. Of more than 32 words the
