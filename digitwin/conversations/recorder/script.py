@@ -139,13 +139,15 @@ class Script:
             return [Said(turn_id, [text])]
         return self._begin(at, None, self._participant_id, twin_text=text, language=self._language)
 
-    def heard(self, text: str, turn_id: UUID | None) -> list[Event]:
+    def heard(
+        self, text: str, turn_id: UUID | None, extra: Mapping[str, Any] | None = None
+    ) -> list[Event]:
         """Replace what was heard of the twin's text."""
         target = self.turn_for(turn_id)
         turn = self._turns.get(target)
         if turn is not None:
             turn.heard_text = text
-        return [TurnWrite(turn_id=target, heard_text=text)]
+        return [TurnWrite(turn_id=target, heard_text=text, extra=extra)]
 
     def interrupted(
         self, at: datetime, heard: str | None, turn_id: UUID | None = None

@@ -88,18 +88,23 @@ class SpeechCalls:
         if piece:
             self._take(lambda: self._script.twin_text(piece, when, target), size_of(piece))
 
-    def heard(self, text: str, *, turn_id: Id | None = None) -> None:
+    def heard(self, text: str, *, basis: str | None = None, turn_id: Id | None = None) -> None:
         """Say what was heard of the twin's text so far; replaces what was said before.
 
         Without a ``turn_id`` it is about the open turn, else the last one.
+
+        Args:
+            basis: how it is known, such as ``words``, up to 200 characters; kept in the turn's
+                ``extra`` as ``heard_basis``.
 
         Raises:
             InvalidInputError: the twin has said nothing in this turn.
             InvalidStateError: there is no turn yet.
         """
         said, target = inputs.said(text, "text"), optional_id(turn_id, "turn_id")
+        extra = None if basis is None else {"heard_basis": inputs.name(basis, "basis")}
         self._script.check_heard(target)
-        self._take(lambda: self._script.heard(said, target), size_of(said))
+        self._take(lambda: self._script.heard(said, target, extra), size_of(said))
 
     def interrupted(
         self, *, heard: str | None = None, at: datetime | None = None, turn_id: Id | None = None

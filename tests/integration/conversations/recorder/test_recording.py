@@ -512,3 +512,13 @@ async def test_a_cancellation_is_no_failure_of_a_callback(
     async with digitwin_db.recorder(session.id) as recorder:
         with pytest.raises(asyncio.CancelledError), recorder.guarding("on_message"):
             raise asyncio.CancelledError
+
+
+async def test_how_it_is_known_what_was_heard_is_kept(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    async with digitwin_db.recorder(session.id) as recorder:
+        recorder.twin_text("One. Two.")
+        recorder.heard("One.", basis="words")
+    turn = (await digitwin_db.sessions.with_turns(session.id)).turns[0]
+    assert (turn.heard_text, turn.extra) == ("One.", {"heard_basis": "words"})
