@@ -1,0 +1,219 @@
+"""A call on Pipecat's real pipeline, whose model and voice are fakes that a test directs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    EndFrame,
+    Frame,
+    FunctionCallFromLLM,
+    InterruptionFrame,
+    LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
+    ProposedUserStartedSpeakingFrame,
+    ProposedUserStoppedSpeakingFrame,
+    TranscriptionFrame,
+    TTSSpeakFrame,
+    TTSTextFrame,
+)
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineWorker
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import (
+    LLMContextAggregatorPair,
+    LLMUserAggregatorParams,
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.services.llm_service import LLMService
+from pipecat.services.settings import LLMSettings
+from pipecat.turns.user_turn_strategies import ExternalUserTurnStrategies
+from pipecat.utils.text.base_text_aggregator import TextType
+from pipecat.workers.runner import WorkerRunner
+
+from digitwin.integrations.pipecat import CallRecording, attach
+from digitwin.integrations.pipecat.call import Handle
+
+PATIENCE: Final = 20.0
+
+
+SETTINGS: Final = LLMSettings(
+    model="fake",
+    system_instruction=None,
+    temperature=None,
+    max_tokens=None,
+    top_p=None,
+    top_k=None,
+    frequency_penalty=None,
+    presence_penalty=None,
+    seed=None,
+    filter_incomplete_user_turns=None,
+    user_turn_completion_config=None,
+)
+
+
+class Calling(dict[str, Any]):
+    """An answer that is a tool call."""
+
+    def __init__(self, name: str, **arguments: Any) -> None:
+        super().__init__(name=name, arguments=arguments)
+
+
+class Model(LLMService):
+    """Answers with what the test has written; an event in an answer is waited for."""
+
+    def __init__(self, answers: list[list[Any]]) -> None:
+        super().__init__(settings=SETTINGS)
+        self.answers = answers
+        self.has_generated = asyncio.Event()
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, LLMContextFrame):
+            await self._answer(frame.context)
+        else:
+            await self.push_frame(frame, direction)
+
+    async def _answer(self, context: LLMContext) -> None:
+        self.has_generated.clear()
+        await self.push_frame(LLMFullResponseStartFrame())
+        for piece in self.answers.pop(0):
+            if isinstance(piece, Calling):
+                call = FunctionCallFromLLM(piece["name"], "call-1", piece["arguments"], context)
+                await self.run_function_calls([call])
+            elif isinstance(piece, str):
+                await self.push_frame(LLMTextFrame(piece))
+            else:
+                self.has_generated.set()
+                await piece.wait()
+        self.has_generated.set()
+        await self.push_frame(LLMFullResponseEndFrame())
+
+
+class Voice(FrameProcessor):
+    """Speaks each text at once, as long as the test wants it to be heard."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_muted: Callable[[str], bool] = lambda _text: False
+        self.goes_on = False
+        """Whether the voice is still heard after the end of the answer."""
+        self.is_speaking = False
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, LLMTextFrame):
+            await self._speak(frame.text, append=True)
+        elif isinstance(frame, TTSSpeakFrame):
+            await self._speak(frame.text, append=frame.append_to_context)
+            await self._fall_silent()
+        elif isinstance(frame, LLMFullResponseEndFrame):
+            await self.push_frame(frame, direction)
+            if not self.goes_on:
+                await self._fall_silent()
+        else:
+            if isinstance(frame, InterruptionFrame):
+                await self._fall_silent()
+            await self.push_frame(frame, direction)
+
+    async def _speak(self, text: str, *, append: bool) -> None:
+        if not self.is_speaking:
+            self.is_speaking = True
+            await self.broadcast_frame(BotStartedSpeakingFrame)
+        if not self.is_muted(text):
+            spoken = TTSTextFrame(text, text_type=TextType.SENTENCE)
+            spoken.append_to_context, spoken.includes_inter_frame_spaces = append, True
+            await self.push_frame(spoken)
+
+    async def _fall_silent(self) -> None:
+        if self.is_speaking:
+            self.is_speaking = False
+            await self.broadcast_frame(BotStoppedSpeakingFrame)
+
+
+class Stage:
+    """Directs a call."""
+
+    def __init__(self, *answers: list[Any]) -> None:
+        self.model, self.voice = Model(list(answers)), Voice()
+        self.pair = LLMContextAggregatorPair(
+            LLMContext(),
+            user_params=LLMUserAggregatorParams(
+                user_turn_strategies=ExternalUserTurnStrategies(), audio_idle_timeout=0
+            ),
+        )
+        self.recording: CallRecording | None = None
+        self.worker: PipelineWorker | None = None
+        self._turns = 0
+
+    @asynccontextmanager
+    async def call(self, db: Handle, session_id: UUID | str) -> AsyncIterator[Stage]:
+        """Run the pipeline while the block goes on."""
+        self.recording = await attach(self.pair, db, session_id)
+        pipeline = Pipeline([self.pair.user(), self.model, self.voice, self.pair.assistant()])
+        self.worker = PipelineWorker(
+            pipeline, observers=[self.recording], enable_rtvi=False, idle_timeout_secs=None
+        )
+        runner = WorkerRunner(handle_sigint=False)
+        await runner.add_workers(self.worker)
+        running = asyncio.create_task(runner.run())
+        try:
+            yield self
+        finally:
+            await self.worker.queue_frame(self.last_frame())
+            async with asyncio.timeout(PATIENCE):
+                await running
+
+    def last_frame(self) -> Frame:
+        """Return the frame that ends the call."""
+        return EndFrame()
+
+    async def put(self, *frames: Frame) -> None:
+        """Put frames into the pipeline."""
+        assert self.worker is not None
+        for frame in frames:
+            await self.worker.queue_frame(frame)
+
+    async def begins(self) -> None:
+        """The participant begins to speak."""
+        await self.put(ProposedUserStartedSpeakingFrame())
+
+    async def says(self, text: str) -> None:
+        """The participant says something, and the twin begins to answer."""
+        self.model.has_generated.clear()
+        await self.begins()
+        await self.put(TranscriptionFrame(text, "guest", "2026-01-01T00:00:00Z", finalized=True))
+        await self.put(ProposedUserStoppedSpeakingFrame())
+        await self.answered()
+
+    async def answered(self) -> None:
+        """Wait until the model has generated what it is to generate for now."""
+        async with asyncio.timeout(PATIENCE):
+            await self.model.has_generated.wait()
+
+    async def is_heard(self, text: str) -> None:
+        """Wait until the aggregator was given what is heard."""
+        await until(lambda: text in self.pair.assistant().aggregation_string())
+
+    async def heard_interim(self, text: str) -> None:
+        """Wait until the recording was told of words that are not final."""
+        await until(lambda: self.recording is not None and self.recording._words == text)
+
+    async def is_quiet(self, messages: int) -> None:
+        """Wait until the context holds so many messages."""
+        await until(lambda: len(self.pair.assistant().context.messages) >= messages)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(PATIENCE):
+        while not is_so():  # noqa: ASYNC110 - any frame may do it
+            await asyncio.sleep(0.005)
