@@ -170,7 +170,10 @@ ArtifactUri = Annotated[str, line(2048)]
 """Where an object is kept in the service's own storage."""
 Checksum = Annotated[str, line(128)]
 Flag = Annotated[bool, Field(strict=True)]
-FiniteFloat = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+FiniteFloat = Annotated[
+    float, Field(strict=True, allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)
+]
+"""Without the sign of -0.0, which JSON's -0 does not keep."""
 AwareDatetime = Annotated[pydantic.AwareDatetime, Field(strict=True), AfterValidator(_utc)]
 """Validated to UTC; a naive datetime is refused."""
 

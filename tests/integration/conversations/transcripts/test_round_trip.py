@@ -193,3 +193,17 @@ async def test_what_is_anothers_is_not_found(
 
     with pytest.raises(NotFoundError):
         await exported(digitwin_db.for_user(bob.id), talk.id)
+
+
+async def test_a_score_of_minus_zero_is_zero(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    """Exported as -0 it would be read as an integer, which has no such sign."""
+    hours = await digitwin_db.documents.create(
+        user_id=session.user_id, title="Hours", content="From nine."
+    )
+    turn = await digitwin_db.sessions.open_turn(session.id, user_text="Hello")
+    await digitwin_db.sessions.extend_turn(
+        turn.id, session_id=session.id, sources=[{"document_id": hours.id, "score": -0.0}]
+    )
+    assert '"score":0,' in "".join(await exported(digitwin_db, session.id))
