@@ -11,7 +11,7 @@ from digitwin.errors import InvalidInputError, InvalidStateError
 from digitwin.kernel.execution.core import Core
 from digitwin.kernel.execution.operations import operation, streaming
 from digitwin.kernel.primitives.validation import validate
-from digitwin.kernel.repository.entities import row_dicts
+from digitwin.kernel.repository.entities import row_dicts, version_of
 from digitwin.kernel.repository.paging import Page
 from digitwin.kernel.repository.ports import ArtifactQueue, FieldCipher
 from digitwin.kernel.sql import crud
@@ -201,7 +201,7 @@ class LikenessRepository(ActivationRepository[M]):
         )
         if row is None:
             raise self._missing(id)
-        if expected_version not in (None, row["version"]):
+        if expected_version is not None and version_of(expected_version) != row["version"]:
             return  # the update raises StaleVersionError
         now = row["status"]
         if status != now and status not in STEPS[now]:

@@ -88,7 +88,7 @@ class RateLimitRepository(Repository):
         """
         call = fields.call(subject, endpoint, limit, window, cost)
         if lease is not None:
-            fields.tokens(lease, "lease", 1, call.limit)
+            lease = fields.tokens(lease, "lease", 1, call.limit)
             decision = self._leases.decide(call) if self._may_remember() else None
             if decision is not None:
                 self._usage.count(call.bucket, decision.allowed)

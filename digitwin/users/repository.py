@@ -192,7 +192,7 @@ class UserRepository(UserDeletion):
         except AlreadyExistsError as error:
             raise await self._taken([], [address]) from error
         if record is None:
-            raise await self._not_updated(id, expected_version)
+            raise await self._not_updated(id, key.get("version"))
         return self._row(record)
 
     @operation

@@ -199,7 +199,7 @@ class EntityRepository(Repository, Generic[M]):
         encoded = crud.encode(self.model, values)
         record = await self._core.db.fetchrow(query, **encoded, **merge, **key)
         if record is None:
-            raise await self._not_updated(id, expected_version, merge)
+            raise await self._not_updated(id, key.get("version"), merge)
         return self._row(record)
 
     async def _to_store(self, key: Mapping[str, Any], values: dict[str, Any]) -> dict[str, Any]:
@@ -215,9 +215,7 @@ class EntityRepository(Repository, Generic[M]):
             raise InvalidInputError("no field to change is given", field="changes")
         key = self._key(id, None)
         if expected_version is not None:
-            key["version"] = bounded(
-                expected_version, "expected_version", at_least=1, at_most=2**31 - 1
-            )
+            key["version"] = version_of(expected_version)
         return values, key
 
     async def _not_updated(
@@ -316,3 +314,12 @@ def row_dicts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     given = listed(rows, "rows", at_most=MAX_ROWS, of="rows")
     return [fields_of(row, f"rows[{n}]", "rows") for n, row in enumerate(given)]
+
+
+def version_of(expected: object) -> int:
+    """Return a validated version that a caller expects.
+
+    Raises:
+        InvalidInputError: it is not a whole number, or out of range.
+    """
+    return bounded(expected, "expected_version", at_least=1, at_most=2**31 - 1)
