@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
 from digitwin.kernel.primitives.ids import NOBODY, parse_id
-from digitwin.kernel.primitives.iterables import listed
-from digitwin.kernel.primitives.validation import DEFERRED, Line, Text, seconds, validate
+from digitwin.kernel.primitives.iterables import listed, mapped
+from digitwin.kernel.primitives.validation import DEFERRED, Line, Text, bounded, seconds, validate
 
 Audience = Literal["owner", "visitor"]
 
 MAX_KEYS: Final = 1000
+MAX_TOGETHER: Final = 16 * 1_048_576
+"""Bytes of the values that one statement stores."""
 MAX_TAGS: Final = 32
 MIN_TTL: Final = 0.001
 MAX_TTL: Final = 366 * 86_400.0
@@ -24,6 +26,7 @@ _Key = Annotated[str, Text(512, min_length=1)]
 _Tag = Annotated[str, Line(200)]
 
 _KEY: TypeAdapter[str] = TypeAdapter(_Key, config=DEFERRED)
+_PREFIX: TypeAdapter[str] = TypeAdapter(Annotated[str, Text(512)], config=DEFERRED)
 _KEYS: TypeAdapter[list[str]] = TypeAdapter(list[_Key], config=DEFERRED)
 _AUDIENCE: TypeAdapter[Audience] = TypeAdapter(Audience, config=DEFERRED)
 _TAG: TypeAdapter[str] = TypeAdapter(_Tag, config=DEFERRED)
@@ -64,6 +67,22 @@ def distinct_keys(keys: Iterable[str]) -> list[str]:
     given = listed(keys, "keys", at_most=MAX_KEYS, of="strings")
     valid: list[str] = validate(_KEYS, given, "keys")
     return list(dict.fromkeys(valid))
+
+
+def values_by_key(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return at most 1,000 values by validated key."""
+    given = mapped(values, "values", at_most=MAX_KEYS)
+    valid: list[str] = validate(_KEYS, list(given), "values")
+    return dict(zip(valid, given.values(), strict=True))
+
+
+def page_of_keys(prefix: object, limit: object, after: object) -> tuple[str, int, str]:
+    """Return the bounds of a page of keys; each key comes after the empty text."""
+    return (
+        validate(_PREFIX, prefix, "prefix"),
+        bounded(limit, "limit", at_least=1, at_most=MAX_KEYS),
+        "" if after is None else validate(_KEY, after, "after"),
+    )
 
 
 def tag(value: object) -> str:

@@ -24,7 +24,7 @@ LONGEST_FACTORY: Final = 3600.0
 """Seconds a factory may take for its value to be stored: far less than ``RETENTION``."""
 
 MOST_LOCKS: Final = 64
-"""Tags of a store that are locked one by one."""
+"""Tags or keys of a store that are locked one by one."""
 
 KINDS: Final = frozenset({"all", "user", "tag", "key"})
 """Of targets."""
@@ -116,18 +116,18 @@ async def record(on: Statements, targets: Iterable[InvalidationTarget]) -> None:
 
 
 def _few(targets: Iterable[InvalidationTarget]) -> Iterator[InvalidationTarget]:
-    """Replace many tags of a store by the whole store, whose lock covers them all.
+    """Replace many tags or keys of a store by the whole store, whose lock covers them all.
 
     The server has room for some thousand locks. A person keeps a lock of their own: that is the
     one on which a ``set`` waits for an erasure.
     """
-    tags: dict[str, list[InvalidationTarget]] = {}
+    many: dict[str, list[InvalidationTarget]] = {}
     for target in targets:
-        if target.kind == "tag":
-            tags.setdefault(target.store, []).append(target)
+        if target.kind in ("tag", "key"):
+            many.setdefault(target.store, []).append(target)
         else:
             yield target
-    for store, chosen in tags.items():
+    for store, chosen in many.items():
         yield from chosen if len(chosen) <= MOST_LOCKS else [store_target(store)]
 
 

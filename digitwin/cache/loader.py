@@ -11,9 +11,10 @@ from contextvars import Context
 from typing import Any, Final, TypeAlias
 
 from digitwin.cache import invalidation
-from digitwin.cache.cache_table import CacheRow, CacheTable
+from digitwin.cache.cache_table import CacheTable
 from digitwin.cache.fields import EntryKey
 from digitwin.cache.locks import AdvisoryLocks
+from digitwin.cache.rows import CacheRow
 from digitwin.cache.single_flight import SingleFlight
 from digitwin.errors import ClosedError, ConnectionFailedError
 from digitwin.kernel.connection.transactions import outside

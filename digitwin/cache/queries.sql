@@ -30,6 +30,21 @@ SELECT key, value, tags, extract(epoch FROM expires_at - now())::float8 AS lives
 WHERE user_id = :user_id AND audience = :audience AND key = ANY(:keys::text[])
       AND {living}
 
+-- name: keys
+-- Keys with a prefix, of the next `:most` entries of one range of the primary key's index. The prefix
+-- is compared with each entry, since only the C collation sorts the keys with a prefix together. If
+-- they are fewer than `:limit`, a last row, not listed, is the key from which to go on, if any.
+(SELECT key, true AS listed
+ FROM (SELECT key, {living} AND starts_with(key, :prefix) AS listed FROM {table}
+       WHERE user_id = :user_id AND audience = :audience AND key > :after
+       ORDER BY key LIMIT :most::bigint) AS range
+ WHERE listed ORDER BY key LIMIT :limit::bigint)
+UNION ALL
+(SELECT key, false FROM {table}
+ WHERE user_id = :user_id AND audience = :audience AND key > :after
+ ORDER BY key OFFSET :most::bigint - 1 LIMIT 1)
+LIMIT :limit::bigint
+
 -- name: lookup
 -- A value, and the epochs of its targets, in one snapshot: comparing them later shows whether
 -- something was invalidated in between. OFFSET 0 makes each target an index lookup: the planner
@@ -58,6 +73,19 @@ INSERT INTO {table} (user_id, audience, key, value, tags, size_bytes, expires_at
 SELECT :user_id::uuid, :audience, :key, :stored, :tags::text[], :size::int,
        now() + make_interval(secs => :ttl)
 WHERE NOT digitwin_is_erased(:user_id, :lock)
+{or_replace}
+
+-- name: set_many
+-- As `set_of_person`, for many keys, and for entries of nobody, which have no `lock`. Rows are locked
+-- in key order, as by everyone who locks several. The subquery asks once whether the person was
+-- erased, not for each row.
+INSERT INTO {table} (user_id, audience, key, value, tags, size_bytes, expires_at)
+SELECT :user_id::uuid, :audience::text, key, stored, :tags::text[], size,
+       now() + make_interval(secs => ttl)
+FROM unnest(:keys::text[], :stored::{value_type}[], :sizes::int[], :ttls::float8[])
+         AS given (key, stored, size, ttl)
+WHERE :lock::bigint IS NULL OR NOT (SELECT digitwin_is_erased(:user_id::uuid, :lock::bigint))
+ORDER BY key
 {or_replace}
 
 -- name: set_unless_invalidated
@@ -129,6 +157,18 @@ WITH gone AS (DELETE FROM {table} WHERE user_id = :user_id AND audience = :audie
               RETURNING {living} AS lived)
 SELECT coalesce(bool_or(lived), false), pg_notify({channel}, '{store} key ' || :name::text)
 FROM gone
+
+-- name: delete_many
+-- As `delete`, for many keys. Each row of the result sends a notification.
+WITH chosen AS (SELECT user_id, audience, key FROM {table}
+                WHERE user_id = :user_id AND audience = :audience AND key = ANY(:keys::text[])
+                ORDER BY key FOR UPDATE),
+     gone AS (DELETE FROM {table} AS entry USING chosen
+              WHERE entry.user_id = chosen.user_id AND entry.audience = chosen.audience
+                    AND entry.key = chosen.key RETURNING {living} AS lived)
+SELECT (SELECT count(*) FILTER (WHERE lived) FROM gone) AS lived,
+       pg_notify({channel}, '{store} key ' || name)
+FROM unnest(:names::text[]) AS name
 
 -- name: sweep
 -- One batch, in key order, as everyone locks rows. Each batch notifies once it is deleted: until

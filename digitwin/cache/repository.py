@@ -51,7 +51,9 @@ class CacheRepository(Repository):
         self._listener = Listener(core, connect, local)
         local.start_listener = self._listener.start
         self._tables = {
-            "embeddings": CacheTable(core, local, "embeddings", "embedding_cache"),
+            "embeddings": CacheTable(
+                core, local, "embeddings", "embedding_cache", value_type="bytea"
+            ),
             "searches": CacheTable(core, local, "searches", "vector_search_cache"),
             "responses": CacheTable(
                 core, local, "responses", "llm_response_cache", counts_hits=True

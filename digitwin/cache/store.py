@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from digitwin.cache import fields
-from digitwin.cache.cache_table import CacheRow, CacheTable
+from digitwin.cache.cache_table import CacheTable
 from digitwin.cache.codecs import Codec
 from digitwin.cache.fields import Audience, EntryKey
 from digitwin.cache.loader import Loader
 from digitwin.cache.locks import AdvisoryLocks
+from digitwin.cache.many_keys import ManyKeys
+from digitwin.cache.rows import CacheRow
 from digitwin.cache.statistics import HitCounters
 from digitwin.errors import InvalidInputError
 from digitwin.kernel.execution.core import Core
@@ -23,7 +24,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-class Store(Generic[In, Out]):
+class Store(ManyKeys[In, Out]):
     """Values by key, with a time to live; ``user_id`` and ``audience`` are part of the key.
 
     A value set for one person is never returned for another, nor an owner's for a visitor. An
@@ -45,14 +46,8 @@ class Store(Generic[In, Out]):
         *,
         ttl: float,
     ) -> None:
-        self._core = core
-        self._table = table
-        self._codec = codec
-        self._counts = counts
-        self._ttl = ttl
+        super().__init__(core, table, codec, counts, ttl=ttl)
         self._loader = Loader(core, table, locks)
-        self._chance: Callable[[], float] = random.random
-        """The next entry's share of the jitter, 0 to 1."""
 
     @operation
     async def get(
@@ -61,22 +56,6 @@ class Store(Generic[In, Out]):
         """Return the value, or None if there is none or it has expired."""
         stored = await self._get(fields.entry_key(key, user_id, audience))
         return None if stored is None else self._codec.decode(stored)
-
-    @operation
-    async def get_many(
-        self,
-        keys: Iterable[str],
-        *,
-        user_id: UUID | str | None = None,
-        audience: Audience = "owner",
-    ) -> dict[str, Out]:
-        """Return the values that exist, by key, in the order of ``keys``; one statement.
-
-        Args:
-            keys: at most 1,000.
-        """
-        found = await self._get_many(keys, user_id, audience)
-        return {key: self._codec.decode(stored) for key, stored in found.items()}
 
     @operation
     async def set(
@@ -187,17 +166,6 @@ class Store(Generic[In, Out]):
         self._count(entry_key, stored)
         return stored
 
-    async def _get_many(
-        self, keys: Iterable[str], user_id: UUID | str | None, audience: Audience
-    ) -> dict[str, Any]:
-        """Return the stored forms that exist, in the order of ``keys``."""
-        wanted = fields.distinct_keys(keys)
-        owner, audience_name = fields.owner(user_id), fields.audience_name(audience)
-        found = await self._table.get_many(owner, audience_name, wanted)
-        for key in wanted:
-            self._count(EntryKey(owner, audience_name, key), found.get(key))
-        return {key: found[key] for key in wanted if key in found}
-
     async def _get_or_create(
         self,
         entry_key: EntryKey,
@@ -228,21 +196,6 @@ class Store(Generic[In, Out]):
     async def close(self) -> None:
         """Cancel background refreshes; the handle calls this as it closes."""
         await self._loader.close()
-
-    def _row(
-        self, entry_key: EntryKey, value: In, ttl: float, tags: list[str], stale: float = 0.0
-    ) -> CacheRow:
-        stored, size = self._codec.encode(value)
-        ttl *= 1 - self._core.settings.cache_ttl_jitter * self._chance()
-        return CacheRow(*entry_key, stored, tags, size, max(ttl, fields.MIN_TTL), stale)
-
-    def _count(self, entry_key: EntryKey, stored: object) -> None:
-        if stored is None:
-            self._counts.misses(self._table.name)
-            return
-        self._counts.hits(self._table.name)
-        if self._table.counts_hits:
-            self._counts.hit_of(entry_key)
 
 
 async def _made_by(factory: Callable[[], Awaitable[In]]) -> In:

@@ -61,7 +61,19 @@ class CacheStore(Protocol[In_contra, T_co]):
         factory: Callable[[], Awaitable[In_contra]],
         **options: Unpack[CreateOptions],
     ) -> T_co: ...
+    async def set_many(
+        self, values: Mapping[str, In_contra], **options: Unpack[EntryOptions]
+    ) -> None: ...
     async def delete(self, key: str, **owner: Unpack[EntryOwner]) -> bool: ...
+    async def delete_many(self, keys: Iterable[str], **owner: Unpack[EntryOwner]) -> int: ...
+    async def keys(
+        self,
+        prefix: str = "",
+        *,
+        limit: int = 100,
+        after: str | None = None,
+        **owner: Unpack[EntryOwner],
+    ) -> Page[str]: ...
     async def invalidate(self, *, tag: str | None = None, user_id: Id | None = None) -> int: ...
 
 

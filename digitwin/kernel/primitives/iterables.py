@@ -47,6 +47,27 @@ def listed(values: Any, field: str, *, at_most: int, of: str = "items") -> list[
     return items
 
 
+def mapped(values: Any, field: str, *, at_most: int) -> dict[Any, Any]:
+    """Return a copy of a dict, or of another mapping.
+
+    Args:
+        values: a mapping.
+        field: the name of the argument, for the error.
+        at_most: more items than this are refused.
+
+    Raises:
+        InvalidInputError: it is no mapping, has too many items, or raises when it is read.
+    """
+    if not issubclass(type(values), Mapping):
+        raise InvalidInputError(f"{field} must be a dict", field=field)
+    try:
+        found = _copied(values, at_most)
+    except Exception as error:  # noqa: BLE001 - raised by a method of the caller's mapping
+        raise unreadable(field, error) from None
+    bounded(len(found), field, at_least=0, at_most=at_most)
+    return found
+
+
 def fields_of(row: Any, place: str, field: str) -> dict[str, Any]:
     """Return a copy of a row's fields.
 
@@ -58,15 +79,10 @@ def fields_of(row: Any, place: str, field: str) -> dict[str, Any]:
     Raises:
         InvalidInputError: it is no mapping, has too many fields, or raises when it is read.
     """
-    kind = type(row)
-    if not issubclass(kind, Mapping):
+    if not issubclass(type(row), Mapping):
         raise InvalidInputError(f"{place} must be a dict of fields", field=field)
     try:
-        found = (
-            dict(islice(row.items(), MAX_FIELDS + 1))
-            if kind is dict
-            else {name: row[name] for name in islice(row, MAX_FIELDS + 1)}
-        )
+        found = _copied(row, MAX_FIELDS)
     except Exception as error:  # noqa: BLE001 - raised by a method of the caller's mapping
         refused = unreadable(place, error)
         refused.details["field"] = field
@@ -74,3 +90,10 @@ def fields_of(row: Any, place: str, field: str) -> dict[str, Any]:
     if len(found) > MAX_FIELDS:
         raise InvalidInputError(f"{place} must be a dict of fields", field=field, limit=MAX_FIELDS)
     return found
+
+
+def _copied(values: Any, at_most: int) -> dict[Any, Any]:
+    """Return a copy of a mapping, or of one item more than are allowed."""
+    if type(values) is dict:
+        return dict(islice(values.items(), at_most + 1))
+    return {name: values[name] for name in islice(values, at_most + 1)}

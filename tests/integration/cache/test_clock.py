@@ -37,6 +37,7 @@ async def test_no_read_returns_it(cache: CacheRepository) -> None:
         for _ in range(3):  # the local cache remembers nothing of it either
             assert await store.get("k") is None
         assert await store.get_many(["k"]) == {}
+        assert (await store.keys()).items == []
         assert await store.delete("k") is False
 
 

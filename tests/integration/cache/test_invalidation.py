@@ -24,6 +24,8 @@ FORGET: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "its person and tag": lambda store: store.invalidate(tag="prices", user_id=ADA),
     "everything": lambda store: store.invalidate(),
     "the entry": lambda store: store.delete("key", user_id=ADA),
+    "a few entries": lambda store: store.delete_many(["key", "other"], user_id=ADA),
+    "many entries": lambda store: store.delete_many([*map(str, range(99)), "key"], user_id=ADA),
 }
 """All the ways in which an entry of Ada's with the tag ``prices`` can be forgotten."""
 
@@ -223,9 +225,14 @@ async def test_old_marks_are_cleared_away(
     ]
 
 
+ONE = ["set", "get", "delete"]
+MANY = ["set_many", "many", "delete_many", "keys"]
+FORGETTING = ["tag", "person", "both", "all"]
+
+
 @st.composite
 def deeds(draw: st.DrawFn) -> tuple[Any, ...]:
-    kind = draw(st.sampled_from(["set", "get", "many", "delete", "tag", "person", "both", "all"]))
+    kind = draw(st.sampled_from(ONE + MANY + FORGETTING))
     person, audience = draw(st.sampled_from([None, ADA, BOB])), draw(st.sampled_from("ov"))
     key, tags = draw(st.sampled_from("ab")), draw(st.sets(st.sampled_from("xy")))
     return kind, person, {"o": "owner", "v": "visitor"}[audience], key, tags
@@ -254,6 +261,17 @@ async def test_any_history_leaves_what_a_dictionary_would_hold(
             assert await store.get_many(["a", "b"], **scope) == {
                 k: model[entry_key._replace(key=k)][0] for k in there
             }
+        elif kind == "set_many":
+            await store.set_many({"a": n, "b": -n}, tags=tags, **scope)
+            model[entry_key._replace(key="a")] = n, tags
+            model[entry_key._replace(key="b")] = -n, tags
+        elif kind == "delete_many":
+            gone = {at for at in model if at[:2] == entry_key[:2]}
+            assert await store.delete_many(["b", "a"], **scope) == len(gone)
+            model = {at: held for at, held in model.items() if at not in gone}
+        elif kind == "keys":
+            there = [k for k in "ab" if entry_key._replace(key=k) in model]
+            assert (await store.keys(**scope)).items == there
         elif kind == "delete":
             assert await store.delete(key, **scope) == (model.pop(entry_key, None) is not None)
         else:

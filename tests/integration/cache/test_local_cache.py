@@ -23,6 +23,14 @@ FACTORY.go_on.set()
 
 CHANGES: dict[str, tuple[Act, Any]] = {
     "set": (lambda cache: cache.responses.set("key", "new", user_id=ADA), "new"),
+    "set among others": (
+        lambda cache: cache.responses.set_many({"other": 1, "key": "new"}, user_id=ADA),
+        "new",
+    ),
+    "deleted among others": (
+        lambda cache: cache.responses.delete_many(["other", "key"], user_id=ADA),
+        None,
+    ),
     "deleted": (lambda cache: cache.responses.delete("key", user_id=ADA), None),
     "its tag": (lambda cache: cache.responses.invalidate(tag="prices"), None),
     "its person": (lambda cache: cache.responses.invalidate(user_id=ADA), None),

@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 
 from digitwin.cache import fields
-from digitwin.cache.cache_table import CacheRow
 from digitwin.cache.repository import CacheRepository
+from digitwin.cache.rows import CacheRow
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError
 from digitwin.testing import DatabaseFactory

@@ -56,6 +56,7 @@ async def test_a_text_is_no_list_of_rows(digitwin_db: Database, ada: User, rows:
     assert await refusal(db.users.create_many(rows)) == "rows"
     assert await refusal(db.audit.record_many(rows)) == "entries"
     assert await refusal(db.cache.responses.get_many(rows)) == "keys"
+    assert await refusal(db.cache.responses.delete_many(rows)) == "keys"
     assert await refusal(db.cache.responses.set("key", 1, tags=rows)) == "tags"
     assert await refusal(db.limits.consume_all(rows)) == "asks"
 

@@ -90,6 +90,7 @@ class World:
             "user_id": ada.id,
             "user_text": "When?",
             "value": [0.5],
+            "values": {"key": [0.5]},
             "window": 60,
             "worker": "one",
         }

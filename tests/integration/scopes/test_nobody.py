@@ -35,6 +35,7 @@ REST: dict[str, Any] = {
     "reason": "x",
     "key": "k",
     "value": [1.0],
+    "values": {},
     "error": "x",
     "worker": "w",
     "query": "x",
