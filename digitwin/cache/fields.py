@@ -15,6 +15,8 @@ from digitwin.kernel.primitives.validation import DEFERRED, Line, Text, bounded,
 
 Audience = Literal["owner", "visitor"]
 
+MAX_KEY: Final = 512
+"""Characters."""
 MAX_KEYS: Final = 1000
 MAX_TOGETHER: Final = 16 * 1_048_576
 """Bytes of the values that one statement stores."""
@@ -22,11 +24,11 @@ MAX_TAGS: Final = 32
 MIN_TTL: Final = 0.001
 MAX_TTL: Final = 366 * 86_400.0
 
-_Key = Annotated[str, Text(512, min_length=1)]
+_Key = Annotated[str, Text(MAX_KEY, min_length=1)]
 _Tag = Annotated[str, Line(200)]
 
 _KEY: TypeAdapter[str] = TypeAdapter(_Key, config=DEFERRED)
-_PREFIX: TypeAdapter[str] = TypeAdapter(Annotated[str, Text(512)], config=DEFERRED)
+_PREFIX: TypeAdapter[str] = TypeAdapter(Annotated[str, Text(MAX_KEY)], config=DEFERRED)
 _KEYS: TypeAdapter[list[str]] = TypeAdapter(list[_Key], config=DEFERRED)
 _AUDIENCE: TypeAdapter[Audience] = TypeAdapter(Audience, config=DEFERRED)
 _TAG: TypeAdapter[str] = TypeAdapter(_Tag, config=DEFERRED)

@@ -1,4 +1,4 @@
-"""LangChain: answers of models are kept in the response cache, by :class:`ResponseCache`."""
+"""LangChain: answers of models, vectors and bytes are kept in digitwin's cache."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from digitwin.integrations.frameworks import require
 
 require("langchain")
 
+from digitwin.integrations.langchain.byte_store import ByteStore  # noqa: E402
 from digitwin.integrations.langchain.cache import ResponseCache  # noqa: E402
+from digitwin.integrations.langchain.embeddings import EmbeddingCache  # noqa: E402
 
-__all__ = ["ResponseCache"]
+__all__ = ["ByteStore", "EmbeddingCache", "ResponseCache"]

@@ -18,6 +18,7 @@ from digitwin.cache.fields import Audience
 from digitwin.database import Database
 from digitwin.errors import DigiTwinError
 from digitwin.integrations.langchain.bridge import Bridge
+from digitwin.integrations.langchain.failures import Failures
 from digitwin.kernel.primitives.validation import Id
 
 log = logging.getLogger(__name__)
@@ -67,12 +68,12 @@ class ResponseCache(BaseCache):
         self._whose: dict[str, Any] = {"user_id": user_id, "audience": known}
         self._terms: dict[str, Any] = {"ttl": ttl, "tags": given}
         self._bridge = Bridge()
-        self._failures: dict[str, int] = {}
+        self._failures = Failures(log, "response cache")
 
     @property
     def failures(self) -> int:
         """Calls that failed, and were kept from the model's call."""
-        return sum(self._failures.values())
+        return len(self._failures)
 
     async def alookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
         """Return the answers to a prompt, or None."""
@@ -107,9 +108,9 @@ class ResponseCache(BaseCache):
             stored = await self._store.get(_key(prompt, llm_string), **self._whose)
             return None if stored is None else _loaded(stored)
         except DigiTwinError as error:
-            self._failed(error.code)
+            self._failures.add(error.code)
         except (TypeError, ValueError, KeyError, ImportError, NotImplementedError):
-            self._failed("unreadable")  # by another version, or of a class that is gone
+            self._failures.add("unreadable")  # by another version, or of a class that is gone
         return None
 
     async def _update(self, prompt: str, llm_string: str, answers: Sequence[Generation]) -> None:
@@ -117,15 +118,10 @@ class ResponseCache(BaseCache):
             stored = [dumpd(answer) for answer in answers]
             await self._store.set(_key(prompt, llm_string), stored, **self._whose, **self._terms)
         except DigiTwinError as error:
-            self._failed(error.code)
+            self._failures.add(error.code)
 
     async def _clear(self) -> None:
         await self._store.invalidate(tag=self._own_tag)
-
-    def _failed(self, kind: str) -> None:
-        if kind not in self._failures:
-            log.error("langchain: the response cache fails, models are asked: %s", kind)
-        self._failures[kind] = self._failures.get(kind, 0) + 1
 
 
 def _key(prompt: str, llm_string: str) -> str:

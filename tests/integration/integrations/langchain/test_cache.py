@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
@@ -14,7 +13,6 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_tests.integration_tests.cache import AsyncCacheTestSuite, SyncCacheTestSuite
 
-import digitwin
 from digitwin import session_tag
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError, InvalidStateError
@@ -22,7 +20,7 @@ from digitwin.integrations.langchain import ResponseCache
 from digitwin.integrations.langchain.bridge import Bridge
 from digitwin.models import User
 from digitwin.testing import DatabaseFactory
-from digitwin.testing.loop_thread import LoopThread, loop_thread
+from tests.integration.integrations.langchain.conftest import Opened
 
 PROMPT, MODEL = "When do you open?", "some model"
 ANSWER = [Generation(text="From nine.")]
@@ -35,24 +33,9 @@ class TestAsync(AsyncCacheTestSuite):
 
 
 @pytest.fixture
-def thread() -> Iterator[LoopThread]:
-    """The thread of a handle, beside that of the test."""
-    with loop_thread() as thread:
-        yield thread
-
-
-@pytest.fixture
-def elsewhere(thread: LoopThread, digitwin_url: str) -> Iterator[ResponseCache]:
+def elsewhere(opened: Opened) -> ResponseCache:
     """A cache whose handle is open in another thread."""
-    opening = digitwin.connect(digitwin_url)
-
-    async def made() -> ResponseCache:
-        db = await opening.__aenter__()
-        ada = await db.users.create(email="ada@example.com", name="Ada")
-        return ResponseCache(db, user_id=ada.id, audience="owner")
-
-    yield thread.run(made())
-    thread.run(opening.__aexit__(None, None, None))
+    return opened.made(lambda: ResponseCache(opened.db, user_id=opened.ada.id, audience="owner"))
 
 
 class TestSync(SyncCacheTestSuite):

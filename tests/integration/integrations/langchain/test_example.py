@@ -22,4 +22,7 @@ async def test_the_example_runs(digitwin_url: str) -> None:
         "again: From nine. (The model was asked 1 times.)",
         "owner: From nine. (The model was asked 2 times.)",
         "after: From nine. (The model was asked 3 times.)",
+        "embedded: ['When do you open?', 'From nine.']",
+        "vector: [17.0]",
+        "keys: ['hours/monday']",
     ]

@@ -1,0 +1,99 @@
+"""A store of vectors for LangChain's CacheBackedEmbeddings, over digitwin's embedding cache."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any, Final
+
+from digitwin.cache.fields import Audience
+from digitwin.database import Database
+from digitwin.errors import DigiTwinError, InvalidInputError
+from digitwin.integrations.langchain.failures import Failures
+from digitwin.integrations.langchain.stores import EntryStore, text
+from digitwin.kernel.primitives.validation import Id
+
+log = logging.getLogger(__name__)
+
+_FLOAT32: Final = 4
+
+
+class EmbeddingCache(EntryStore[list[float]]):
+    """One model's vectors by text: ``CacheBackedEmbeddings(model, EmbeddingCache(…))``.
+
+    Vectors are kept in ``db.cache.embeddings``, as float32: they expire, are evicted,
+    invalidated, exported and erased as everything there is. A key contains the model and a digest
+    of the text. What is stored for one person, audience or model is never returned for another.
+
+    A cache that fails does not fail the model's call: nothing is found then, or stored. The first
+    failure of each kind is logged; :attr:`failures` counts them. Deletions and listings raise.
+
+    Calls from other threads and loops: as for :class:`ByteStore`. ``yield_keys`` yields digests,
+    since texts are not stored.
+
+    Args:
+        db: the handle. The cache is made on its event loop.
+        user_id: whose data it is; None: nobody's, which all may read.
+        audience: for whom vectors are: the twin's ``owner``, or a ``visitor``.
+        model: which model makes them, one line of at most 128 characters; with its dimensions,
+            and whether it embeds questions or documents, if it can be asked for either.
+        ttl: time to live in seconds; None: the setting of the embedding cache.
+        tags: by which vectors can be invalidated.
+
+    Raises:
+        InvalidInputError: an argument is invalid; names it.
+        InvalidStateError: no event loop is running.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        user_id: Id | None,
+        audience: Audience,
+        model: str,
+        ttl: float | timedelta | None = None,
+        tags: Iterable[str] = (),
+    ) -> None:
+        super().__init__(
+            db.cache.embeddings,
+            model,
+            field="model",
+            user_id=user_id,
+            audience=audience,
+            ttl=ttl,
+            tags=tags,
+        )
+        self._failures = Failures(log, "embedding cache")
+
+    @property
+    def failures(self) -> int:
+        """Calls that failed, and were kept from the model's call."""
+        return len(self._failures)
+
+    async def _read(self, keys: Sequence[str]) -> Mapping[str, Any]:
+        try:
+            return await super()._read(keys)
+        except DigiTwinError as error:
+            self._failures.add(error.code)
+            return {}
+
+    async def _write(self, values: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+        try:
+            await super()._write(values, sizes)
+        except DigiTwinError as error:
+            self._failures.add(error.code)
+
+    def _entry_key(self, key: Any) -> str:
+        return sha256(text(key, "text").encode("utf-8", "surrogatepass")).hexdigest()
+
+    def _stored(self, value: Any) -> tuple[Any, int]:
+        try:
+            return value, _FLOAT32 * len(value)
+        except TypeError:
+            raise InvalidInputError("value must be a list of numbers", field="value") from None
+
+    def _value(self, stored: list[float]) -> list[float]:
+        return stored
