@@ -16,6 +16,7 @@ from digitwin.conversations.fields import (
     SessionChanges,
     SessionFilters,
 )
+from digitwin.conversations.latest.items import LatestItems
 from digitwin.conversations.listing.sessions import SessionListing
 from digitwin.conversations.living.ending import SessionEnding
 from digitwin.conversations.living.turns import LivingTurns
@@ -40,6 +41,7 @@ class ConversationSessionRepository(
     SessionEnding,
     SessionListing,
     AddingItems,
+    LatestItems,
     SessionUsage,
     TurnSearch,
     ChatHistories,

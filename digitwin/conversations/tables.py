@@ -190,7 +190,7 @@ declare(
     # Before the turns, to which they refer without a foreign key: an erasure takes them first
     Table(
         name="turn_items",
-        rights=DEPENDENT,
+        rights=PERSONAL,  # the end of a conversation can be taken back
         person="user_id",
         personal=PersonalData(
             title="What happened in conversations",
@@ -331,7 +331,7 @@ declare(
     ),
     Table(
         name="conversation_turns",
-        rights=DEPENDENT,
+        rights=PERSONAL,  # the end of a conversation can be taken back
         person="user_id",
         personal=PersonalData(
             title="What was said",

@@ -42,6 +42,23 @@ class SessionContents(Protocol):
         limit: int = 50,
         after: str | None = None,
     ) -> Page[TurnItem]: ...
+    async def latest_items(
+        self,
+        session_id: Id,
+        *,
+        user_id: Id | None = None,
+        prefix: str = "",
+        own_turns: Sequence[Id] = (),
+        limit: int | None = None,
+    ) -> list[TurnItem]: ...
+    async def pop_item(
+        self,
+        session_id: Id,
+        *,
+        user_id: Id | None = None,
+        prefix: str = "",
+        own_turns: Sequence[Id] = (),
+    ) -> TurnItem | None: ...
     async def sources(
         self, turn_id: Id, *, session_id: Id | None = None, user_id: Id | None = None
     ) -> list[Citation]: ...

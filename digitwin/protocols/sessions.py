@@ -57,6 +57,7 @@ class SessionTurns(Protocol):
         *,
         user_id: Id | None = None,
         id: Id | None = None,
+        items: Sequence[NewItem] = (),
         **turn: Unpack[OpenedTurn],
     ) -> ConversationTurn: ...
     async def extend_turn(

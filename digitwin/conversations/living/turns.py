@@ -50,16 +50,19 @@ class LivingTurns(TurnLog):
         *,
         user_id: Id | None = None,
         id: Id | None = None,
+        items: Sequence[NewItem] = (),
         **turn: Unpack[OpenedTurn],
     ) -> ConversationTurn:
         """Begin a turn; atomic, one round trip, positions without gaps.
 
-        Idempotent with an ``id`` or an ``idempotency_key``: a repeated call stores nothing and
-        returns the turn as it is by then. :meth:`extend_turn` and :meth:`close_turn` go on with
-        it. What nobody closes, as after a crash, ``maintain()`` closes as abandoned.
+        Idempotent with an ``id`` or an ``idempotency_key``: a repeated call opens nothing and
+        returns the turn as it is by then; items with an ``item_id`` are stored once.
+        :meth:`extend_turn` and :meth:`close_turn` go on with it. What nobody closes, as after a
+        crash, ``maintain()`` closes as abandoned.
 
         Args:
             id: a UUID made by the caller.
+            items: what it begins with, up to 1,000, see :class:`NewItem`.
             **turn: see :class:`OpenedTurn`; a turn may begin without a text.
 
         Returns:
@@ -82,6 +85,7 @@ class LivingTurns(TurnLog):
             self._core.db,
             key,
             turns=[_turn_write(turn_id, given, opens=True)],
+            items=_item_writes(items, turn_id),
             once=is_named,
             attempt=self._savepoint() if is_named or given.get("participant_id") else None,
         )

@@ -24,7 +24,7 @@ REASONS = {
         "tables": (
             *("users", "user_emails", "voice_models", "face_models"),
             *("conversation_sessions", "session_artifacts", "knowledge_documents"),
-            *("conversation_words", "session_writers"),
+            *("conversation_words", "session_writers", "conversation_turns", "turn_items"),
         ),
         "rights": {
             "digitwin_app": {READ, ADD, CHANGE, REMOVE},
@@ -34,10 +34,7 @@ REASONS = {
         },
     },
     "as above, but never deleted by a service: they go with their parent, or by an erasure": {
-        "tables": (
-            *("deletions", "consents", "participants", "conversation_turns"),
-            *("turn_items", "turn_sources"),
-        ),
+        "tables": ("deletions", "consents", "participants", "turn_sources"),
         "rights": {
             "digitwin_app": {READ, ADD, CHANGE},
             "digitwin_service": {READ, ADD, CHANGE},
@@ -161,7 +158,7 @@ async def stolen(login: str, raw: asyncpg.Connection) -> AsyncIterator[asyncpg.C
         "CREATE TEMP TABLE conversation_turns (user_id uuid)",
         "CREATE TABLE conversation_turns_2 (user_id uuid)",
         "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-        "DELETE FROM conversation_turns",
+        "DELETE FROM turn_sources",
         "DELETE FROM consents",
         "TRUNCATE users",
         "DELETE FROM erasures",

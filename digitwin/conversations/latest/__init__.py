@@ -1,0 +1,1 @@
+"""The end of a conversation: its newest items, and the last one taken back."""
