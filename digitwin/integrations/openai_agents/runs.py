@@ -77,6 +77,6 @@ class Runs:
                 run.turn = None
 
     def clear(self) -> None:
-        """Forget all."""
-        self._by_context.clear()
-        self._last = Run()
+        """Forget all turns: the session is gone."""
+        for run in (self._last, *self._by_context.values()):
+            run.own, run.turn = [], None
