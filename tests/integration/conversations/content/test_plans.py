@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from digitwin.conversations.content.queries import for_session, totals_query
+from digitwin.conversations.latest.queries import query as latest
 from digitwin.conversations.queries import QUERIES
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.kernel.sql import crud
@@ -128,6 +129,28 @@ def assert_ranges(found: list[dict[str, Any]], at_most: int) -> None:
 PAGE = {"kinds": None, "after": 0, "limit": 51}
 FORWARD = {"beyond": ">", "direction": "ASC"}
 BACKWARD = {"beyond": "<", "direction": "DESC"}
+
+
+@pytest.mark.parametrize("name", ["latest_items", "pop_item"])
+@pytest.mark.parametrize("has_own", [True, False])
+@pytest.mark.parametrize("owner_known", [True, False])
+async def test_the_newest_items_are_ranges_of_turns(
+    asked: asyncpg.Connection,
+    turn: Turn,
+    is_generic: bool,
+    owner_known: bool,
+    has_own: bool,
+    name: str,
+) -> None:
+    query = latest(name, known_owner=owner_known, has_own=has_own)
+    values = {
+        "user_id": turn["user_id"],
+        "session_id": turn["session_id"],
+        "prefix": "i-",
+        "turn_ids": [turn["id"]],
+        "limit": 5,
+    }
+    assert_ranges(await scans(asked, is_generic, query, **values), at_most=30)
 
 
 @pytest.mark.parametrize("order", [FORWARD, BACKWARD])
