@@ -51,8 +51,8 @@ class UsageHooks(RunHooks[Any]):
                 request_id=None if id == FAKE_RESPONSES_ID else short(id),
                 counts=figures(response.usage),
             )
-        except DigiTwinError as error:
-            self._failed(error.code)
+        except Exception as error:  # noqa: BLE001 - logged and counted: the run goes on
+            self._failed(error.code if isinstance(error, DigiTwinError) else type(error).__name__)
 
     def _failed(self, kind: str) -> None:
         if kind not in self._failures:

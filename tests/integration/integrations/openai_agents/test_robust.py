@@ -235,14 +235,16 @@ async def test_a_process_that_is_killed_leaves_what_it_stored(
     assert (await told(digitwin_db, session))[1:] == [TURN]
 
 
+@pytest.mark.parametrize("error", [InvalidStateError("no"), AttributeError("no")])
 async def test_usage_that_is_not_stored_fails_no_run(
     digitwin_db: Database,
     session: AgentSession,
+    error: Exception,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def refuses(**counts: Any) -> None:
-        raise InvalidStateError("no")
+        raise error
 
     hooks = UsageHooks(session)
     monkeypatch.setattr(session, "add_usage", refuses)
