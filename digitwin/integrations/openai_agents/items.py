@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,11 +13,14 @@ from digitwin.conversations.transcripts.messages import short, text_of
 from digitwin.conversations.transcripts.openai import NAME
 from digitwin.integrations.texts import storable
 from digitwin.kernel.primitives.ids import uuid7
+from digitwin.kernel.primitives.jsonb import MAX_DEPTH
 
 PREFIX: Final = "openai-agents:"
 """Begins the ``item_id`` of the SDK's items: others may be in the session as well. The rest is
 ours, since the SDK's ids repeat."""
 _SEPARATOR: Final = "\n"
+MOST_PARTS: Final = 100_000
+"""Parts of an item whose texts are made storable."""
 
 
 @dataclass(slots=True)
@@ -131,10 +134,20 @@ def _new_item(item: Any, role: str) -> NewItem:
 
 def _storable(value: Any) -> Any:
     """Return a value whose texts can be stored; what else cannot is refused where it is stored."""
+    return _replaced(value, iter(range(MOST_PARTS)), 0)
+
+
+def _replaced(value: Any, budget: Iterator[int], depth: int) -> Any:
+    """Go as deep and as far as a value that can be stored may be: it may contain itself."""
+    if depth > MAX_DEPTH or next(budget, None) is None:
+        return value
     if type(value) is str:
         return storable(value)
     if type(value) is list:
-        return [_storable(part) for part in value]
+        return [_replaced(part, budget, depth + 1) for part in value]
     if type(value) is dict:
-        return {_storable(name): _storable(part) for name, part in value.items()}
+        return {
+            storable(name) if type(name) is str else name: _replaced(part, budget, depth + 1)
+            for name, part in value.items()
+        }
     return value

@@ -131,7 +131,26 @@ async def test_what_cannot_be_stored_is_replaced(session: AgentSession) -> None:
     assert await session.get_items() == [user("a\ufffdb?"), {"\ufffd": ["\ufffd"]}]
 
 
-@pytest.mark.parametrize("item", [float("nan"), object(), {"a": "x" * 1_100_000}, {"a": 2**70}])
+def deep(levels: int) -> Any:
+    """Return a value that is nested."""
+    found: Any = []
+    for _ in range(levels):
+        found = [found]
+    return found
+
+
+ENDLESS: list[Any] = ["\0"]
+ENDLESS += [ENDLESS, ENDLESS]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        *(float("nan"), object(), {"a": "x" * 1_100_000}, {"a": 2**70}, {1: "a"}),
+        *(deep(100), deep(100_000), ENDLESS),
+    ],
+    ids=range(8),
+)
 async def test_what_is_no_json_is_refused(session: AgentSession, item: Any) -> None:
     with pytest.raises(InvalidInputError, match=r"items\[1\]"):
         await session.add_items([user("a"), item])
