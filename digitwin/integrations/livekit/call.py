@@ -93,6 +93,7 @@ class CallRecording:
         self._taps = Taps(
             transcribed=self._guarded(self._events.transcribing),
             generated=self._guarded(self._events.generating),
+            shown=self._events.showing,
         )
         self._job = job
         self._recording = Recording(recordings, job) if recordings and job else None

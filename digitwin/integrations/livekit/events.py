@@ -28,7 +28,7 @@ from livekit.agents.voice.events import (
 from digitwin.conversations.recorder.recorder import TurnRecorder
 from digitwin.integrations.livekit.figures import Used, stages
 from digitwin.integrations.livekit.speeches import Speeches, Turn, own_speech
-from digitwin.integrations.livekit.taps import Listen
+from digitwin.integrations.livekit.taps import HOOK, Listen
 from digitwin.integrations.livekit.words import Words
 from digitwin.integrations.texts import storable
 
@@ -101,6 +101,20 @@ class Events:
         speech.begin_step()
         generated = speech.generated
         return lambda text: generated.append(storable(text)) if text else None
+
+    def showing(self, message: ChatMessage) -> Callable[[bool], None]:
+        """Note that the agent may edit or drop this message."""
+        said, left = "", None
+        with self._recorder.guarding(HOOK):
+            said = message.raw_text_content or ""
+            left = self._words.show(said)
+
+        def ended(is_dropped: bool) -> None:
+            with self._recorder.guarding(HOOK):
+                if left is not None:  # what was dropped was said all the same
+                    left(said if is_dropped else message.raw_text_content or "")
+
+        return ended
 
     # Events
 

@@ -2,23 +2,29 @@
 
 LiveKit tells what was heard of an interrupted speech, not what was generated. The text passes
 through two methods of the agent: ``llm_node`` (what the model writes) and ``transcription_node``
-(what goes to the voice, of the model, of ``say`` or of a realtime model). Both are wrapped on the
+(what goes to the voice, of the model, of ``say`` or of a realtime model). A third one,
+``on_user_turn_completed``, may edit or drop what the participant said. They are wrapped on the
 instance, so that no agent must derive from ours.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from typing import Any, Final
 from weakref import WeakSet
 
 from livekit.agents import Agent
-from livekit.agents.llm import ChatChunk
+from livekit.agents.llm import ChatChunk, ChatMessage
 
 Listen = Callable[[str], None]
 Begin = Callable[[], Listen]
 """Called in the task of a speech, where one of its texts begins."""
+Show = Callable[[ChatMessage], Callable[[bool], None]]
+"""Called before an agent may edit a message; what it returns, after it: was the message dropped?"""
+
+
+HOOK: Final = "on_user_turn_completed"
 
 
 class Taps:
@@ -27,10 +33,12 @@ class Taps:
     Args:
         transcribed: begins a text that goes to the voice.
         generated: begins a text of the model.
+        shown: is told of a message that the agent may edit.
     """
 
-    def __init__(self, *, transcribed: Begin, generated: Begin) -> None:
+    def __init__(self, *, transcribed: Begin, generated: Begin, shown: Show) -> None:
         self._nodes = {"transcription_node": transcribed, "llm_node": generated}
+        self._shown = shown
         self._agents: WeakSet[Agent] = WeakSet()
 
     def put_on(self, agent: Agent) -> None:
@@ -39,14 +47,15 @@ class Taps:
             return
         for name, begin in self._nodes.items():
             setattr(agent, name, _Tap(getattr(agent, name), begin))
+        setattr(agent, HOOK, _Hook(getattr(agent, HOOK), self._shown))
         self._agents.add(agent)
 
     def take_off(self) -> None:
         """Listen to no agent any more."""
         for agent in list(self._agents):
-            for name, begin in self._nodes.items():
+            for name, begin in (*self._nodes.items(), (HOOK, self._shown)):
                 tap = vars(agent).get(name)
-                if isinstance(tap, _Tap) and tap.begin is begin:
+                if isinstance(tap, _Tap | _Hook) and tap.begin is begin:
                     delattr(agent, name)
         self._agents.clear()
 
@@ -63,6 +72,22 @@ class _Tap:
             return None
         listen = self.begin()
         return _awaited(passing, listen) if inspect.iscoroutine(passing) else _told(passing, listen)
+
+
+class _Hook:
+    """A method of an agent that may edit a message, or stop the answer to it."""
+
+    def __init__(self, hook: Callable[..., Awaitable[None]], begin: Show) -> None:
+        self._hook, self.begin = hook, begin
+
+    async def __call__(self, *args: Any, **options: Any) -> None:
+        left = self.begin(options["new_message"] if "new_message" in options else args[-1])
+        is_dropped = True
+        try:
+            await self._hook(*args, **options)
+            is_dropped = False
+        finally:
+            left(is_dropped)
 
 
 async def _awaited(passing: Any, listen: Listen) -> Any:

@@ -490,3 +490,58 @@ async def test_a_conversation_inside_a_tool_has_turns_of_its_own(
         ("A table for two", "What is your name?\nDone.", "completed"),
         ("Ivan", None, "completed"),
     ]
+
+
+class Discreet(Agent):
+    """Edits what the participant said, when the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__(instructions="")
+        self.is_asked, self.may_answer = asyncio.Event(), asyncio.Event()
+        self.answered = 0
+
+    async def on_user_turn_completed(self, turn_ctx: ChatContext, new_message: ChatMessage) -> None:
+        self.is_asked.set()
+        await self.may_answer.wait()
+        self.answered += 1
+        text = new_message.text_content or ""
+        if text.startswith("And"):
+            raise StopResponse
+        new_message.content = [text.replace("My PIN is 1234. ", "")]
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+async def test_what_an_agent_removes_from_a_message_is_not_stored(
+    digitwin_db: Database, session: ConversationSession, is_cut: bool
+) -> None:
+    agent = Discreet()
+    agent.may_answer.set()
+    async with Studio(["From nine."]).call(digitwin_db, session.id, agent) as studio:
+        if is_cut:
+            studio.ears.begins()
+            studio.ears.hears("My PIN is 1234.")
+            studio.ears.hears("When do you open?")
+            studio.ears.ends()
+            await until(lambda: len(studio.messages) == 2)
+            await studio.is_quiet()
+        else:
+            await studio.says("My PIN is 1234. When do you open?")
+    assert await told(digitwin_db, session.id) == [ANSWER]
+
+
+async def test_what_was_said_while_the_agent_edits_a_message_is_stored(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    agent, heard = Discreet(), list[str]()
+    studio = Studio(["From nine."])
+    async with studio.call(digitwin_db, session.id, agent):
+        studio.ears.says("When do you open?")
+        await agent.is_asked.wait()
+        studio.agent.on("user_input_transcribed", lambda event: heard.append(event.transcript))
+        studio.ears.says("And on Sundays?")
+        await until(lambda: heard)
+        agent.may_answer.set()
+        await until(lambda: agent.answered == 2)
+        await studio.is_quiet()
+    turns = await told(digitwin_db, session.id)
+    assert [turn.user_text for turn in turns] == ["When do you open?", "And on Sundays?"]
