@@ -11,4 +11,5 @@ def storable(text: str) -> str:
     plain = str.__str__(text)
     if plain.isascii():
         return plain.replace("\0", "\ufffd") if "\0" in plain else plain
-    return plain.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    pairs = plain.encode("utf-16-le", "surrogatepass")
+    return pairs.decode("utf-16-le", "replace").replace("\0", "\ufffd")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
@@ -12,26 +11,23 @@ from livekit.agents import (
     AgentSession,
     ConversationItemAddedEvent,
     ErrorEvent,
-    FunctionToolsExecutedEvent,
     SpeechCreatedEvent,
     UserInputTranscribedEvent,
     UserStateChangedEvent,
 )
-from livekit.agents.llm import AgentHandoff, ChatMessage, FunctionCall
-from livekit.agents.voice.events import (
-    SessionUsageUpdatedEvent,
-    ToolCallEnded,
-    ToolCallStarted,
-    ToolExecutionUpdatedEvent,
-)
+from livekit.agents.llm import AgentHandoff, ChatMessage
+from livekit.agents.voice.events import SessionUsageUpdatedEvent
 
 from digitwin.conversations.recorder.recorder import TurnRecorder
+from digitwin.integrations.fitting import Fitting
 from digitwin.integrations.livekit.figures import Used, stages
 from digitwin.integrations.livekit.speeches import Speeches, Turn, own_speech
 from digitwin.integrations.livekit.taps import HOOK, Listen
+from digitwin.integrations.livekit.tools import Tools
 from digitwin.integrations.livekit.words import Words
-from digitwin.integrations.texts import storable
 
+MAX_PROVIDER: Final = 100
+"""Characters of a provider's name."""
 AWAY: Final = "away"
 """The state of a participant who has been silent for long."""
 
@@ -48,15 +44,16 @@ class Events:
         self._session = session
         self._recorder = recorder
         self._speeches = Speeches(recorder)
+        self._fitting = Fitting(recorder)
+        tools = Tools(recorder, self._speeches)
         self._words = Words()
         self._used = Used()
-        self._running: set[str] = set()
         self._handlers: dict[str, Callable[[Any], None]] = {
             "speech_created": self._speech_created,
             "user_input_transcribed": self._transcribed,
             "conversation_item_added": self._item_added,
-            "tool_execution_updated": self._tool_updated,
-            "function_tools_executed": self._tools_executed,
+            "tool_execution_updated": tools.updated,
+            "function_tools_executed": tools.executed,
             "session_usage_updated": self._usage_updated,
             "agent_false_interruption": self._false_interruption,
             "user_state_changed": self._user_state_changed,
@@ -100,7 +97,7 @@ class Events:
         speech = self._speeches.of(handle)
         speech.begin_step()
         generated = speech.generated
-        return lambda text: generated.append(storable(text)) if text else None
+        return lambda text: generated.append(text) if text else None
 
     def showing(self, message: ChatMessage) -> Callable[[bool], None]:
         """Note that the agent may edit or drop this message."""
@@ -157,7 +154,7 @@ class Events:
     def _answered(self, message: ChatMessage, text: str) -> None:
         handle = own_speech() or self._session.current_speech
         if handle is None:
-            self._recorder.twin_text(storable(text))
+            self._recorder.twin_text(self._fitting.text(text))
             return
         self._speeches.heard(handle, text, is_cut=message.interrupted)
         self._measured(message, self._speeches.turn_of(handle))
@@ -180,61 +177,18 @@ class Events:
             return
         self._recorder.item(
             "handoff",
-            {"from": storable(handoff.old_agent_id)},
-            name=storable(handoff.new_agent_id),
-            item_id=handoff.id,
+            {"from": self._fitting.name(handoff.old_agent_id)},
+            name=self._fitting.name(handoff.new_agent_id),
+            item_id=self._fitting.name(handoff.id),
             turn_id=self._turn_id(),
-        )
-
-    def _tool_updated(self, event: ToolExecutionUpdatedEvent) -> None:
-        update = event.update
-        if isinstance(update, ToolCallStarted):
-            self._called(update.function_call)
-        elif isinstance(update, ToolCallEnded) and update.id != update.call_id:
-            # The last word of a tool that went on after its first answer
-            self._recorder.tool_result(
-                update.call_id,
-                None if update.message is None else storable(update.message),
-                is_error=update.status != "done",
-                item_id=update.id,
-                turn_id=self._turn_id(),
-            )
-
-    def _tools_executed(self, event: FunctionToolsExecutedEvent) -> None:
-        turn = self._speeches.turn_of(own_speech())
-        if turn is not None and event.has_agent_handoff:
-            turn.is_handing_over = True
-        for call, output in event.zipped():
-            if call.call_id not in self._running:  # refused before it was started
-                self._called(call)
-            self._running.discard(call.call_id)
-            self._recorder.tool_result(
-                output.call_id,
-                storable(output.output),
-                is_error=output.is_error,
-                name=output.name or None,
-                item_id=output.id,
-            )
-
-    def _called(self, call: FunctionCall) -> None:
-        turn = self._speeches.turn_of(own_speech())
-        if turn is not None:
-            turn.has_tools = True
-        self._running.add(call.call_id)
-        self._recorder.tool_call(
-            call.name,
-            _arguments(call.arguments),
-            call_id=call.call_id,
-            item_id=call.id,
-            turn_id=None if turn is None else turn.id,
         )
 
     def _usage_updated(self, event: SessionUsageUpdatedEvent) -> None:
         for kind, provider, model, counts in self._used.since(event.usage):
             self._recorder.usage(
                 kind=kind,
-                provider=storable(provider) or None,
-                model=storable(model) or None,
+                provider=(self._fitting.name(provider) or "")[:MAX_PROVIDER] or None,
+                model=self._fitting.name(model),
                 turn_id=self._turn_id(),
                 **counts,
             )
@@ -260,15 +214,6 @@ class Events:
     def _turn_id(self) -> UUID | None:
         turn = self._speeches.turn_of(own_speech())
         return None if turn is None else turn.id
-
-
-def _arguments(text: str) -> Any:
-    """Return the arguments that a model wrote; the text as it is, if it is no JSON."""
-    plain = storable(text).replace("\\u0000", "")
-    try:
-        return json.loads(plain)
-    except ValueError:
-        return plain
 
 
 def _ignore(text: str) -> None:

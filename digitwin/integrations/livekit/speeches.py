@@ -14,9 +14,10 @@ from uuid import UUID
 
 from livekit.agents.voice import SpeechHandle, agent_activity
 
+from digitwin.conversations.fields import MAX_TEXT
 from digitwin.conversations.recorder.inputs import EndStatus
 from digitwin.conversations.recorder.recorder import TurnRecorder
-from digitwin.integrations.texts import storable
+from digitwin.integrations.fitting import Fitting
 from digitwin.kernel.primitives.ids import uuid7
 
 REMEMBERED: Final = 1000
@@ -44,7 +45,12 @@ class Turn:
     awaits_words: bool = False
     """It was begun by a realtime model's answer: the words that it answers come later."""
     began: float = field(default_factory=time.time)
-    has_text: bool = False
+    asked: int = 0
+    """Characters that the participant said."""
+    said: int = 0
+    """Characters that the twin said."""
+    is_full: bool = False
+    """It said more than a turn holds."""
     has_tools: bool = False
     is_handing_over: bool = False
     """The next agent's first words belong to it, too."""
@@ -57,6 +63,11 @@ class Turn:
     live: set[Speech] = field(default_factory=set)
     stages: set[str] = field(default_factory=set)
     """Those that were measured."""
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the twin has said something."""
+        return self.said > 0
 
     @property
     def is_taken(self) -> bool:
@@ -98,6 +109,7 @@ class Speeches:
 
     def __init__(self, recorder: TurnRecorder) -> None:
         self._recorder = recorder
+        self._fitting = Fitting(recorder)
         self._speeches: dict[SpeechHandle, Speech] = {}
         self._latest: Turn | None = None
         self.is_over = False
@@ -137,38 +149,61 @@ class Speeches:
             handle: the speech that answers it, if that is known.
             spoken_at: when they began to say it, if that is known.
         """
-        said, speech = storable(text), None if handle is None else self.of(handle)
-        late = self._latest
+        speech, late = None if handle is None else self.of(handle), self._latest
         if handle is None and late is not None and late.awaits_words and spoken_at < late.began:
-            self._recorder.user_text(said, language=language, turn_id=late.id)
+            self._ask(late, text, language, turn_id=late.id)
             late.awaits_words = False
             return
         going_on = self.open
         if going_on is not None and going_on.is_taken:
-            self._recorder.user_text(said, language=language, turn_id=uuid7())
+            self._ask(None, text, language, turn_id=uuid7())
         else:
-            self._recorder.user_text(said, language=language)
+            self._ask(going_on, text, language)
         turn = self._opened()
         if speech is not None and not handle.done():  # type: ignore[union-attr]
             self._join(speech, turn)
 
+    def _ask(
+        self, turn: Turn | None, text: str, language: str | None, turn_id: UUID | None = None
+    ) -> None:
+        """Add to what the participant said in a turn, or open one."""
+        length = 0 if turn is None or not turn.asked else turn.asked + len(SEPARATOR)
+        said = self._fitting.text(text, max(0, MAX_TEXT - length))
+        if not said:
+            return  # the turn is full
+        self._recorder.user_text(said, language=language, turn_id=turn_id)
+        if turn_id is None and turn is not self._opened():  # the recorder has opened another one
+            turn, length = self._opened(), 0
+        if turn is not None:
+            turn.asked = length + len(said)
+
     def said(self, handle: SpeechHandle, step: int, text: str) -> None:
         """Note a piece of what a speech says."""
-        speech, piece = self.of(handle), storable(text)
-        if self.is_over or not piece:
+        speech = self.of(handle)
+        if self.is_over or not text:
             return
         turn = speech.turn or self.open
         if turn is None:
-            self._recorder.twin_text(piece)
-            turn = self._opened()
+            turn = self._say(None, text)
             turn.awaits_words = speech.is_automatic
         else:
             is_next = turn.has_text and turn.spoken_by != (handle.id, step)
-            self._recorder.twin_text(f"{SEPARATOR if is_next else ''}{piece}", turn_id=turn.id)
-        turn.has_text = speech.is_spoken = True
+            self._say(turn, f"{SEPARATOR if is_next else ''}{text}")
+        speech.is_spoken = True
         turn.spoken_by = handle.id, step
-        speech.transcribed.append(piece)
+        speech.transcribed.append(text)
         self._join(speech, turn)
+
+    def _say(self, turn: Turn | None, text: str) -> Turn:
+        """Add to what the twin says in a turn, or open one; nothing once the turn is full."""
+        length = 0 if turn is None else turn.said
+        if turn is None or not turn.is_full:
+            piece = self._fitting.text(text, MAX_TEXT - length)
+            self._recorder.twin_text(piece, turn_id=None if turn is None else turn.id)
+            turn = turn or self._opened()
+            turn.said = length + len(piece)
+            turn.is_full = len(piece) < len(text)
+        return turn
 
     def heard(self, handle: SpeechHandle, text: str, *, is_cut: bool) -> None:
         """Note a message of a speech: what was heard of it, if it was cut off."""
@@ -177,7 +212,7 @@ class Speeches:
         if not speech.transcribed:  # its text passed unseen
             self.said(handle, step, speech.unspoken or text)
         if speech.turn is not None:
-            speech.turn.heard.append(storable(text))
+            speech.turn.heard.append(text)
             speech.turn.is_cut |= is_cut
 
     def resumed(self, handle: SpeechHandle | None) -> None:
@@ -212,17 +247,19 @@ class Speeches:
 
     def _end(self, speech: Speech, turn: Turn) -> None:
         """End a speech's turn, if it was the last one in it."""
-        heard = SEPARATOR.join(turn.heard)
         if speech.handle.interrupted and any(not s.handle.interrupted for s in turn.live):
             turn.is_cut |= speech.is_spoken  # the others go on
         elif speech.handle.interrupted:
             if turn.has_text or turn.has_tools:
-                said = heard if turn.has_text else None
-                self._recorder.interrupted(heard=said, turn_id=turn.id)
+                heard = self._heard(turn) if turn.has_text else None
+                self._recorder.interrupted(heard=heard, turn_id=turn.id)
                 self._recorder.turn_done(turn_id=turn.id)
         elif not turn.live and not turn.is_handing_over:
             if turn.is_cut:
-                self._recorder.heard(heard, turn_id=turn.id)
+                self._recorder.heard(self._heard(turn), turn_id=turn.id)
             is_answered = turn.has_text or (turn.has_tools and speech.handle.exception() is None)
             status: EndStatus = "completed" if is_answered else "abandoned"
             self._recorder.turn_done(status=status, turn_id=turn.id)
+
+    def _heard(self, turn: Turn) -> str:
+        return self._fitting.text(SEPARATOR.join(turn.heard))
