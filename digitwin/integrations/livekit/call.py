@@ -7,6 +7,7 @@ import logging
 from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
+from weakref import WeakSet
 
 from livekit.agents import (
     AgentSession,
@@ -17,6 +18,7 @@ from livekit.agents import (
 from livekit.agents.llm import AgentHandoff
 
 from digitwin.conversations.recorder.recorder import TurnRecorder
+from digitwin.errors import InvalidStateError
 from digitwin.integrations.livekit.events import Events
 from digitwin.integrations.livekit.recordings import Handle, Recording, RecordingStore
 from digitwin.integrations.livekit.taps import Begin, Listen, Taps
@@ -26,6 +28,9 @@ CLOSING_LIMIT: Final = 4.0
 """Seconds that a job that shuts down waits for the end of the call."""
 DRAIN_LIMIT: Final = 3.0
 """Seconds that it waits then for the database. The framework kills the job after 10 s in all."""
+
+_RECORDED: WeakSet[AgentSession[Any]] = WeakSet()
+"""Agent sessions that are being recorded: a second recording would tell everything twice."""
 
 log = logging.getLogger(__name__)
 
@@ -63,13 +68,20 @@ async def attach(
 
     Raises:
         NotFoundError: the session does not exist, or not for this owner.
-        InvalidStateError: it has ended.
+        InvalidStateError: it has ended; or this agent session is recorded already.
         ScopeRequiredError: the handle requires a scope.
         ClosedError: the handle is closed or closing.
         InvalidInputError: an argument is invalid; names it.
     """
     recorder = db.recorder(session_id, participant_id=participant_id, language=language)
-    await recorder.__aenter__()
+    if session in _RECORDED:
+        raise InvalidStateError("This agent session is recorded already")
+    _RECORDED.add(session)
+    try:
+        await recorder.__aenter__()
+    except BaseException:
+        _RECORDED.discard(session)
+        raise
     call = CallRecording(session, db, recorder, recordings)
     call._begin()
     return call
@@ -170,6 +182,7 @@ class CallRecording:
                 self._session.off("conversation_item_added", self._item_added)
                 self._session.off("close", self._closed)
                 self._taps.take_off()
+                _RECORDED.discard(self._session)
             self._ending = asyncio.create_task(self._leave(), name="digitwin call ends")
             self._has_closed.set()
         return self._ending

@@ -16,6 +16,7 @@ from livekit.agents import (
     UserStateChangedEvent,
 )
 from livekit.agents.llm import AgentHandoff, ChatMessage
+from livekit.agents.metrics import AgentSessionUsage
 from livekit.agents.voice.events import SessionUsageUpdatedEvent
 
 from digitwin.conversations.recorder.recorder import TurnRecorder
@@ -47,7 +48,7 @@ class Events:
         self._fitting = Fitting(recorder)
         tools = Tools(recorder, self._speeches)
         self._words = Words()
-        self._used = Used()
+        self._used = Used(session.usage)
         self._handlers: dict[str, Callable[[Any], None]] = {
             "speech_created": self._speech_created,
             "user_input_transcribed": self._transcribed,
@@ -72,6 +73,8 @@ class Events:
             self._session.off(name, handler)  # type: ignore[arg-type]
         with self._recorder.guarding("close"):
             self._missed(self._words.left())
+        with self._recorder.guarding("session_usage_updated"):
+            self._use(self._session.usage)
         self._speeches.is_over = True
 
     # Texts that pass
@@ -173,7 +176,8 @@ class Events:
                 self._recorder.stage(stage, ms, turn_id=turn.id)
 
     def _handed_over(self, handoff: AgentHandoff) -> None:
-        if handoff.old_agent_id is None:  # the first agent
+        if handoff.old_agent_id is None:  # the session starts with its first agent
+            self._used.start()
             return
         self._recorder.item(
             "handoff",
@@ -184,7 +188,10 @@ class Events:
         )
 
     def _usage_updated(self, event: SessionUsageUpdatedEvent) -> None:
-        for kind, provider, model, counts in self._used.since(event.usage):
+        self._use(event.usage)
+
+    def _use(self, usage: AgentSessionUsage) -> None:
+        for kind, provider, model, counts in self._used.since(usage):
             self._recorder.usage(
                 kind=kind,
                 provider=(self._fitting.name(provider) or "")[:MAX_PROVIDER] or None,

@@ -30,29 +30,45 @@ def stages(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 class Used:
-    """What was used since it was asked last: the framework tells sums of the whole session."""
+    """What was used since it was asked last: the framework tells sums of the whole session.
 
-    def __init__(self) -> None:
-        self._before: dict[tuple[str, str, str], dict[str, float]] = {}
+    Args:
+        usage: what was used before; it was recorded then, or is no part of the recording.
+    """
+
+    def __init__(self, usage: AgentSessionUsage) -> None:
+        self._before = dict(_sums(usage))
+
+    def start(self) -> None:
+        """Note that the session starts, and begins its sums anew."""
+        self._before.clear()
 
     def since(self, usage: AgentSessionUsage) -> Iterator[tuple[UsageKind, str, str, UsageFigures]]:
-        """Return kind, provider, model and counts of each model that was used."""
-        for sums in usage.model_usage:
-            if sums.type not in KINDS:
-                continue
-            now = {
+        """Return kind, provider, model and counts of each model that was used.
+
+        What the caller does not take, because of an error, is returned the next time.
+        """
+        for key, now in _sums(usage):
+            before = self._before.get(key, {})
+            new = {name: value - before.get(name, 0) for name, value in now.items()}
+            if any(new.values()):
+                kind, provider, model = key
+                yield KINDS[kind], provider, model, _figures(kind, new)
+                self._before[key] = now
+
+
+def _sums(
+    usage: AgentSessionUsage,
+) -> Iterator[tuple[tuple[str, str, str], dict[str, float]]]:
+    """Return the figures of each model, by its kind, provider and name."""
+    for sums in usage.model_usage:
+        if sums.type in KINDS:
+            figures = {
                 name: value
                 for name, value in sums.model_dump().items()
                 if isinstance(value, int | float)
             }
-            key = sums.type, sums.provider, sums.model
-            before = self._before.get(key, {})
-            self._before[key] = now
-            new = {name: value - before.get(name, 0) for name, value in now.items()}
-            if any(value < 0 for value in new.values()):  # the session was started again
-                new = now
-            if any(new.values()):
-                yield KINDS[sums.type], sums.provider, sums.model, _figures(sums.type, new)
+            yield (sums.type, sums.provider, sums.model), figures
 
 
 def _figures(kind: str, used: Mapping[str, float]) -> UsageFigures:
@@ -66,7 +82,7 @@ def _figures(kind: str, used: Mapping[str, float]) -> UsageFigures:
             "audio_output_tokens": used["output_tokens"],
         }
     return figures | {
-        "input_tokens": used["input_tokens"] - used["input_audio_tokens"],
+        "input_tokens": max(0, used["input_tokens"] - used["input_audio_tokens"]),
         "audio_input_tokens": used["input_audio_tokens"],
         "output_tokens": used["output_tokens"],
     }
@@ -75,7 +91,7 @@ def _figures(kind: str, used: Mapping[str, float]) -> UsageFigures:
 def _tokens(used: Mapping[str, float]) -> UsageFigures:
     """Return tokens in buckets that do not overlap, of totals that contain their parts."""
     cached, written = used["input_cached_tokens"], used["input_cache_creation_tokens"]
-    heard = used["input_audio_tokens"] - used["input_cached_audio_tokens"]
+    heard = max(0, used["input_audio_tokens"] - used["input_cached_audio_tokens"])
     spoken, reasoned = used["output_audio_tokens"], used["output_reasoning_tokens"]
     return {
         "input_tokens": max(0, used["input_tokens"] - cached - written - heard),

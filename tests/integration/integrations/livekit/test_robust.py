@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from livekit.agents import Agent, AgentSession, JobContext
 from livekit.agents.testing import fake_job_context
 
 import digitwin.integrations.livekit
+from digitwin.conversations.recorder.recorder import TurnRecorder
 from digitwin.database import Database
 from digitwin.errors import (
+    BufferFullError,
     ConfigurationError,
     InvalidInputError,
     InvalidStateError,
@@ -26,8 +29,10 @@ from digitwin.models import ConversationSession, User
 from digitwin.testing import DatabaseFactory
 from tests.faults.proxy import Proxy
 from tests.integration.conversations.recorder.conftest import HASTY
-from tests.integration.integrations.livekit.fakes import INTERIM, ScriptedLLM
+from tests.integration.conversations.recorder.stored import stored_in
+from tests.integration.integrations.livekit.fakes import INTERIM, ScriptedLLM, calling
 from tests.integration.integrations.livekit.studio import Studio, until
+from tests.integration.integrations.livekit.test_story import Weatherman
 from tests.integration.integrations.story import ANSWER, HANG_UP, Turn, told
 
 
@@ -201,6 +206,99 @@ async def test_a_recording_may_begin_in_the_middle_of_a_call(
     await studio.agent.aclose()
     await recording.aclose()
     assert await told(digitwin_db, session.id) == [ANSWER]
+
+
+async def test_a_session_that_is_recorded_is_not_recorded_twice(
+    digitwin_db: Database, ada: User, session: ConversationSession
+) -> None:
+    other = await digitwin_db.sessions.start(ada.id)
+    studio = Studio(["From nine."], has_audio=False)
+    async with studio.call(digitwin_db, session.id):
+        for target in (session, other):
+            with pytest.raises(InvalidStateError, match="recorded already"):
+                await attach(studio.agent, digitwin_db, target.id)
+        await studio.agent.generate_reply(user_input="When do you open?")
+    assert await told(digitwin_db, session.id) == [ANSWER]
+    assert await told(digitwin_db, other.id) == []
+
+
+async def test_an_attempt_that_was_refused_can_be_made_again(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    studio = Studio(["From nine."], has_audio=False)
+    with pytest.raises(NotFoundError):
+        await attach(studio.agent, digitwin_db, uuid7())
+    async with studio.call(digitwin_db, session.id):
+        await studio.agent.generate_reply(user_input="When do you open?")
+    assert await told(digitwin_db, session.id) == [ANSWER]
+
+
+async def test_a_session_that_starts_again_is_recorded_again(
+    digitwin_db: Database, session: ConversationSession, raw: asyncpg.Connection
+) -> None:
+    """Before and after its start; what was used is told as sums, which begin anew."""
+    agent = Agent(instructions="")
+    studio = Studio(["One."], ["Two."], ["Three."], ["Four."], has_audio=False)
+    async with studio.call(digitwin_db, session.id, agent):
+        await studio.agent.generate_reply(user_input="1")
+    async with studio.call(digitwin_db, session.id, agent):
+        await studio.agent.generate_reply(user_input="2")
+        assert studio.recording is not None
+        await studio.recording.aclose()
+        await studio.agent.generate_reply(user_input="3")
+        recording = await attach(studio.agent, digitwin_db, session.id)
+        await studio.agent.generate_reply(user_input="4")
+    await recording.aclose()
+    turns = await told(digitwin_db, session.id)
+    assert turns == [Turn("1", "One."), Turn("2", "Two."), Turn("4", "Four.")]
+    used = (await stored_in(raw, session.id)).usage
+    assert [row["input_tokens"] for row in used] == [12, 12, 12]
+
+
+async def test_usage_that_was_refused_is_told_again(
+    digitwin_db: Database,
+    session: ConversationSession,
+    raw: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise BufferFullError("full")
+
+    studio = Studio(["One."], ["Two."], has_audio=False)
+    async with studio.call(digitwin_db, session.id):
+        await studio.agent.generate_reply(user_input="1")
+        with monkeypatch.context() as patch:
+            patch.setattr(TurnRecorder, "usage", full)
+            await studio.agent.generate_reply(user_input="2")
+    used = (await stored_in(raw, session.id)).usage
+    assert [row["input_tokens"] for row in used] == [12, 12]
+
+
+async def test_no_error_of_the_recording_reaches_the_call(
+    digitwin_db: Database,
+    session: ConversationSession,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(TurnRecorder, "_take", broken)
+    studio = Studio(["Well, "], [calling("weather", city="Kyiv")], ["dry."], ["Bye."])
+    async with studio.call(digitwin_db, session.id, Weatherman()):
+        await studio.says("Hello")
+        studio.ears.says("Is it raining?")
+        await until(lambda: "dry." in studio.messages)
+        await studio.is_quiet()
+        await studio.begins_to_answer("Thanks")
+        await studio.agent.interrupt()
+    health = (await digitwin_db.health()).recorders
+    assert health is not None
+    ours = [record for record in caplog.records if record.name.startswith("digitwin")]
+    told_of = [record.getMessage() for record in ours if "callback" in record.getMessage()]
+    assert 0 < len(told_of) == len(set(told_of)) < health.failed_callbacks
+    assert "secret" not in caplog.text
+    assert not [record for record in caplog.records if record.exc_info], "LiveKit saw no error"
 
 
 async def test_two_calls_of_one_process_do_not_mix(
