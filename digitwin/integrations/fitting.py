@@ -55,6 +55,10 @@ class Fitting:
             return self.result(text)
         return value if json_error({"arguments": value}) is None else self.result(text)
 
+    def payload(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return values of which some are texts, as a JSON object."""
+        return {k: self.result(v) if isinstance(v, str) else v for k, v in values.items()}
+
     def _cut(self, text: str, room: int) -> str:
         with self._recorder.guarding("too_long"):
             raise InvalidInputError("the beginning of a text is stored", field="text", limit=room)

@@ -19,8 +19,10 @@ from livekit.agents.llm import AgentHandoff, ChatMessage
 from livekit.agents.metrics import AgentSessionUsage
 from livekit.agents.voice.events import SessionUsageUpdatedEvent
 
+from digitwin.conversations.content.fields import ItemKind
 from digitwin.conversations.recorder.recorder import TurnRecorder
 from digitwin.integrations.fitting import Fitting
+from digitwin.integrations.livekit.contents import media
 from digitwin.integrations.livekit.figures import Used, stages
 from digitwin.integrations.livekit.speeches import Speeches, Turn, own_speech
 from digitwin.integrations.livekit.taps import HOOK, Listen
@@ -139,11 +141,13 @@ class Events:
         item = event.item
         if isinstance(item, AgentHandoff):
             self._handed_over(item)
-        elif isinstance(item, ChatMessage) and item.text_content:
-            if item.role == "user":
+        elif isinstance(item, ChatMessage) and item.role == "user":
+            if item.text_content:
                 self._asked(item, item.text_content)
-            elif item.role == "assistant":
-                self._answered(item, item.text_content)
+            for kind, described in media(item):
+                self._shown(kind, described)
+        elif isinstance(item, ChatMessage) and item.role == "assistant" and item.text_content:
+            self._answered(item, item.text_content)
 
     def _asked(self, message: ChatMessage, text: str) -> None:
         language = None
@@ -153,6 +157,14 @@ class Events:
         spoken_at = message.metrics.get("started_speaking_at", 0.0)
         self._speeches.asked(text, own_speech(), language, spoken_at)
         self._measured(message, self._speeches.open)
+
+    def _shown(self, kind: ItemKind, described: dict[str, Any]) -> None:
+        payload = self._fitting.payload(described)
+
+        def tell(turn_id: UUID | None) -> None:
+            self._recorder.item(kind, payload, turn_id=turn_id)
+
+        self._speeches.with_turn(own_speech(), tell)
 
     def _answered(self, message: ChatMessage, text: str) -> None:
         handle = own_speech() or self._session.current_speech
@@ -216,7 +228,11 @@ class Events:
             "error": type(cause).__name__,
             "recoverable": getattr(error, "recoverable", None),
         }
-        self._recorder.item("custom", payload, name="error", is_error=True)
+
+        def tell(turn_id: UUID | None) -> None:
+            self._recorder.item("custom", payload, name="error", is_error=True, turn_id=turn_id)
+
+        self._speeches.with_turn(own_speech(), tell)
 
     def _turn_id(self) -> UUID | None:
         turn = self._speeches.turn_of(own_speech())

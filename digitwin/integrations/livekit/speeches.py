@@ -8,6 +8,7 @@ such as a greeting. It ends with the last of its speeches.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -89,6 +90,8 @@ class Speech:
     """What the model has written in this step."""
     transcribed: list[str] = field(default_factory=list)
     """What of it went to the voice."""
+    awaiting: list[Callable[[UUID | None], None]] = field(default_factory=list)
+    """What is told once its turn is known."""
 
     def begin_step(self) -> int:
         """Return the number of the step that goes on, and forget the texts of the one before."""
@@ -135,6 +138,21 @@ class Speeches:
         """Return the turn of a speech, else the open one."""
         speech = None if handle is None else self._speeches.get(handle)
         return (speech and speech.turn) or self.open
+
+    def with_turn(self, handle: SpeechHandle | None, tell: Callable[[UUID | None], None]) -> None:
+        """Call ``tell`` with the turn of a speech, as soon as it has one, else with the open one.
+
+        A model may fail, and a message without words be added, before the turn begins.
+        """
+        speech, turn = None if handle is None else self.of(handle), self.open
+        if speech is not None and speech.turn is not None:
+            tell(speech.turn.id)
+        elif turn is not None and not turn.is_taken:
+            tell(turn.id)
+        elif speech is not None and not speech.handle.done():
+            speech.awaiting.append(tell)
+        else:
+            tell(None)
 
     def asked(
         self,
@@ -231,8 +249,14 @@ class Speeches:
     def _join(self, speech: Speech, turn: Turn) -> None:
         speech.turn = turn
         turn.live.add(speech)
+        self._tell(speech, turn.id)
         if speech.is_spoken:
             turn.is_handing_over = False
+
+    def _tell(self, speech: Speech, turn_id: UUID | None) -> None:
+        awaiting, speech.awaiting = speech.awaiting, []
+        for tell in awaiting:
+            tell(turn_id)
 
     def _done(self, handle: SpeechHandle) -> None:
         with self._recorder.guarding("speech_done"):
@@ -241,6 +265,7 @@ class Speeches:
             if handle.interrupted and handle.scheduled and is_alone:
                 self.said(handle, speech.step, speech.unspoken)
             speech.generated, speech.transcribed = [], []
+            self._tell(speech, None)
             if speech.turn is not None and not self.is_over:
                 speech.turn.live.discard(speech)
                 self._end(speech, speech.turn)

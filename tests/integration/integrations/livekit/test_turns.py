@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from livekit import rtc
 from livekit.agents import (
     Agent,
     AgentTask,
@@ -18,7 +19,7 @@ from livekit.agents import (
     StopResponse,
     function_tool,
 )
-from livekit.agents.llm import ChatContext, ChatMessage
+from livekit.agents.llm import AudioContent, ChatContext, ChatMessage, ImageContent
 
 from digitwin.database import Database
 from digitwin.models import ConversationSession
@@ -276,10 +277,78 @@ async def test_a_model_that_fails_leaves_an_abandoned_turn_and_the_kind_of_error
         await studio.agent.generate_reply(user_input="Are you there?")
     stored = await stored_in(raw, session.id)
     assert stored.statuses == ["abandoned", "completed"]
-    assert [(item["name"], item["payload"]["error"]) for item in stored.items] == [
-        ("error", "APIConnectionError")
-    ]
+    [item] = stored.items
+    assert (item["name"], item["payload"]["error"]) == ("error", "APIConnectionError")
+    assert item["turn_id"] == stored.turns[0]["id"]
     assert "secret" not in str(stored.items)
+
+
+async def test_a_model_that_fails_half_way_leaves_what_it_wrote_and_the_error_in_one_turn(
+    digitwin_db: Database, session: ConversationSession, raw: asyncpg.Connection
+) -> None:
+    failure = APIConnectionError("secret", retryable=False)
+    studio = Studio(["From ", failure], ["Yes."])
+    async with studio.call(digitwin_db, session.id):
+        studio.ears.says("When do you open?")
+        await until(lambda: "From " in studio.messages)
+        await studio.is_quiet()
+        await studio.says("Are you there?")
+    stored = await stored_in(raw, session.id)
+    assert [turn["twin_text"] for turn in stored.turns] == ["From ", "Yes."]
+    assert [item["turn_id"] for item in stored.items] == [stored.turns[0]["id"]]
+
+
+async def test_images_and_audio_are_described_in_their_turn(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    frame = rtc.VideoFrame(2, 2, rtc.VideoBufferType.RGBA, bytes(16))
+    sound = rtc.AudioFrame.create(16_000, 1, 1600)
+    parts: list[list[Any]] = [
+        ["What is it?", ImageContent(image="data:image/png;base64,AAA=")],
+        [ImageContent(image="https://example.com/dog.jpg\0"), ImageContent(image=frame)],
+        [AudioContent(frame=[sound], transcript="And this?")],
+    ]
+    studio = Studio(["A cat."], ["A dog."], ["A bird."], has_audio=False)
+    async with studio.call(digitwin_db, session.id):
+        for content in parts:
+            message = ChatMessage(role="user", content=content)
+            await studio.agent.generate_reply(user_input=message)
+    assert await told(digitwin_db, session.id) == [
+        Turn(
+            "What is it?",
+            "A cat.",
+            items=(Item("image", None, {"content_type": "image/png", "size_bytes": 2}),),
+        ),
+        Turn(
+            None,
+            "A dog.",
+            items=(
+                Item("image", None, {"uri": "https://example.com/dog.jpg\ufffd"}),
+                Item("image", None, {"width": 2, "height": 2}),
+            ),
+        ),
+        Turn(
+            None,
+            "A bird.",
+            items=(Item("audio", None, {"duration_ms": 100, "transcript": "And this?"}),),
+        ),
+    ]
+
+
+async def test_an_image_that_is_not_answered_belongs_to_the_session(
+    digitwin_db: Database, session: ConversationSession, raw: asyncpg.Connection
+) -> None:
+    studio = Studio([APIConnectionError("", retryable=False)], has_audio=False)
+    async with studio.call(digitwin_db, session.id):
+        image = ImageContent(image="https://example.com/dog.jpg")
+        message = ChatMessage(role="user", content=[image])
+        await studio.agent.generate_reply(user_input=message)
+    stored = await stored_in(raw, session.id)
+    assert not stored.turns
+    assert {(item["kind"], item["turn_id"]) for item in stored.items} == {
+        ("image", None),
+        ("custom", None),
+    }
 
 
 async def test_stages_and_usage_belong_to_their_turn(
