@@ -43,6 +43,7 @@ async def attach(
     participant_id: Id | None = None,
     language: str | None = None,
     recordings: RecordingStore | None = None,
+    states: bool = False,
 ) -> CallRecording:
     """Record a whole call, until the agent session closes; call it before ``session.start``.
 
@@ -62,6 +63,8 @@ async def attach(
         language: of transcripts that tell none.
         recordings: keeps LiveKit's recording, which then is an artifact of the session, if the
             owner's consent ``recording`` is in force.
+        states: record each change of state of the agent and the participant, some seven items a
+            turn; otherwise only that the participant is away, and back.
 
     Returns:
         The recording, which ends by itself.
@@ -82,7 +85,7 @@ async def attach(
     except BaseException:
         _RECORDED.discard(session)
         raise
-    call = CallRecording(session, db, recorder, recordings)
+    call = CallRecording(session, db, recorder, recordings, states=states)
     call._begin()
     return call
 
@@ -96,12 +99,14 @@ class CallRecording:
         db: Handle,
         recorder: TurnRecorder,
         recordings: RecordingStore | None,
+        *,
+        states: bool = False,
     ) -> None:
         job = get_job_context(required=False)
         self._session = session
         self._db = db
         self._recorder = recorder
-        self._events = Events(session, recorder)
+        self._events = Events(session, recorder, states=states)
         self._taps = Taps(
             transcribed=self._guarded(self._events.transcribing),
             generated=self._guarded(self._events.generating),

@@ -9,6 +9,7 @@ from uuid import UUID
 from livekit.agents import (
     AgentFalseInterruptionEvent,
     AgentSession,
+    AgentStateChangedEvent,
     ConversationItemAddedEvent,
     ErrorEvent,
     SpeechCreatedEvent,
@@ -41,9 +42,12 @@ class Events:
     Args:
         session: whose events they are.
         recorder: of the call.
+        states: whether every change of a state is recorded.
     """
 
-    def __init__(self, session: AgentSession[Any], recorder: TurnRecorder) -> None:
+    def __init__(
+        self, session: AgentSession[Any], recorder: TurnRecorder, *, states: bool = False
+    ) -> None:
         self._session = session
         self._recorder = recorder
         self._speeches = Speeches(recorder)
@@ -62,6 +66,9 @@ class Events:
             "user_state_changed": self._user_state_changed,
             "error": self._error,
         }
+        if states:
+            self._handlers["agent_state_changed"] = self._agent_state_changed
+        self._states = states
         self._guarded = {name: self._guard(name) for name in self._handlers}
 
     def listen(self) -> None:
@@ -135,7 +142,7 @@ class Events:
 
     def _transcribed(self, event: UserInputTranscribedEvent) -> None:
         if event.is_final:
-            self._words.transcribed(event.transcript, event.language)
+            self._words.transcribed(event.transcript, event.language, event.speaker_id)
 
     def _item_added(self, event: ConversationItemAddedEvent) -> None:
         item = event.item
@@ -157,6 +164,11 @@ class Events:
         spoken_at = message.metrics.get("started_speaking_at", 0.0)
         self._speeches.asked(text, own_speech(), language, spoken_at)
         self._measured(message, self._speeches.open)
+        if message.transcript_confidence is not None and (speakers := self._words.speakers()):
+            names = [self._fitting.name(speaker) for speaker in speakers]
+            self._recorder.item(
+                "custom", {"speaker_ids": names}, name="speaker", turn_id=self._turn_id()
+            )
 
     def _shown(self, kind: ItemKind, described: dict[str, Any]) -> None:
         payload = self._fitting.payload(described)
@@ -217,8 +229,11 @@ class Events:
             self._speeches.resumed(own_speech() or self._session.current_speech)
 
     def _user_state_changed(self, event: UserStateChangedEvent) -> None:
-        if AWAY in (event.old_state, event.new_state):
+        if self._states or AWAY in (event.old_state, event.new_state):
             self._recorder.item("custom", {"state": event.new_state}, name="user_state")
+
+    def _agent_state_changed(self, event: AgentStateChangedEvent) -> None:
+        self._recorder.item("custom", {"state": event.new_state}, name="agent_state")
 
     def _error(self, event: ErrorEvent) -> None:
         error = event.error

@@ -10,6 +10,9 @@ MAX_LANGUAGE = 35
 MAX_WAITING = 1000
 """Transcripts that wait for their message."""
 
+MAX_SPEAKERS = 50
+"""Speakers of a message."""
+
 
 class Words:
     """Final transcripts that no message has contained yet.
@@ -25,12 +28,21 @@ class Words:
         """What the agent was shown, as it left it, and what was said before that."""
         self.language: str | None = None
         """Of the last transcript."""
+        self._speakers: dict[str, None] = {}
 
-    def transcribed(self, text: str, language: str | None) -> None:
+    def transcribed(self, text: str, language: str | None, speaker: str | None) -> None:
         """Note a final transcript."""
         self.language = (language or "")[:MAX_LANGUAGE] or self.language
+        if speaker and len(self._speakers) < MAX_SPEAKERS:
+            self._speakers[speaker] = None
         if text.strip():
             self._waiting.append(_plain(text))
+
+    def speakers(self) -> list[str]:
+        """Return who has spoken since this was asked last, as recognition names them."""
+        speakers = list(self._speakers)
+        self._speakers.clear()
+        return speakers
 
     def show(self, message: str) -> Callable[[str], None]:
         """Note that the agent may edit this message; call what is returned with the outcome."""

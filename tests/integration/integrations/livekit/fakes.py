@@ -135,9 +135,16 @@ class ScriptedSTT(stt.STT[Any]):
         """The participant begins to speak."""
         self.events.put_nowait(stt.SpeechEvent(type=stt.SpeechEventType.START_OF_SPEECH))
 
-    def hears(self, text: str, kind: stt.SpeechEventType = FINAL, *, language: str = "en") -> None:
+    def hears(
+        self,
+        text: str,
+        kind: stt.SpeechEventType = FINAL,
+        *,
+        language: str = "en",
+        speaker: str | None = None,
+    ) -> None:
         """The participant says something."""
-        said = stt.SpeechData(language=LanguageCode(language), text=text)
+        said = stt.SpeechData(language=LanguageCode(language), text=text, speaker_id=speaker)
         self.events.put_nowait(stt.SpeechEvent(type=kind, alternatives=[said]))
 
     def ends(self) -> None:

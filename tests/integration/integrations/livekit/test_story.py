@@ -64,6 +64,33 @@ async def test_a_false_interruption(digitwin_db: Database, session: Conversation
     assert await told(digitwin_db, session.id) == [story.FALSE_INTERRUPTION]
 
 
+async def test_a_false_interruption_twice(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    resumed = list[object]()
+    studio = Studio(["We press it ", "in October."], can_pause=True)
+    studio.agent.on("agent_false_interruption", resumed.append)
+
+    def is_paused() -> bool:
+        studio.ears.hears("hm", INTERIM)
+        return studio.agent.agent_state == "listening"
+
+    async def cough(count: int) -> None:
+        studio.ears.begins()
+        await until(is_paused)
+        studio.ears.ends()
+        await until(lambda: len(resumed) == count)
+        studio.agent.clear_user_turn()
+
+    async with studio.call(digitwin_db, session.id):
+        await studio.begins_to_answer("And the cider?")
+        await cough(1)
+        await cough(2)
+        studio.speaker.finish()
+        await studio.is_quiet()
+    assert await told(digitwin_db, session.id) == [story.FALSE_INTERRUPTION]
+
+
 class Weatherman(Agent):
     def __init__(self, *, has_station: bool = True) -> None:
         super().__init__(instructions="Know the weather.")

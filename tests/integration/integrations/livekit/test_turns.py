@@ -389,6 +389,41 @@ async def test_a_participant_who_is_away_is_noted(
     ]
 
 
+async def test_each_state_is_noted_if_that_is_asked_for(
+    digitwin_db: Database, session: ConversationSession, raw: asyncpg.Connection
+) -> None:
+    studio, states = Studio(["From nine."]), list[tuple[str, str]]()
+    for name in ("user_state", "agent_state"):
+        studio.agent.on(
+            f"{name}_changed",  # type: ignore[arg-type]
+            lambda event, name=name: states.append((name, event.new_state)),
+        )
+    async with studio.call(digitwin_db, session.id, states=True):
+        await studio.says("When do you open?")
+    stored = await stored_in(raw, session.id)
+    assert [(item["name"], item["payload"]["state"]) for item in stored.items] == states
+    assert {("user_state", "speaking"), ("agent_state", "speaking")} < set(states)
+
+
+async def test_who_was_heard_is_noted(digitwin_db: Database, session: ConversationSession) -> None:
+    async with Studio(["From nine."], ["Bye."]).call(digitwin_db, session.id) as studio:
+        for speaker, text in (("S1", "When do"), ("S2", "you open?")):
+            studio.ears.begins()
+            studio.ears.hears(text, speaker=speaker)
+        studio.ears.ends()
+        await until(lambda: "From nine." in studio.messages)
+        await studio.is_quiet()
+        await studio.says("Thanks")
+    assert await told(digitwin_db, session.id) == [
+        Turn(
+            "When do you open?",
+            "From nine.",
+            items=(Item("custom", "speaker", {"speaker_ids": ["S1", "S2"]}),),
+        ),
+        Turn("Thanks", "Bye."),
+    ]
+
+
 async def test_texts_pass_nodes_that_the_agent_has_written_itself(
     digitwin_db: Database, session: ConversationSession
 ) -> None:
