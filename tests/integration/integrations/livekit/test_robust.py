@@ -64,10 +64,11 @@ async def test_a_call_is_recorded_under_a_scope(
 ) -> None:
     with pytest.raises(NotFoundError):
         await attach(AgentSession(llm=ScriptedLLM()), digitwin_db.for_user(bob.id), session.id)
-    scope = digitwin_db.for_user(ada.id)
-    async with Studio(["From nine."]).call(scope, session.id) as studio:
-        await studio.says("When do you open?")
-    assert await told(digitwin_db, session.id) == [ANSWER]
+    scopes = (digitwin_db.for_user(ada.id), digitwin_db.for_service(reason="calls"))
+    for scope in scopes:
+        async with Studio(["From nine."]).call(scope, session.id) as studio:
+            await studio.says("When do you open?")
+    assert await told(digitwin_db, session.id) == [ANSWER, ANSWER]
 
 
 async def test_a_call_goes_on_when_its_session_is_deleted(
@@ -140,6 +141,38 @@ async def test_a_full_buffer_does_not_stop_the_call(
         await recorder.drain(5)
         await studio.agent.generate_reply(user_input="When do you open?")
     assert (await told(digitwin_db, session.id))[-1] == ANSWER
+
+
+async def test_an_outage_loses_and_doubles_nothing(
+    digitwin_db: Database,
+    hasty: Database,
+    proxy: Proxy,
+    session: ConversationSession,
+    raw: asyncpg.Connection,
+) -> None:
+    """Writes under way have an unknown outcome, and later ones fail, until it is over."""
+    answers = [([calling("weather", city=str(n))], ["It ", f"is {n}."]) for n in range(30)]
+    studio = Studio(*(reply for answer in answers for reply in answer), has_audio=False)
+    async with studio.call(hasty, session.id, Weatherman()):
+        for n in range(30):
+            if n == 10:
+                proxy.freeze()
+            if n == 20:
+                assert studio.recording is not None
+                assert not await studio.recording.recorder.drain(1)
+                proxy.cut()
+                proxy.thaw()
+            await studio.agent.generate_reply(user_input=f"What is {n}?")
+    turns = await told(digitwin_db, session.id)
+    assert [(turn.user_text, turn.twin_text, turn.status) for turn in turns] == [
+        (f"What is {n}?", f"It is {n}.", "completed") for n in range(30)
+    ]
+    assert [turn.items[0].payload for turn in turns] == [
+        {"arguments": {"city": str(n)}} for n in range(30)
+    ]
+    stored = await stored_in(raw, session.id)
+    assert len(stored.items) == 60
+    assert [used["input_tokens"] for used in stored.usage] == [12] * 60
 
 
 async def test_a_recording_can_end_before_its_call(
@@ -301,15 +334,38 @@ async def test_no_error_of_the_recording_reaches_the_call(
     assert not [record for record in caplog.records if record.exc_info], "LiveKit saw no error"
 
 
-async def test_two_calls_of_one_process_do_not_mix(
-    digitwin_db: Database, ada: User, session: ConversationSession
-) -> None:
-    other = await digitwin_db.sessions.start(ada.id)
-    one, two = Studio(["From nine."]), Studio(["Rye."])
-    async with one.call(digitwin_db, session.id), two.call(digitwin_db, other.id):
-        await asyncio.gather(one.says("When do you open?"), two.says("Bread?"))
-    assert await told(digitwin_db, session.id) == [ANSWER]
-    assert await told(digitwin_db, other.id) == [Turn("Bread?", "Rye.")]
+async def test_ten_calls_of_one_process_do_not_mix(digitwin_db: Database, ada: User) -> None:
+    sessions = [await digitwin_db.sessions.start(ada.id) for _ in range(10)]
+
+    async def call(session: ConversationSession, name: str) -> None:
+        studio = Studio(
+            ["Let me ", "see.", calling("weather", city=name)],
+            [f"Dry in {name}."],
+            [f"My {name}. ", "Long story."],
+            ["Yes?"],
+        )
+        async with studio.call(digitwin_db, session.id, Weatherman()):
+            studio.ears.says(f"Weather in {name}?")
+            await until(lambda: f"Dry in {name}." in studio.messages)
+            await studio.is_quiet()
+            await studio.begins_to_answer(f"Tell me about {name}")
+            await studio.is_generated("story.")
+            studio.speaker.heard = f"My {name}."
+            await studio.says(f"Stop, {name}")
+
+    names = [f"town {number}" for number in range(10)]
+    await asyncio.gather(*map(call, sessions, names))
+    for session, name in zip(sessions, names, strict=True):
+        turns = await told(digitwin_db, session.id)
+        assert [(turn.user_text, turn.twin_text, turn.heard_text) for turn in turns] == [
+            (f"Weather in {name}?", f"Let me see.\nDry in {name}.", None),
+            (f"Tell me about {name}", f"My {name}. Long story.", f"My {name}."),
+            (f"Stop, {name}", "Yes?", None),
+        ]
+        assert [item.payload for item in turns[0].items] == [
+            {"arguments": {"city": name}},
+            {"result": "dry"},
+        ]
 
 
 async def test_a_job_that_shuts_down_closes_the_call_and_waits_for_what_is_written(
