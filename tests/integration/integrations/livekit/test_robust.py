@@ -31,7 +31,7 @@ from tests.faults.proxy import Proxy
 from tests.integration.conversations.recorder.conftest import HASTY
 from tests.integration.conversations.recorder.stored import stored_in
 from tests.integration.integrations.livekit.fakes import INTERIM, ScriptedLLM, calling
-from tests.integration.integrations.livekit.studio import Studio, until
+from tests.integration.integrations.livekit.studio import PATIENCE, Studio, until
 from tests.integration.integrations.livekit.test_story import Weatherman
 from tests.integration.integrations.story import ANSWER, HANG_UP, Turn, told
 
@@ -150,19 +150,24 @@ async def test_an_outage_loses_and_doubles_nothing(
     session: ConversationSession,
     raw: asyncpg.Connection,
 ) -> None:
-    """Writes under way have an unknown outcome, and later ones fail, until it is over."""
+    """The first write is stored and its reply is lost; the later ones fail until it is over."""
     answers = [([calling("weather", city=str(n))], ["It ", f"is {n}."]) for n in range(30)]
     studio = Studio(*(reply for answer in answers for reply in answer), has_audio=False)
     async with studio.call(hasty, session.id, Weatherman()):
         for n in range(30):
             if n == 10:
-                proxy.freeze()
+                hold = proxy.hold("What is 10?")
             if n == 20:
                 assert studio.recording is not None
                 assert not await studio.recording.recorder.drain(1)
                 proxy.cut()
                 proxy.thaw()
             await studio.agent.generate_reply(user_input=f"What is {n}?")
+            if n == 10:
+                async with asyncio.timeout(PATIENCE):
+                    await hold.answered.wait()
+                proxy.freeze()
+                hold.lose()
     turns = await told(digitwin_db, session.id)
     assert [(turn.user_text, turn.twin_text, turn.status) for turn in turns] == [
         (f"What is {n}?", f"It is {n}.", "completed") for n in range(30)
