@@ -142,7 +142,8 @@ class Events:
 
     def _transcribed(self, event: UserInputTranscribedEvent) -> None:
         if event.is_final:
-            self._words.transcribed(event.transcript, event.language, event.speaker_id)
+            language = self._fitting.name(event.language or "")
+            self._words.transcribed(event.transcript, language, event.speaker_id)
 
     def _item_added(self, event: ConversationItemAddedEvent) -> None:
         item = event.item

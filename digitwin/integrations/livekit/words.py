@@ -32,7 +32,7 @@ class Words:
 
     def transcribed(self, text: str, language: str | None, speaker: str | None) -> None:
         """Note a final transcript."""
-        self.language = (language or "")[:MAX_LANGUAGE] or self.language
+        self.language = (language or "")[:MAX_LANGUAGE].rstrip() or self.language
         if speaker and len(self._speakers) < MAX_SPEAKERS:
             self._speakers[speaker] = None
         if text.strip():

@@ -15,7 +15,7 @@ from digitwin.integrations.fitting import MAX_CUT
 from digitwin.models import ConversationSession
 from tests.integration.conversations.recorder.stored import stored_in
 from tests.integration.integrations.livekit.fakes import calling
-from tests.integration.integrations.livekit.studio import Studio
+from tests.integration.integrations.livekit.studio import Studio, until
 from tests.integration.integrations.story import ANSWER, told
 
 LONG = ("word " * 1000,) * 60
@@ -111,4 +111,21 @@ async def test_arguments_are_stored_as_they_are_or_as_text(
         await studio.agent.generate_reply(user_input="Note it")
     [turn] = await told(digitwin_db, session.id)
     assert turn.items[0].payload == {"arguments": stored}
+    assert await failures(digitwin_db) == 0
+
+
+async def test_a_language_that_is_none_does_not_cost_the_text(
+    digitwin_db: Database, session: ConversationSession, raw: asyncpg.Connection
+) -> None:
+    languages = [" ", "e\0n", "\ud800", "x" * 50, "de\nCH"]
+    studio = Studio(*(["Yes."] for _ in languages))
+    async with studio.call(digitwin_db, session.id):
+        for number, language in enumerate(languages, start=1):
+            studio.ears.begins()
+            studio.ears.hears("Hello?", language=language)
+            studio.ears.ends()
+            await until(lambda number=number: len(studio.messages) == 2 * number)  # type: ignore[misc]
+            await studio.is_quiet()
+    stored = await stored_in(raw, session.id)
+    assert [turn["user_text"] for turn in stored.turns] == ["Hello?"] * len(languages)
     assert await failures(digitwin_db) == 0
