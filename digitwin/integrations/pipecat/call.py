@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from typing import Any, Final
 from uuid import UUID
 
-from pipecat.frames.frames import Frame, InterimTranscriptionFrame, TranscriptionFrame
-from pipecat.observers.base_observer import BaseObserver, FramePushed
+from pipecat.frames.frames import InterimTranscriptionFrame, TranscriptionFrame
+from pipecat.observers.base_observer import BaseObserver, FrameProcessed, FramePushed
 from pipecat.processors.aggregators.llm_response_universal import (
     AssistantTurnStoppedMessage,
     LLMContextAggregatorPair,
     UserTurnMessageAddedMessage,
+    UserTurnStoppedMessage,
 )
+from pipecat.utils.asyncio.task_manager import BaseTaskManager
 
+from digitwin.conversations.fields import MAX_TEXT
 from digitwin.conversations.recorder.recorder import TurnRecorder
 from digitwin.database import Database
 from digitwin.handle.scopes import ServiceScope, UserScope
 from digitwin.integrations.pipecat.frames import Frames
+from digitwin.integrations.pipecat.latency import Latency
 from digitwin.integrations.pipecat.turns import Turns
 from digitwin.kernel.primitives.validation import Id
 
@@ -82,11 +86,18 @@ class CallRecording(BaseObserver):
         super().__init__(observe_every_push=True)
         self._recorder = recorder
         self._turns = Turns(recorder)
-        self._frames = Frames(recorder, self._turns, aggregators.assistant(), self._told_by_frame)
-        self._by_frames: Counter[Key] = Counter()
+        self._latency = Latency(recorder, self._turns)
+        self._frames = Frames(
+            recorder, self._turns, self._latency, aggregators.assistant(), self._told_by_frame
+        )
+        self._by_frames: deque[Key] = deque(maxlen=REMEMBERED)
         self._by_handlers: deque[Key] = deque(maxlen=REMEMBERED)
-        self._words: str | None = None
+        self._final = ""
+        """What was transcribed and is not in the context."""
+        self._interim = ""
+        """What is being transcribed after it."""
         self._ending: asyncio.Task[None] | None = None
+        aggregators.user().add_event_handler("on_user_turn_stopped", self._user_stopped)
         aggregators.user().add_event_handler("on_user_turn_message_added", self._user_added)
         aggregators.assistant().add_event_handler(
             "on_assistant_turn_stopped", self._assistant_stopped
@@ -108,31 +119,66 @@ class CallRecording(BaseObserver):
             self._ending = asyncio.create_task(self._leave(), name="digitwin call ends")
         await asyncio.shield(self._ending)
 
+    async def setup(self, task_manager: BaseTaskManager) -> None:
+        """Begin with the pipeline; called by the framework."""
+        await super().setup(task_manager)
+        with self._recorder.guarding("latency"):
+            await self._latency.setup(task_manager)
+
     async def cleanup(self) -> None:
         """End with the pipeline; called by the framework."""
+        with self._recorder.guarding("latency"):
+            await self._latency.cleanup()  # type: ignore[no-untyped-call]
         await self.aclose()
         await super().cleanup()  # type: ignore[no-untyped-call]
 
+    async def on_pipeline_started(self) -> None:
+        """Take in that the pipeline runs; called by the framework."""
+        with self._recorder.guarding("latency"):
+            await self._latency.on_pipeline_started()  # type: ignore[no-untyped-call]
+
     async def on_push_frame(self, data: FramePushed) -> None:
         """Take in a frame; called by the framework, in the order of the frames."""
+        if self._ending is not None:
+            return
+        with self._recorder.guarding(type(data.frame).__name__):
+            self._listen(data)
+            self._frames.take(data)
+        if data.first_push:
+            with self._recorder.guarding("latency"):
+                await self._latency.on_push_frame(data)
+
+    async def on_process_frame(self, data: FrameProcessed) -> None:
+        """Take in what a processor does with a frame; called by the framework."""
         if self._ending is None:
             with self._recorder.guarding(type(data.frame).__name__):
-                self._listen(data.frame)
-                self._frames.take(data)
+                self._frames.take_heard(data)
 
-    def _listen(self, frame: Frame) -> None:
+    def _listen(self, data: FramePushed) -> None:
         """Keep words that the aggregator has not taken yet."""
-        if isinstance(frame, InterimTranscriptionFrame | TranscriptionFrame):
-            self._words = frame.text
+        frame = data.frame
+        if isinstance(frame, InterimTranscriptionFrame):
+            self._interim = frame.text
+        elif isinstance(frame, TranscriptionFrame) and data.first_push:
+            self._interim = ""
+            self._final = f"{self._final} {frame.text}".strip()[-MAX_TEXT:]
+            if frame.text.strip():
+                self._turns.words_come()
 
     def _told_by_frame(self, role: str, timestamp: str, text: str) -> None:
         if role == "user":
-            self._words = None
+            self._final = ""
         key = role, timestamp, text
         if key in self._by_handlers:
             self._by_handlers.remove(key)
-        elif len(self._by_frames) < REMEMBERED:
-            self._by_frames[key] += 1
+        else:
+            self._by_frames.append(key)
+
+    async def _user_stopped(self, _: Any, __: Any, message: UserTurnStoppedMessage) -> None:
+        """Only the handler tells a turn without words; of a realtime model they come later."""
+        if message.content == "":
+            with self._recorder.guarding("on_user_turn_stopped"):
+                self._turns.has_no_words()
 
     async def _user_added(self, _: Any, message: UserTurnMessageAddedMessage) -> None:
         self._told_by_handler("user", message.timestamp, message.content)
@@ -141,28 +187,36 @@ class CallRecording(BaseObserver):
         self._told_by_handler("assistant", message.timestamp, message.content)
 
     def _told_by_handler(self, role: str, timestamp: str, text: str | None) -> None:
-        if not text:
+        if not text or self._ending is not None:
             return
         key = role, timestamp, text
-        if self._by_frames[key] > 1:
-            self._by_frames[key] -= 1
-        elif not self._by_frames.pop(key, 0):
+        if key in self._by_frames:
+            self._by_frames.remove(key)
+        else:
             self._by_handlers.append(key)
 
     async def _leave(self) -> None:
         for role, timestamp, text in sorted(self._by_handlers, key=lambda key: key[1]):
             with self._recorder.guarding("handlers"):
                 if role == "user":
-                    self._words = None
+                    self._final = ""
                     self._turns.user_said(text, timestamp)
                 else:
                     self._turns.committed(text)
-        if self._turns.is_unheard and self._words and self._words.strip():
-            with self._recorder.guarding("words"):
-                self._turns.user_said(self._words, None)
+        with self._recorder.guarding("words"):
+            self._keep_uncommitted()
+        self._turns.end()
         with self._recorder.guarding("drain"):
             try:
                 async with asyncio.timeout(DRAIN_LIMIT):
                     await self._recorder.__aexit__(None, None, None)
             except TimeoutError:
                 pass  # the recorder writes what is left while the handle is open
+
+    def _keep_uncommitted(self) -> None:
+        """Keep words of a participant who left before the framework took them."""
+        words = f"{self._final} {self._interim}".strip()
+        if words and self._turns.is_unheard:
+            self._turns.user_said(words, None)
+        elif self._interim.strip():
+            self._turns.user_goes_on(self._interim.strip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from pipecat.metrics.metrics import (
@@ -18,6 +19,10 @@ from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 
 from digitwin.conversations.content.fields import UsageFigures, UsageKind
+from digitwin.conversations.recorder.recorder import TurnRecorder
+from digitwin.integrations.pipecat.tools import label
+from digitwin.integrations.pipecat.turn import Note, Turn
+from digitwin.integrations.pipecat.turns import Turns
 
 FIRST_BYTE: Final = (
     (LLMService, "llm_first_token_ms"),
@@ -27,13 +32,58 @@ FIRST_BYTE: Final = (
 """What the first byte of a service means."""
 
 
-def stage(data: MetricsData, source: FrameProcessor) -> tuple[str, float] | None:
-    """Return a stage and its milliseconds, if the metric is one."""
+class Figures:
+    """Tells a recorder what was measured, in the turn that it is about."""
+
+    def __init__(self, recorder: TurnRecorder, turns: Turns) -> None:
+        self._recorder = recorder
+        self._turns = turns
+
+    def take(self, data: MetricsData, source: FrameProcessor) -> None:
+        """Take in one metric, which ``source`` has told."""
+        is_of_words = isinstance(source, STTService)
+        for name, ms in stages(data, source):
+            self.stage(name, ms, is_of_words=is_of_words)
+        used = usage(data)
+        if used is None:
+            return
+        kind, counts = used
+
+        def note(turn: Turn | None) -> None:
+            self._recorder.usage(
+                kind=kind,
+                provider=label(data.processor.split("#")[0])[:100],
+                model=label(data.model) if data.model else None,
+                turn_id=None if turn is None else turn.id,
+                **counts,
+            )
+
+        self._note(note, is_of_words=is_of_words)
+
+    def stage(self, name: str, ms: float, *, is_of_words: bool = False) -> None:
+        """Note how long a stage took: of each turn the first, which the participant waited for."""
+
+        def note(turn: Turn | None) -> None:
+            if turn is not None and name not in turn.measured:
+                turn.measured.add(name)
+                self._recorder.stage(name, ms, turn_id=turn.id)
+
+        self._note(note, is_of_words=is_of_words)
+
+    def _note(self, note: Note, *, is_of_words: bool) -> None:
+        if is_of_words:
+            self._turns.about_words(note)
+        else:
+            self._turns.about(self._turns.answer, note)
+
+
+def stages(data: MetricsData, source: FrameProcessor) -> Iterator[tuple[str, float]]:
+    """Return the stages that a metric tells, in milliseconds."""
     if isinstance(data, TTFBMetricsData):
         for kind, name in FIRST_BYTE:
             if isinstance(source, kind):
-                return name, data.value * 1000
-    return None
+                yield name, data.value * 1000
+                return
 
 
 def usage(data: MetricsData) -> tuple[UsageKind, UsageFigures] | None:
@@ -51,20 +101,34 @@ def tokens(used: LLMTokenUsage) -> UsageFigures:
     """Return tokens in buckets that do not overlap.
 
     Providers count cached tokens inside or beside ``prompt_tokens``; ``total_tokens`` contains
-    them with all of them, so that what was read is the total without what was written.
+    them with all of them, so that what was read is the total without what was written. A part
+    that does not fit into its sum, as where a provider does not tell how much of the audio was
+    cached, is made smaller: the buckets never add up to more than was used.
     """
-    cached = used.cache_read_input_tokens or 0
-    written = used.cache_creation_input_tokens or 0
     cached_audio = used.cache_read_input_audio_tokens or 0
-    heard = max(0, (used.input_audio_tokens or 0) - cached_audio)
-    spoken, reasoned = used.output_audio_tokens or 0, used.reasoning_tokens or 0
-    read = max(used.prompt_tokens, used.total_tokens - used.completion_tokens)
+    read = _shares(
+        max(used.prompt_tokens, used.total_tokens - used.completion_tokens),
+        used.cache_read_input_tokens,
+        used.cache_creation_input_tokens,
+        (used.input_audio_tokens or 0) - cached_audio,
+    )
+    written = _shares(used.completion_tokens, used.reasoning_tokens, used.output_audio_tokens)
     return {
-        "input_tokens": max(0, read - cached - written - heard),
-        "cached_input_tokens": cached,
-        "cache_write_tokens": written,
-        "audio_input_tokens": heard,
-        "output_tokens": max(0, used.completion_tokens - spoken - reasoned),
-        "reasoning_tokens": reasoned,
-        "audio_output_tokens": spoken,
+        "input_tokens": read[0],
+        "cached_input_tokens": read[1],
+        "cache_write_tokens": read[2],
+        "audio_input_tokens": read[3],
+        "output_tokens": written[0],
+        "reasoning_tokens": written[1],
+        "audio_output_tokens": written[2],
     }
+
+
+def _shares(total: int, *parts: int | None) -> list[int]:
+    """Return what is left of a sum, and its parts."""
+    left, shares = max(0, total), []
+    for part in parts:
+        share = min(left, max(0, part or 0))
+        left -= share
+        shares.append(share)
+    return [left, *shares]

@@ -18,6 +18,7 @@ from pipecat.frames.frames import (
     LLMContextFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
+    LLMMessagesAppendFrame,
     LLMTextFrame,
     ProposedUserStartedSpeakingFrame,
     ProposedUserStoppedSpeakingFrame,
@@ -25,8 +26,9 @@ from pipecat.frames.frames import (
     TTSSpeakFrame,
     TTSTextFrame,
 )
+from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.pipeline import Pipeline
-from pipecat.pipeline.worker import PipelineWorker
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import (
     LLMContextAggregatorPair,
@@ -42,7 +44,7 @@ from pipecat.workers.runner import WorkerRunner
 from digitwin.integrations.pipecat import CallRecording, attach
 from digitwin.integrations.pipecat.call import Handle
 
-PATIENCE: Final = 20.0
+PATIENCE: Final = 10.0
 
 
 SETTINGS: Final = LLMSettings(
@@ -63,15 +65,19 @@ SETTINGS: Final = LLMSettings(
 class Calling(dict[str, Any]):
     """An answer that is a tool call."""
 
-    def __init__(self, name: str, **arguments: Any) -> None:
-        super().__init__(name=name, arguments=arguments)
+    def __init__(self, name: str, call_id: str = "call-1", **arguments: Any) -> None:
+        super().__init__(name=name, call_id=call_id, arguments=arguments)
+
+    def by_model(self, context: LLMContext) -> FunctionCallFromLLM:
+        """Return it as the model asks for it."""
+        return FunctionCallFromLLM(self["name"], self["call_id"], self["arguments"], context)
 
 
 class Model(LLMService):
     """Answers with what the test has written; an event in an answer is waited for."""
 
-    def __init__(self, answers: list[list[Any]]) -> None:
-        super().__init__(settings=SETTINGS)
+    def __init__(self, answers: list[list[Any]], **options: Any) -> None:
+        super().__init__(settings=SETTINGS, **options)
         self.answers = answers
         self.has_generated = asyncio.Event()
 
@@ -87,8 +93,11 @@ class Model(LLMService):
         await self.push_frame(LLMFullResponseStartFrame())
         for piece in self.answers.pop(0):
             if isinstance(piece, Calling):
-                call = FunctionCallFromLLM(piece["name"], "call-1", piece["arguments"], context)
-                await self.run_function_calls([call])
+                await self.run_function_calls([piece.by_model(context)])
+            elif isinstance(piece, list):
+                await self.run_function_calls([call.by_model(context) for call in piece])
+            elif isinstance(piece, Frame):
+                await self.push_frame(piece)
             elif isinstance(piece, str):
                 await self.push_frame(LLMTextFrame(piece))
             else:
@@ -107,6 +116,8 @@ class Voice(FrameProcessor):
         self.goes_on = False
         """Whether the voice is still heard after the end of the answer."""
         self.is_speaking = False
+        self.spoken: list[str] = []
+        """What it was given to say."""
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
@@ -125,6 +136,7 @@ class Voice(FrameProcessor):
             await self.push_frame(frame, direction)
 
     async def _speak(self, text: str, *, append: bool) -> None:
+        self.spoken.append(text)
         if not self.is_speaking:
             self.is_speaking = True
             await self.broadcast_frame(BotStartedSpeakingFrame)
@@ -142,35 +154,51 @@ class Voice(FrameProcessor):
 class Stage:
     """Directs a call."""
 
-    def __init__(self, *answers: list[Any]) -> None:
+    def __init__(
+        self, *answers: list[Any], interrupts: bool = True, realtime: bool | None = None
+    ) -> None:
         self.model, self.voice = Model(list(answers)), Voice()
+        strategies = ExternalUserTurnStrategies(enable_interruptions=interrupts)
         self.pair = LLMContextAggregatorPair(
             LLMContext(),
             user_params=LLMUserAggregatorParams(
-                user_turn_strategies=ExternalUserTurnStrategies(), audio_idle_timeout=0
+                user_turn_strategies=strategies, audio_idle_timeout=0
             ),
+            realtime_service_mode=realtime,
         )
+        self.observers: list[BaseObserver] = []
+        """Those beside the recording."""
         self.recording: CallRecording | None = None
         self.worker: PipelineWorker | None = None
-        self._turns = 0
 
     @asynccontextmanager
     async def call(self, db: Handle, session_id: UUID | str) -> AsyncIterator[Stage]:
         """Run the pipeline while the block goes on."""
         self.recording = await attach(self.pair, db, session_id)
-        pipeline = Pipeline([self.pair.user(), self.model, self.voice, self.pair.assistant()])
+        pipeline = Pipeline(self.processors())
         self.worker = PipelineWorker(
-            pipeline, observers=[self.recording], enable_rtvi=False, idle_timeout_secs=None
+            pipeline,
+            observers=[self.recording, *self.observers],
+            params=PipelineParams(enable_metrics=True, enable_usage_metrics=True),
+            enable_rtvi=False,
+            idle_timeout_secs=None,
         )
+        started = asyncio.Event()
+        self.worker.add_event_handler("on_pipeline_started", lambda *_: started.set())
         runner = WorkerRunner(handle_sigint=False)
         await runner.add_workers(self.worker)
         running = asyncio.create_task(runner.run())
         try:
+            await until(started.is_set)
             yield self
         finally:
             await self.worker.queue_frame(self.last_frame())
             async with asyncio.timeout(PATIENCE):
                 await running
+
+    def processors(self) -> list[FrameProcessor]:
+        """Return what the pipeline is made of."""
+        return [self.pair.user(), self.model, self.voice, self.pair.assistant()]
 
     def last_frame(self) -> Frame:
         """Return the frame that ends the call."""
@@ -189,9 +217,19 @@ class Stage:
     async def says(self, text: str) -> None:
         """The participant says something, and the twin begins to answer."""
         self.model.has_generated.clear()
+        await self.asks(text)
+        await self.answered()
+
+    async def asks(self, text: str) -> None:
+        """The participant says something."""
         await self.begins()
         await self.put(TranscriptionFrame(text, "guest", "2026-01-01T00:00:00Z", finalized=True))
         await self.put(ProposedUserStoppedSpeakingFrame())
+
+    async def runs_model(self, text: str) -> None:
+        """Put what a client has sent into the context, and run the model."""
+        self.model.has_generated.clear()
+        await self.put(LLMMessagesAppendFrame([{"role": "user", "content": text}], run_llm=True))
         await self.answered()
 
     async def answered(self) -> None:
@@ -205,7 +243,7 @@ class Stage:
 
     async def heard_interim(self, text: str) -> None:
         """Wait until the recording was told of words that are not final."""
-        await until(lambda: self.recording is not None and self.recording._words == text)
+        await until(lambda: self.recording is not None and self.recording._interim == text)
 
     async def is_quiet(self, messages: int) -> None:
         """Wait until the context holds so many messages."""
