@@ -10,6 +10,8 @@ from pipecat.metrics.metrics import (
     LLMUsageMetricsData,
     MetricsData,
     STTUsageMetricsData,
+    TTFAMetricsData,
+    TTFATMetricsData,
     TTFBMetricsData,
     TTSUsageMetricsData,
 )
@@ -84,6 +86,10 @@ def stages(data: MetricsData, source: FrameProcessor) -> Iterator[tuple[str, flo
             if isinstance(source, kind):
                 yield name, data.value * 1000
                 return
+    elif isinstance(data, TTFATMetricsData):
+        yield "llm_answer_token_ms", data.ttfat * 1000
+    elif isinstance(data, TTFAMetricsData):
+        yield "tts_audible_ms", data.ttfa * 1000
 
 
 def usage(data: MetricsData) -> tuple[UsageKind, UsageFigures] | None:

@@ -26,7 +26,7 @@ from pipecat.frames.frames import (
     TTSSpeakFrame,
     TTSTextFrame,
 )
-from pipecat.observers.base_observer import BaseObserver
+from pipecat.observers.base_observer import BaseObserver, FramePushed
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -203,6 +203,14 @@ class Stage:
     def last_frame(self) -> Frame:
         """Return the frame that ends the call."""
         return EndFrame()
+
+    async def tells(self, source: FrameProcessor, frame: Frame) -> None:
+        """Let a processor beside the pipeline have pushed a frame, and wait until it is taken."""
+        assert self.recording is not None
+        target = self.pair.user()
+        pushed = FramePushed(source, target, frame, FrameDirection.DOWNSTREAM, 0)
+        for observer in (self.recording, *self.observers):
+            await observer.on_push_frame(pushed)
 
     async def put(self, *frames: Frame) -> None:
         """Put frames into the pipeline."""
