@@ -143,10 +143,12 @@ class Frames:
     def _take_speech(self, frame: Frame, timestamp: int) -> bool:
         """Take when somebody speaks; return whether the frame says so."""
         if isinstance(frame, BotStartedSpeakingFrame):
+            waited = None
             if self._silent_since is not None:
-                self._figures.stage("first_audio_ms", (timestamp - self._silent_since) / 1e6)
+                waited = (timestamp - self._silent_since) / 1e6
                 self._silent_since = None
-            self._latency.answered()
+                self._figures.stage("first_audio_ms", waited)
+            self._latency.answered(waited)
             self._turns.speaks()
         elif isinstance(frame, BotStoppedSpeakingFrame):
             self._turns.is_silent()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import asyncpg
+import pytest
 from hypothesis import given, strategies as st
 from pipecat.frames.frames import (
     MetricsFrame,
@@ -160,24 +162,43 @@ async def test_figures_of_a_greeting_are_of_its_turn(
     assert answer.timings["llm_first_token_ms"] == 200
 
 
+async def answer_after(stage: Stage, ahead: float) -> None:
+    """Drive an exchange in which the wall clock was ahead when the participant fell silent."""
+    await stage.put(ProposedUserStartedSpeakingFrame(), VADUserStartedSpeakingFrame())
+    await until(lambda: bool(stage.pair.user()._user_turn_start_timestamp))
+    silent = VADUserStoppedSpeakingFrame(stop_secs=0.2, timestamp=time.time() + ahead)
+    await stage.put(silent)
+    await stage.put(TranscriptionFrame("When do you open?", "guest", "", finalized=True))
+    await stage.put(ProposedUserStoppedSpeakingFrame())
+    await stage.is_quiet(2)
+
+
 async def test_a_wait_is_broken_down_into_its_parts(
     digitwin_db: Database, session: ConversationSession
 ) -> None:
     """Only the framework's observer names them; it tells them to a task, in any order."""
-    stage = Stage(["From nine."])
-    async with stage.call(digitwin_db, session.id):
-        await stage.put(ProposedUserStartedSpeakingFrame(), VADUserStartedSpeakingFrame())
-        await until(lambda: bool(stage.pair.user()._user_turn_start_timestamp))
-        await stage.put(VADUserStoppedSpeakingFrame(stop_secs=0.2))
-        await stage.put(TranscriptionFrame("When do you open?", "guest", "", finalized=True))
-        await stage.put(ProposedUserStoppedSpeakingFrame())
-        await stage.is_quiet(2)
+    async with Stage(["From nine."]).call(digitwin_db, session.id) as stage:
+        await answer_after(stage, 0)
     (turn,) = await told(digitwin_db, session.id)
     (item,) = turn.items
     assert (item.kind, item.name) == ("custom", "latency")
     assert item.payload["endpointing_wait"] == 200
     (stored,) = (await digitwin_db.sessions.with_turns(session.id)).turns
     assert stored.timings["end_of_turn_ms"] >= 200
+
+
+@pytest.mark.parametrize("jump", [-3600, 3600])
+async def test_a_clock_that_jumps_spoils_no_duration(
+    digitwin_db: Database, session: ConversationSession, jump: int
+) -> None:
+    """The framework times waits by the wall clock: what it tells then is left out."""
+    async with Stage(["From nine."]).call(digitwin_db, session.id) as stage:
+        await answer_after(stage, jump)
+    (turn,) = (await digitwin_db.sessions.with_turns(session.id)).turns
+    assert turn.timings == {"first_audio_ms": turn.timings["first_audio_ms"]}
+    assert 200 <= turn.timings["first_audio_ms"] < 60_000
+    (stored,) = await told(digitwin_db, session.id)
+    assert stored.items == ()
 
 
 async def test_rows_hold_what_the_observers_of_services_and_tools_tell(
