@@ -66,6 +66,8 @@ async def attach(
     Raises:
         NotFoundError: the session does not exist, or not for this owner.
         InvalidStateError: it has ended.
+        ScopeRequiredError: the handle requires a scope.
+        ClosedError: the handle is closed or closing.
         InvalidInputError: an argument is invalid; names it.
     """
     recorder = db.recorder(session_id, participant_id=participant_id, language=language)

@@ -75,7 +75,7 @@ class Frames:
         self._told = told
         self._silent_since: int | None = None
         self._is_generated = False
-        """The answer comes as text of the model, not only as what was spoken."""
+        """The answer comes as text of the model, not only as what a realtime model speaks."""
 
     def take(self, data: FramePushed) -> None:
         """Take in one push of a frame."""
@@ -97,6 +97,9 @@ class Frames:
             self._turns.twin_said(frame.text)
         elif isinstance(frame, TTSTextFrame):
             self._turns.basis = basis(frame, data.source)
+            if self._turns.basis == "generated" and not self._is_generated:
+                gap = "" if frame.includes_inter_frame_spaces else " "
+                self._turns.twin_said(frame.text + gap)
         elif isinstance(frame, LLMContextUserTurnFrame):
             self._told("user", frame.timestamp, frame.text)
             self._turns.user_said(frame.text, frame.timestamp)
@@ -109,7 +112,6 @@ class Frames:
         elif isinstance(frame, LLMFullResponseEndFrame):
             self._turns.answer_was_generated(frame.id)
         elif isinstance(frame, TTSSpeakFrame):
-            self._is_generated = True
             self._turns.line(frame.text, reaches_context=frame.append_to_context)
         elif isinstance(frame, InterruptionFrame):
             self._turns.is_cut(frame.id)
@@ -128,9 +130,6 @@ class Frames:
         if data.processor is not self._assistant or data.direction is FrameDirection.UPSTREAM:
             return
         if isinstance(frame, TTSTextFrame):
-            if not self._is_generated:  # no text of the model: what is spoken is all there is
-                gap = "" if frame.includes_inter_frame_spaces else " "
-                self._turns.twin_said(frame.text + gap, by_voice=True)
             if not frame.append_to_context:
                 self._turns.was_heard(frame.text)
         elif isinstance(frame, LLMFullResponseStartFrame):

@@ -49,6 +49,7 @@ class Answer:
     """A response of the model, or a line. One that opens a turn has none until it says a word."""
 
     turn: Turn | None = None
+    has_said: bool = False
     notes: list[Note] = field(default_factory=list)
     """What waits until it has a turn."""
 

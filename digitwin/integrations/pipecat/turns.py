@@ -153,7 +153,7 @@ class Turns:
         self._hearing = self._lines.popleft() if self._lines else None
 
     def twin_said(self, text: str, *, by_voice: bool = False) -> None:
-        """Something that the twin says, heard or not; ``by_voice``: of no known response."""
+        """Something that the twin says, heard or not; ``by_voice``: of no known answer."""
         text = storable(text)
         if not text:
             return
@@ -179,7 +179,8 @@ class Turns:
             room = max(0, MAX_TEXT - turn.length)
             self._recorder.twin_text(said[:room], turn_id=turn.id)
             turn.length, text = turn.length + len(said[:room]), said[room:]
-        turn.has_said, self._begins_line = True, False
+        turn.has_said = answer.has_said = True
+        self._begins_line = False
         self._settle(answer, turn)
         if text:
             self._recorder.twin_text(text, turn_id=turn.id)  # refused, and counted
@@ -204,7 +205,7 @@ class Turns:
         answer, turn = self._hearing, self._heard_turn()
         if answer is None and turn is self.turn and (turn is None or not turn.has_said):
             self.twin_said(text, by_voice=True)
-        elif answer is not None and (answer.turn is None or not answer.turn.has_said):
+        elif answer is not None and not answer.has_said:
             self._say(answer, storable(text))
         self.was_heard(text)
         self._hearing = None

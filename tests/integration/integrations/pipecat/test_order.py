@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-import random
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 from pipecat.metrics.metrics import LLMTokenUsage
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import (
@@ -19,16 +18,28 @@ from pipecat.processors.aggregators.llm_response_universal import (
 from digitwin.database import Database
 from digitwin.integrations.pipecat import CallRecording, attach
 from digitwin.integrations.pipecat.figures import tokens
+from digitwin.integrations.texts import storable
 from digitwin.models import ConversationSession
 from tests.integration.integrations.pipecat.stage import Stage
 from tests.integration.integrations.story import Turn, told
 
-MESSAGES = (
-    UserTurnMessageAddedMessage("When do you open?", "2026-01-01T00:00:01Z"),
-    AssistantTurnStoppedMessage("From nine.", interrupted=False, timestamp="2026-01-01T00:00:02Z"),
-    UserTurnMessageAddedMessage("And on Sundays?", "2026-01-01T00:00:03Z"),
-    AssistantTurnStoppedMessage("Closed.", interrupted=False, timestamp="2026-01-01T00:00:04Z"),
-)
+TEXT = st.text("ab \0", min_size=1, max_size=3).filter(str.strip)
+EXCHANGES = st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=4)
+
+
+@st.composite
+def shuffled(draw: st.DrawFn) -> tuple[list[tuple[str, str]], list[Any]]:
+    """Return a conversation, and its messages in the order in which handlers get them."""
+    exchanges = draw(EXCHANGES)
+    messages: list[Any] = []
+    for number, (asked, said) in enumerate(exchanges):
+        begun = f"2026-01-01T00:00:{2 * number:02}Z"
+        ended = f"2026-01-01T00:00:{2 * number + 1:02}Z"
+        messages.append(UserTurnMessageAddedMessage(asked, begun))
+        messages.append(AssistantTurnStoppedMessage(said, interrupted=False, timestamp=ended))
+        if draw(st.booleans()):  # an answer of which nothing was said
+            messages.append(AssistantTurnStoppedMessage("", interrupted=True, timestamp=ended))
+    return exchanges, draw(st.permutations(messages))
 
 
 async def deliver(recording: CallRecording, messages: list[Any]) -> None:
@@ -39,19 +50,23 @@ async def deliver(recording: CallRecording, messages: list[Any]) -> None:
             await recording._assistant_stopped(None, message)
 
 
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(story=shuffled())
 async def test_handlers_in_any_order_tell_the_order_of_their_own_times(
-    digitwin_db: Database, session: ConversationSession
+    digitwin_db: Database,
+    session: ConversationSession,
+    story: tuple[list[tuple[str, str]], list[Any]],
 ) -> None:
-    orders = list(itertools.permutations(MESSAGES))
-    for order in random.Random(7).sample(orders, 6):
-        begun = await digitwin_db.sessions.start(session.user_id)
-        recording = await attach(LLMContextAggregatorPair(LLMContext()), digitwin_db, begun.id)
-        await deliver(recording, list(order))
-        await recording.aclose()
-        assert await told(digitwin_db, begun.id) == [
-            Turn("When do you open?", "From nine."),
-            Turn("And on Sundays?", "Closed."),
-        ]
+    exchanges, messages = story
+    begun = await digitwin_db.sessions.start(session.user_id)
+    recording = await attach(LLMContextAggregatorPair(LLMContext()), digitwin_db, begun.id)
+    await deliver(recording, messages)
+    await recording.aclose()
+    assert await told(digitwin_db, begun.id) == [
+        Turn(storable(asked), storable(said)) for asked, said in exchanges
+    ]
 
 
 async def test_a_call_whose_handlers_come_late_and_backwards_is_told_once(

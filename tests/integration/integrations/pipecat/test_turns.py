@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 from pipecat.frames.frames import (
     CancelFrame,
+    EagerEndOfTurnCancelFrame,
     EndFrame,
     Frame,
     InterimTranscriptionFrame,
     InterruptionFrame,
+    LLMContextFrame,
     LLMTextFrame,
     TranscriptionFrame,
     TTSSpeakFrame,
 )
 from pipecat.pipeline.parallel_pipeline import ParallelPipeline
+from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.filters.function_filter import FunctionFilter
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.processors.frameworks.rtvi.frames import RTVISendTextFrame
@@ -57,7 +60,7 @@ class Hasty(Model):
         self._late = late
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        if isinstance(frame, InterruptionFrame) and self._late:
+        if isinstance(frame, InterruptionFrame) and self._late and len(self.answers) == 1:
             await self.push_frame(LLMTextFrame(self._late))
             self._late = ""
         await super().process_frame(frame, direction)
@@ -232,6 +235,23 @@ async def test_what_the_participant_types_is_what_they_said(
         Turn("When do you open?", "From nine."),
         Turn("And on Sundays?", "Closed."),
     ]
+
+
+async def test_an_answer_to_an_end_of_turn_that_was_withdrawn_is_not_told(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    """The model's service holds it back until the turn has ended."""
+    stage = Stage(["Which?"], ["From nine."])
+    async with stage.call(digitwin_db, session.id):
+        await stage.begins()
+        stage.model.has_generated.clear()
+        context = LLMContext([{"role": "user", "content": "When"}])
+        await stage.put(LLMContextFrame(context, speculation=True))
+        await stage.answered()
+        await stage.put(EagerEndOfTurnCancelFrame())
+        await stage.says("When do you open?")
+        await stage.is_quiet(2)
+    assert await told(digitwin_db, session.id) == [Turn("When do you open?", "From nine.")]
 
 
 class Branched(Stage):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from pipecat.frames.frames import Frame, OutputAudioRawFrame, TTSAudioRawFrame
+from pipecat.frames.frames import Frame, OutputAudioRawFrame, TTSAudioRawFrame, TTSSpeakFrame
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
@@ -37,7 +38,7 @@ class Mouth(TTSService):
         self._word_times = word_times
 
     async def run_tts(self, text: str, context_id: str) -> AsyncIterator[Frame | None]:  # type: ignore[override]
-        yield TTSAudioRawFrame(b"\0" * 640, RATE, 1, context_id=context_id)
+        yield TTSAudioRawFrame(b"\0" * 2560, RATE, 1, context_id=context_id)
         if self._word_times:
             await self.add_word_timestamps(self._word_times, context_id)
 
@@ -47,20 +48,25 @@ class Output(BaseOutputTransport):
 
     def __init__(self) -> None:
         super().__init__(TransportParams(audio_out_enabled=True, audio_out_sample_rate=RATE))
+        self.plays = asyncio.Event()
+        self.plays.set()
 
     async def start(self, frame: Any) -> None:
         await super().start(frame)
         await self.set_transport_ready(frame)
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
+        await self.plays.wait()
         return True
 
 
 class Spoken(Stage):
     """A call with a real voice and a real output."""
 
-    def __init__(self, *answers: list[Any], word_times: list[tuple[str, float]]) -> None:
-        super().__init__(*answers)
+    def __init__(
+        self, *answers: list[Any], word_times: list[tuple[str, float]], interrupts: bool = True
+    ) -> None:
+        super().__init__(*answers, interrupts=interrupts)
         self.mouth, self.output = Mouth(word_times), Output()
 
     def processors(self) -> list[FrameProcessor]:
@@ -82,19 +88,36 @@ async def test_what_was_heard_is_as_sure_as_the_voice_tells(
     heard: str,
     basis: str,
 ) -> None:
-    stage = Spoken(["My grandmother planted it. "], [], word_times=word_times)
+    text = "My grandmother planted it. Then the war"
+    stage = Spoken([text, asyncio.Event()], [], word_times=word_times)
     async with stage.call(digitwin_db, session.id):
         await stage.says("Tell me about the orchard")
         await until(lambda: stage.pair.assistant().aggregation_string().strip() == heard)
         await stage.says("Stop")
         await until(lambda: heard in str(stage.pair.assistant().context.messages))
     first, second = await told(digitwin_db, session.id)
-    assert first == Turn(
-        "Tell me about the orchard",
-        "My grandmother planted it. ",
-        heard_text=heard,
-        status="interrupted",
-    )
+    assert first == Turn("Tell me about the orchard", text, heard_text=heard, status="interrupted")
     assert second.user_text == "Stop"
     turn = (await digitwin_db.sessions.with_turns(session.id)).turns[0]
     assert turn.extra == {"heard_basis": basis}
+
+
+async def test_a_line_that_is_still_spoken_when_a_question_is_asked_stays_in_its_turn(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    """It reaches the context after the question: it is not the answer."""
+    goes_on = asyncio.Event()
+    stage = Spoken([goes_on, "From nine. "], word_times=[], interrupts=False)
+    stage.output.plays.clear()
+    async with stage.call(digitwin_db, session.id):
+        await stage.put(TTSSpeakFrame("Good morning."))
+        await until(lambda: stage.recording is not None and bool(stage.recording.recorder.turn_id))
+        await stage.says("When do you open?")
+        stage.output.plays.set()
+        await stage.is_quiet(2)
+        goes_on.set()
+        await stage.is_quiet(3)
+    assert await told(digitwin_db, session.id) == [
+        Turn(None, "Good morning."),
+        Turn("When do you open?", "From nine. "),
+    ]
