@@ -11,8 +11,6 @@ from digitwin.conversations.recorder.recorder import TurnRecorder
 from digitwin.integrations.pipecat.turn import Turn, remember
 from digitwin.integrations.pipecat.turns import Turns
 
-REMEMBERED: Final = 20
-"""Answers whose breakdown has not come, and the other way round."""
 TOLERANCE_MS: Final = 1000
 """The observer's queue makes its figures larger, on a busy machine."""
 
@@ -41,7 +39,7 @@ class Latency(UserBotLatencyObserver):
         began = self._user_turn_start_time
 
         def note(turn: Turn | None) -> None:
-            remember(self._answered, began, (turn, waited_ms), REMEMBERED)
+            remember(self._answered, began, (turn, waited_ms))
             self._join(began)
 
         self._turns.about(self._turns.answer, note)
@@ -49,7 +47,7 @@ class Latency(UserBotLatencyObserver):
     async def _breakdown(self, _: Any, breakdown: LatencyBreakdown) -> None:
         with self._recorder.guarding("latency"):
             began = breakdown.user_turn_start_time
-            remember(self._told, began, breakdown, REMEMBERED)
+            remember(self._told, began, breakdown)
             self._join(began)
 
     def _join(self, began: float | None) -> None:

@@ -13,6 +13,8 @@ HeardBasis = Literal["words", "segments", "generated"]
 """How it is known what was heard: by spoken words, by spoken sentences, or only what was
 generated."""
 
+REMEMBERED: Final = 20
+"""Interruptions and answers on their way that are kept."""
 WAITING: Final = 200
 """Notes that wait for their turn."""
 
@@ -71,7 +73,7 @@ def flush(recorder: TurnRecorder, waiting: list[Note], turn: Turn | None) -> Non
             note(turn)
 
 
-def remember(known: dict[K, V], key: K, value: V, limit: int) -> None:
+def remember(known: dict[K, V], key: K, value: V, limit: int = REMEMBERED) -> None:
     """Keep a value, and of all of them the latest."""
     known[key] = value
     if len(known) > limit:

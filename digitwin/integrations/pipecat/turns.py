@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
 
 from digitwin.conversations.fields import MAX_TEXT
 from digitwin.conversations.recorder.recorder import TurnRecorder
 from digitwin.integrations.pipecat.turn import (
+    REMEMBERED,
     Answer,
     HeardBasis,
     Note,
@@ -19,9 +19,6 @@ from digitwin.integrations.pipecat.turn import (
 )
 from digitwin.integrations.texts import storable
 from digitwin.kernel.primitives.ids import uuid7
-
-REMEMBERED: Final = 20
-"""Interruptions and answers on their way to the aggregator that are kept."""
 
 
 class Turns:
@@ -123,7 +120,7 @@ class Turns:
         """A response of the model began."""
         self._is_generating, self._is_answering, self.owes_answer = True, True, False
         self.answer = self._begun()
-        remember(self._answers, frame_id, self.answer, REMEMBERED)
+        remember(self._answers, frame_id, self.answer)
 
     def answer_arrives(self, frame_id: int) -> None:
         """The beginning of a response reaches the aggregator."""
@@ -154,8 +151,7 @@ class Turns:
 
     def twin_said(self, text: str, *, by_voice: bool = False) -> None:
         """Something that the twin says, heard or not; ``by_voice``: of no known answer."""
-        text = storable(text)
-        if not text:
+        if not (text := storable(text)):
             return
         if self.answer is None or (by_voice and not self._is_generating):
             going_on = self._goes_on()
@@ -196,8 +192,7 @@ class Turns:
 
     def was_heard(self, text: str) -> None:
         """Something that the participant heard of the twin, as far as the framework knows."""
-        turn = self._heard_turn()
-        if turn is not None:
+        if turn := self._heard_turn():
             turn.heard.append(storable(text).strip())
 
     def committed(self, text: str) -> None:
@@ -222,7 +217,7 @@ class Turns:
         turn = self.turn if hearing is None or hearing.is_done else hearing
         goes_on = self._is_answering or self._is_speaking or self.owes_answer
         is_cut = turn is not None and not turn.is_cut and (goes_on or self.waits_for_tools(turn))
-        remember(self._cuts, frame_id, (turn, is_cut), REMEMBERED)
+        remember(self._cuts, frame_id, (turn, is_cut))
         self._is_generating = self._is_answering = self.owes_answer = False
         self._last_end = None
         if turn is not None and is_cut:

@@ -193,8 +193,9 @@ class Stage:
             yield self
         finally:
             await self.worker.queue_frame(self.last_frame())
-            async with asyncio.timeout(PATIENCE):
-                await running
+            ended, _ = await asyncio.wait({running}, timeout=PATIENCE)
+            assert ended, "the pipeline goes on"
+            running.result()
 
     def processors(self) -> list[FrameProcessor]:
         """Return what the pipeline is made of."""

@@ -15,6 +15,8 @@ from pipecat.frames.frames import (
     InterruptionFrame,
     LLMContextFrame,
     LLMTextFrame,
+    ProposedUserStartedSpeakingFrame,
+    ProposedUserStoppedSpeakingFrame,
     TranscriptionFrame,
     TTSSpeakFrame,
 )
@@ -252,6 +254,31 @@ async def test_an_answer_to_an_end_of_turn_that_was_withdrawn_is_not_told(
         await stage.says("When do you open?")
         await stage.is_quiet(2)
     assert await told(digitwin_db, session.id) == [Turn("When do you open?", "From nine.")]
+
+
+async def test_a_noise_without_words_opens_no_turn(
+    digitwin_db: Database, session: ConversationSession
+) -> None:
+    """Only `on_user_turn_stopped`, whose content is empty then, tells that no words come."""
+    contents: list[str | None] = []
+    stage = Stage(["From nine."], interrupts=False)
+    stage.voice.goes_on = True
+    user = stage.pair.user()
+    user._user_turn_controller._user_turn_stop_timeout = 0.01
+    async with stage.call(digitwin_db, session.id):
+        await stage.says("When do you open?")
+        await stage.is_quiet(2)
+        user.add_event_handler(
+            "on_user_turn_stopped", lambda _, __, message: contents.append(message.content)
+        )
+        await stage.put(ProposedUserStartedSpeakingFrame(), ProposedUserStoppedSpeakingFrame())
+        await until(lambda: bool(contents))
+        await stage.put(TTSSpeakFrame("Anything else?", append_to_context=False))
+        await until(lambda: "Anything else?" in stage.voice.spoken)
+    assert contents == [""]
+    assert await told(digitwin_db, session.id) == [
+        Turn("When do you open?", "From nine.\nAnything else?")
+    ]
 
 
 class Branched(Stage):
