@@ -99,7 +99,8 @@ class Tools:
 
 def label(text: str) -> str:
     """Return a name as it is stored: one line, up to 200 characters."""
-    return " ".join(storable(str(text)).split())[:200] or "unnamed"
+    plain = "".join(c if c.isprintable() else " " for c in storable(str(text)))
+    return " ".join(plain.split())[:200].rstrip() or "unnamed"
 
 
 def plain(value: Any, depth: int = 0) -> Any:

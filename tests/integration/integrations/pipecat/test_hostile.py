@@ -116,7 +116,7 @@ async def test_a_result_that_cannot_be_stored_is_still_a_result(
     assert turn.items[1].name == "odd"
 
 
-@pytest.mark.parametrize("name", ["", "a" * 1000, "a\nb", "a\0b"])
+@pytest.mark.parametrize("name", ["", "a" * 1000, "a\nb", "a\0b", "a\x01\u2028b"])
 async def test_a_tool_of_a_strange_name(
     digitwin_db: Database, session: ConversationSession, name: str
 ) -> None:
