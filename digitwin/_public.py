@@ -82,6 +82,14 @@ from digitwin.limits.decision import (
     JointDecision as JointDecision,
 )
 from digitwin.limits.reservation import Reservation as Reservation
+from digitwin.memories.memory import Memory as Memory, MemoryHit as MemoryHit
+from digitwin.memories.operations import (
+    DeleteMemory as DeleteMemory,
+    FindMemory as FindMemory,
+    ListNamespaces as ListNamespaces,
+    PutMemory as PutMemory,
+    SearchMemories as SearchMemories,
+)
 from digitwin.policies import Policy as Policy
 from digitwin.privacy.artifacts import Artifact as Artifact, ArtifactDeleter as ArtifactDeleter
 from digitwin.privacy.erasure_replay import ReplayReport as ReplayReport

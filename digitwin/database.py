@@ -56,6 +56,8 @@ from digitwin.knowledge.repository import KnowledgeDocumentRepository
 from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
 from digitwin.limits import maintenance as limits_maintenance
 from digitwin.limits.repository import RateLimitRepository
+from digitwin.memories import maintenance as memories_maintenance
+from digitwin.memories.repository import MemoryRepository
 from digitwin.privacy import maintenance as privacy_maintenance
 from digitwin.privacy.repository import Privacy
 from digitwin.servers import embedded
@@ -77,6 +79,7 @@ class Database:
     faces: FaceModelRepository
     sessions: ConversationSessionRepository
     documents: KnowledgeDocumentRepository
+    memories: MemoryRepository
     consents: ConsentRepository
     cache: CacheRepository
     limits: RateLimitRepository
@@ -123,7 +126,7 @@ class Database:
         self._recorder_of = personal.recorder
         self.users, self.voices, self.faces = personal.users, personal.voices, personal.faces
         self.sessions, self.documents = personal.sessions, personal.documents
-        self.consents = personal.consents
+        self.consents, self.memories = personal.consents, personal.memories
         core.client.deleter = self._deleter
         self._background = (
             core.floor,
@@ -280,6 +283,7 @@ class Database:
             *audit_maintenance.steps(self.audit, settings.audit_retention),
             *consents_maintenance.steps(self._core, PERMITS),
             *conversations_maintenance.steps(self._core),
+            *memories_maintenance.steps(self._core),
             *retention_maintenance.steps(retention),
             *users_maintenance.steps(deletions, settings.deletion_retention),
             *privacy_maintenance.steps(self.privacy),

@@ -23,6 +23,8 @@ import digitwin.likeness.models
 import digitwin.likeness.tables
 import digitwin.limits.models
 import digitwin.limits.tables
+import digitwin.memories.models
+import digitwin.memories.tables
 import digitwin.privacy.models
 import digitwin.privacy.tables
 import digitwin.users.models

@@ -30,6 +30,7 @@ from digitwin.kernel.sql.actor import ActingAs, Who
 from digitwin.keys.keyring import KeyRing
 from digitwin.knowledge.repository import KnowledgeDocumentRepository
 from digitwin.likeness.repository import FaceModelRepository, VoiceModelRepository
+from digitwin.memories.repository import MemoryRepository
 from digitwin.users.repository import UserRepository
 
 PERMITS: Permits = {
@@ -68,6 +69,7 @@ class PersonalRepositories:
             core, scope=user_id, cache=cache, cipher=keys, queue=queue
         )
         self.documents = KnowledgeDocumentRepository(core, scope=user_id, cache=cache)
+        self.memories = MemoryRepository(core, scope=user_id)
 
     def transaction(self) -> AbstractAsyncContextManager[None]:
         """As :meth:`Database.transaction`, in this scope; joins an open transaction."""

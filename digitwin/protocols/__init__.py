@@ -14,6 +14,7 @@ What you implement for a handle to work with (:class:`~digitwin.KeyService`,
 from digitwin.protocols.contents import SessionContents
 from digitwin.protocols.documents import DocumentQueue, KnowledgeDocuments, SearchableDocuments
 from digitwin.protocols.entities import CreatesMany, Reads, SoftDeletes
+from digitwin.protocols.memories import Memories
 from digitwin.protocols.personal import (
     Consents,
     FaceModels,
@@ -51,6 +52,7 @@ __all__ = [
     "FaceModels",
     "KnowledgeDocuments",
     "LikenessModels",
+    "Memories",
     "RateLimits",
     "Reads",
     "Recorder",

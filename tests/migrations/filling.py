@@ -85,6 +85,10 @@ FROM conversation_sessions;
 UPDATE conversation_sessions SET indexed_to = 1, is_indexed = true;
 UPDATE knowledge_documents SET lease_token = id;
 """,
+    6: """
+INSERT INTO memories (user_id, audience, namespace, key, value, words, ttl_seconds, expires_at)
+SELECT id, 'owner', 'preferences.food', 'pizza', '{"likes": true}', 'pizza', 60, now() FROM users;
+""",
 }
 """What is written once so many migrations are applied. A migration that adds a table adds rows."""
 

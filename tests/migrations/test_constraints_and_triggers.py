@@ -71,6 +71,11 @@ async def ada(db: asyncpg.Connection) -> UUID:
         ada,
     )
     await db.execute(
+        "INSERT INTO memories (user_id, audience, namespace, key, value)"
+        " VALUES ($1, 'owner', 'food', 'pizza', '{}')",
+        ada,
+    )
+    await db.execute(
         "INSERT INTO audit_logs (user_id, id, action, resource)"
         " VALUES ($1, gen_random_uuid(), 'read', 'user')",
         ada,
@@ -92,6 +97,7 @@ async def ada(db: asyncpg.Connection) -> UUID:
         "session_artifacts",
         "session_writers",
         "knowledge_documents",
+        "memories",
         "participants",
         "user_emails",
         "audit_logs",

@@ -66,6 +66,17 @@ async def test_an_unused_addition_is_reverted(
     assert await upgrade.downgrade(target, auto) == [NAMES[-1]]
 
 
+TO_TURNS = NEWEST - 4
+"""Steps back to before turns lived."""
+
+
+@pytest.fixture
+async def before_turns(connection: asyncpg.Connection) -> asyncpg.Connection:
+    """A database with rows in every table of the version before turns lived."""
+    await fill(connection, 4)
+    return connection
+
+
 LIVED = """
 UPDATE conversation_turns SET {}
 WHERE position = 1 AND user_id = '00000000-0000-7000-8000-00000000000a'
@@ -108,25 +119,25 @@ OF_A_TURN = "SELECT user_id, session_id, id FROM conversation_turns LIMIT 1"
     ],
 )
 async def test_what_lives_in_a_turn_is_kept(
-    use: str, lost: str, filled: asyncpg.Connection, target: Target, auto: Settings
+    use: str, lost: str, before_turns: asyncpg.Connection, target: Target, auto: Settings
 ) -> None:
     await upgrade.upgrade(target, auto)
-    await filled.execute(use)
+    await before_turns.execute(use)
     with pytest.raises(InvalidStateError) as refused:
-        await upgrade.downgrade(target, auto)
+        await upgrade.downgrade(target, auto, steps=TO_TURNS)
     assert refused.value.details["lost"] == [lost]
 
 
 async def test_items_are_kept_with_their_counter(
-    filled: asyncpg.Connection, target: Target, auto: Settings
+    before_turns: asyncpg.Connection, target: Target, auto: Settings
 ) -> None:
     await upgrade.upgrade(target, auto)
-    await filled.execute(
+    await before_turns.execute(
         "INSERT INTO turn_items (user_id, session_id, turn_id, number, id, kind)"
         f" SELECT *, 1, gen_random_uuid(), 'message' FROM ({OF_A_TURN}) AS turn"
     )
     with pytest.raises(InvalidStateError) as refused:
-        await upgrade.downgrade(target, auto)
+        await upgrade.downgrade(target, auto, steps=TO_TURNS)
     assert set(refused.value.details["lost"]) == {
         "rows of turn_items",
         "conversation_sessions.item_count",
@@ -134,16 +145,16 @@ async def test_items_are_kept_with_their_counter(
 
 
 async def test_what_lasts_no_longer_than_a_process_is_reverted(
-    filled: asyncpg.Connection, target: Target, auto: Settings
+    before_turns: asyncpg.Connection, target: Target, auto: Settings
 ) -> None:
     """A recorder that goes on makes a new row, and the release before leases without a token."""
     await upgrade.upgrade(target, auto)
-    await filled.execute(
+    await before_turns.execute(
         "INSERT INTO session_writers (user_id, session_id, writer, sequence)"
         f" SELECT *, 1 FROM ({OF_A_TURN}) AS turn"
     )
-    await filled.execute("UPDATE knowledge_documents SET lease_token = id")
-    assert await upgrade.downgrade(target, auto) == [NAMES[-1]]
+    await before_turns.execute("UPDATE knowledge_documents SET lease_token = id")
+    assert await upgrade.downgrade(target, auto, steps=TO_TURNS) == [*reversed(NAMES[4:])]
 
 
 async def test_nothing_is_reverted_if_an_earlier_migration_would_lose_something(

@@ -56,7 +56,7 @@ def test_every_public_method_is_explained(name: str) -> None:
     "name",
     [
         *("users", "voices", "faces", "sessions", "documents", "consents", "keys"),
-        *("cache", "limits", "audit", "privacy"),
+        *("memories", "cache", "limits", "audit", "privacy"),
     ],
 )
 def test_every_method_of_a_repository_is_explained(name: str) -> None:

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from tortoise import fields
-from tortoise.contrib.postgres.fields import ArrayField
+from tortoise.contrib.postgres.fields import ArrayField, TSVectorField
 
 from digitwin.database import Database
 from digitwin.errors import StatementFailedError
@@ -46,6 +46,7 @@ OF_KIND: dict[type, st.SearchStrategy[Any]] = {
     fields.BinaryField: st.binary(max_size=60),
     ArrayField: st.lists(TEXTS, max_size=4),
     fields.JSONField: JSONS,
+    TSVectorField: st.sampled_from(["", "'orchard':1 'tree':2,3"]),
 }
 
 

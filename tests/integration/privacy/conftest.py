@@ -56,6 +56,7 @@ async def fill(db: Database, email: str = STRINGS[0], name: str = STRINGS[1]) ->
         session.id, user_text=SAID, twin_text=HEARD, timings={"asr_ms": 80}
     )
     await furnish_turn(db, turn.id, tool_argument=LOOKED_UP, quote=QUOTED)
+    await db.memories.put(("interests",), "engine", {"why": TAUGHT}, user_id=user.id)
     await db.cache.embeddings.set("orchard", [0.5, 0.25], user_id=user.id)
     await db.cache.searches.set("orchard", [{"text": TAUGHT}], user_id=user.id)
     await db.cache.responses.set("orchard", HEARD, user_id=user.id, audience="visitor")

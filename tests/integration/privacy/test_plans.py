@@ -52,6 +52,8 @@ FILL = (
     "INSERT INTO face_models (user_id, id, name) SELECT id, id, 'N' FROM users;"
     "INSERT INTO knowledge_documents (user_id, id, title, content, content_hash)"
     " SELECT id, id, 'T', 'C', 'h' FROM users;"
+    "INSERT INTO memories (user_id, audience, namespace, key, value)"
+    " SELECT id, 'owner', 'n', 'k', '{}' FROM users;"
     "INSERT INTO rate_limits (subject, endpoint, window_ms, max_tokens, tokens)"
     " SELECT id::text, '/talk', 1000, 1, 1 FROM users;"
     "INSERT INTO rate_limit_usage (endpoint, subject, bucket)"

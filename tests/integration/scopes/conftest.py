@@ -46,6 +46,7 @@ async def settled(db: Database, name: str) -> Belongings:
     document = await db.documents.create(
         user_id=user.id, title="Hours", content=f"The secret of {name}"
     )
+    await db.memories.put(("notes",), "secret", {"of": name}, user_id=user.id)
     return Belongings(user.id, voice.id, face.id, session.id, turn.id, document.id, kept.id)
 
 

@@ -22,7 +22,7 @@ SPELLINGS = [NIL, str(NIL), NIL.hex]
 IDS = {"id", "user_id", "actor_id", "session_id", "turn_id"}
 PARTS = (
     *("users", "voices", "faces", "sessions", "documents", "consents", "audit", "keys", "privacy"),
-    "limits",
+    *("limits", "memories"),
 )
 STORES = ("embeddings", "searches", "responses")
 REST: dict[str, Any] = {
@@ -42,6 +42,8 @@ REST: dict[str, Any] = {
     "external_id": "call-1",
     "endpoint": "/chat",
     "keys": [],
+    "namespace": ["n"],
+    "operations": [],
 }
 """What the methods need besides."""
 SAYING = ("add_turn", "amend_turn", "close_turn", "extend_turn", "open_turn")

@@ -25,6 +25,7 @@ REASONS = {
             *("users", "user_emails", "voice_models", "face_models"),
             *("conversation_sessions", "session_artifacts", "knowledge_documents"),
             *("conversation_words", "session_writers", "conversation_turns", "turn_items"),
+            "memories",
         ),
         "rights": {
             "digitwin_app": {READ, ADD, CHANGE, REMOVE},

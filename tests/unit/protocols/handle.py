@@ -14,6 +14,7 @@ def check(db: Database) -> None:
     _documents: protocols.KnowledgeDocuments = db.documents
     _faces: protocols.FaceModels = db.faces
     _limits: protocols.RateLimits = db.limits
+    _memories: protocols.Memories = db.memories
     _privacy: protocols.DataProtection = db.privacy
     _sessions: protocols.ConversationSessions = db.sessions
     _users: protocols.Users = db.users
