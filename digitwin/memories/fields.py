@@ -29,6 +29,9 @@ ANY: Final = "*"
 MAX_LABELS: Final = 100
 MAX_NAME: Final = 1000
 """Bytes of a namespace, periods included, and of a key: both fit an entry of the index."""
+MAX_TEXT: Final = MAX_LENGTH
+"""Characters of a text whose words are looked for."""
+MAX_QUERY: Final = 4000
 MAX_OFFSET: Final = 1_000_000
 MAX_TTL: Final = 100 * 366 * 86_400.0
 
@@ -38,8 +41,8 @@ _LABELS: TypeAdapter[list[str]] = TypeAdapter(
 )
 _KEY: TypeAdapter[str] = TypeAdapter(Annotated[str, Text(MAX_NAME, min_length=1)], config=DEFERRED)
 _VALUE: TypeAdapter[dict[str, Any]] = TypeAdapter(JsonObject, config=DEFERRED)
-_TEXT: TypeAdapter[str] = TypeAdapter(Annotated[str, Text(MAX_LENGTH)], config=DEFERRED)
-_QUERY: TypeAdapter[str] = TypeAdapter(Annotated[str, Text(4000)], config=DEFERRED)
+_TEXT: TypeAdapter[str] = TypeAdapter(Annotated[str, Text(MAX_TEXT)], config=DEFERRED)
+_QUERY: TypeAdapter[str] = TypeAdapter(Annotated[str, Text(MAX_QUERY)], config=DEFERRED)
 _LANGUAGE: TypeAdapter[str] = TypeAdapter(Annotated[str, Line(35)], config=DEFERRED)
 
 
@@ -123,7 +126,7 @@ def value_and_text(value: object, text: object) -> tuple[dict[str, Any], str]:
 def _texts(value: dict[str, Any]) -> str:
     """Return the texts of a valid JSON value, up to the length that is searched."""
     found: list[str] = []
-    left = MAX_LENGTH
+    left = MAX_TEXT
     waiting: list[Any] = [value]
     while waiting and left > 0:
         item = waiting.pop()
@@ -135,7 +138,7 @@ def _texts(value: dict[str, Any]) -> str:
             waiting += reversed(dict.values(item))
         elif issubclass(kind, list | tuple):
             waiting += reversed(list(item))
-    return "\n".join(found)[:MAX_LENGTH]
+    return "\n".join(found)[:MAX_TEXT]
 
 
 def lifetime(ttl: float | timedelta | None) -> float | None:

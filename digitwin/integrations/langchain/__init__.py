@@ -1,4 +1,8 @@
-"""LangChain: answers of models, vectors and bytes are kept in digitwin's cache."""
+"""LangChain and LangGraph, over digitwin.
+
+Answers of models, vectors and bytes are kept in the cache; :class:`MemoryStore` is a person's
+long-term memory.
+"""
 
 from __future__ import annotations
 
@@ -9,5 +13,6 @@ require("langchain")
 from digitwin.integrations.langchain.byte_store import ByteStore  # noqa: E402
 from digitwin.integrations.langchain.cache import ResponseCache  # noqa: E402
 from digitwin.integrations.langchain.embeddings import EmbeddingCache  # noqa: E402
+from digitwin.integrations.langchain.memory import MemoryStore  # noqa: E402
 
-__all__ = ["ByteStore", "EmbeddingCache", "ResponseCache"]
+__all__ = ["ByteStore", "EmbeddingCache", "MemoryStore", "ResponseCache"]
