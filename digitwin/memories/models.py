@@ -23,6 +23,8 @@ class StoredMemory(Model):
         "users", "user", {"id": "user_id"}
     )
 
+    resource: ClassVar[str] = "memory"
+
     user_id = fields.UUIDField()
     audience = fields.CharField(max_length=8)
     namespace = fields.TextField()

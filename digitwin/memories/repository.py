@@ -12,6 +12,7 @@ from digitwin.kernel.execution.operations import operation
 from digitwin.kernel.repository.base import Repository
 from digitwin.memories.fields import Audience, audience_name
 from digitwin.memories.memory import Memory, MemoryHit
+from digitwin.memories.models import StoredMemory
 from digitwin.memories.operations import (
     DeleteMemory,
     FindMemory,
@@ -36,6 +37,7 @@ class MemoryRepository(Repository):
     talks to visitors finds nothing of what it was told by its ``owner``.
     """
 
+    model: ClassVar[type[StoredMemory]] = StoredMemory
     runs_again: ClassVar[bool] = True
 
     @operation
@@ -90,7 +92,9 @@ class MemoryRepository(Repository):
         """
         found = await self._find(FindMemory(namespace, key, refresh), user_id, audience)
         if found is None:
-            raise NotFoundError("memory not found", field="key")
+            # Their own: that there is none is no refusal to be recorded
+            owner = self._require_owner(user_id)
+            raise NotFoundError("memory not found", field="key", user_id=str(owner))
         return found
 
     @operation

@@ -71,6 +71,17 @@ async def test_each_person_and_each_audience_has_its_own(
         await hers.find(FOOD, "dinner", user_id=bob.id)
 
 
+async def test_only_another_persons_memory_is_refused_on_record(
+    digitwin_db: Database, hers: MemoryRepository, bob: User
+) -> None:
+    with pytest.raises(NotFoundError, match="memory not found"):
+        await hers.get(FOOD, "dinner")
+    with pytest.raises(NotFoundError, match="user not found"):
+        await hers.put(FOOD, "dinner", {}, user_id=bob.id)
+    denied = (await digitwin_db.audit.list(result="denied")).items
+    assert [record.action for record in denied] == ["memory.put"]
+
+
 async def test_it_is_hidden_with_its_person_and_comes_back(
     digitwin_db: Database, hers: MemoryRepository, ada: User, raw: asyncpg.Connection
 ) -> None:
