@@ -37,7 +37,7 @@ class Fitting:
 
     def name(self, name: str) -> str | None:
         """Return a name, on one line; None if nothing of it can be stored."""
-        plain = " ".join("".join(c if c.isprintable() else " " for c in storable(name)).split())
+        plain = one_line(name)
         return (plain if len(plain) <= MAX_NAME else self._cut(plain, MAX_NAME).rstrip()) or None
 
     def result(self, text: str) -> str:
@@ -63,6 +63,11 @@ class Fitting:
         with self._recorder.guarding("too_long"):
             raise InvalidInputError("the beginning of a text is stored", field="text", limit=room)
         return text[:room]
+
+
+def one_line(text: str) -> str:
+    """Return a text as a name is stored: on one line, without what cannot be printed."""
+    return " ".join("".join(c if c.isprintable() else " " for c in storable(text)).split())
 
 
 def _storable(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from digitwin.conversations.recorder.recorder import TurnRecorder
 from digitwin.errors import InvalidInputError
+from digitwin.integrations.fitting import MAX_NAME, one_line
 from digitwin.integrations.pipecat.turn import Answer, Turn, remember
 from digitwin.integrations.pipecat.turns import Turns
 from digitwin.integrations.texts import storable
@@ -98,9 +99,8 @@ class Tools:
 
 
 def label(text: str) -> str:
-    """Return a name as it is stored: one line, up to 200 characters."""
-    plain = "".join(c if c.isprintable() else " " for c in storable(str(text)))
-    return " ".join(plain.split())[:200].rstrip() or "unnamed"
+    """Return a name as it is stored, cut to what fits."""
+    return one_line(str(text))[:MAX_NAME].rstrip() or "unnamed"
 
 
 def plain(value: Any, depth: int = 0) -> Any:
