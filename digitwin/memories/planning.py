@@ -107,7 +107,7 @@ def planned(operations: Any) -> Plan:
     plan = Plan(len(given))
     for n, operation in enumerate(given):
         _add(plan, n, operation)
-    if sum(len(put.value) for put in plan.puts.values()) > MAX_BYTES:
+    if sum(len(put.value.encode()) for put in plan.puts.values()) > MAX_BYTES:
         raise InvalidInputError(
             f"operations put more than {MAX_BYTES:,} bytes", field="operations", limit=MAX_BYTES
         )

@@ -41,6 +41,9 @@ async def run(db: Statements, whose: Whose, plan: Plan) -> list[Result]:
     found = await _found(db, about, plan)
     hits = {n: await _hits(db, about, search) for n, search in plan.searches.items()}
     listed = {n: await _listed(db, about, listing) for n, listing in plan.listings.items()}
+    lived = await _put(db, whose, about, plan)
+    gone = await _deleted(db, about, plan.deletions)
+    # After the writes: what it locks before them, in another order, would be half of a deadlock
     ends = await _refreshed(db, about, _to_refresh(plan, found, hits))
     results: list[Result] = [None] * plan.size
     for n, finding in plan.findings.items():
@@ -50,8 +53,6 @@ async def run(db: Statements, whose: Whose, plan: Plan) -> list[Result]:
         results[n] = [MemoryHit(_memory(row, ends), row["score"]) for row in rows]
     for n, namespaces in listed.items():
         results[n] = namespaces
-    lived = await _put(db, whose, about, plan)
-    gone = await _deleted(db, about, plan.deletions)
     for place, n in plan.deletions.items():
         results[n] = lived.get(place, gone.get(place, False))
     return results
@@ -95,12 +96,13 @@ async def _listed(db: Statements, about: dict[str, Any], listing: Listing) -> li
 
 
 def _to_refresh(plan: Plan, found: Rows, hits: Mapping[int, list[Any]]) -> list[Place]:
-    """Return what was read to be refreshed, and can be."""
+    """Return what was read to be refreshed, can be, and is not written by the plan itself."""
     asked = {finding.place for finding in plan.findings.values() if finding.refresh}
     rows = [row for place, row in found.items() if place in asked]
     for n, search in plan.searches.items():
         rows += hits[n] if search.refresh else ()
-    return list(dict.fromkeys(_place(row) for row in rows if row["can_refresh"]))
+    places = dict.fromkeys(_place(row) for row in rows if row["can_refresh"])
+    return [place for place in places if place not in plan.writes]
 
 
 async def _refreshed(
@@ -118,11 +120,12 @@ async def _put(
     """Put what is put; return whether there was something before, by place.
 
     What is deleted beside it is put too: so all rows are locked by one statement, in their order.
+    There is nothing at the root.
     """
     puts = plan.puts
     if not puts:
         return {}
-    puts |= dict.fromkeys(plan.deletions, _NOTHING)
+    puts |= {place: _NOTHING for place in plan.deletions if place.namespace}
     rows = await db.fetch(
         QUERIES["put"],
         **about,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 import digitwin
@@ -14,6 +16,7 @@ from digitwin.errors import InvalidInputError, NotFoundError
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.memories.repository import MemoryRepository
 from digitwin.models import User
+from tests.support.waiting import UntilWaiting
 
 N = ("n",)
 
@@ -67,6 +70,7 @@ BAD: list[Any] = [
     [FindMemory(N, "k")] * 1001,
     [FindMemory(N, "k", refresh=1)],  # type: ignore[arg-type]
     [PutMemory(N, str(n), {"v": "x" * 1_000_000}) for n in range(17)],
+    [PutMemory(N, str(n), {"v": "東" * 340_000}) for n in range(17)],
 ]
 
 
@@ -93,6 +97,52 @@ async def test_batches_in_any_order_wait_for_each_other(hers: MemoryRepository) 
             hers.batch([DeleteMemory(N, key) for key in keys[::-1]]),
         )
         assert len({str(hit.memory.value) for hit in await hers.search(N)}) <= 1, round_
+
+
+async def test_nothing_is_deleted_at_the_root(hers: MemoryRepository) -> None:
+    assert await hers.batch([PutMemory(N, "a", {}), DeleteMemory((), "a")]) == [None, False]
+    assert await hers.find(N, "a") is not None
+
+
+async def test_what_a_batch_refreshes_waits_for_no_write(
+    hers: MemoryRepository, raw: asyncpg.Connection, until_waiting: UntilWaiting
+) -> None:
+    """One that holds what it refreshed while it waits to write is half of a deadlock."""
+    await _half_gone(hers, raw, "a", "z")
+    async with raw.transaction():
+        await raw.execute("SELECT FROM memories WHERE key = 'a' FOR UPDATE")
+        batch = asyncio.create_task(
+            hers.batch([FindMemory(N, "z", refresh=True), PutMemory(N, "a", {})])
+        )
+        await until_waiting(1)
+        await raw.execute("SELECT FROM memories WHERE key = 'z' FOR UPDATE NOWAIT")
+    await batch
+
+
+async def test_what_a_batch_writes_it_does_not_refresh(
+    hers: MemoryRepository, raw: asyncpg.Connection
+) -> None:
+    await _half_gone(hers, raw, "a", "b", "c")
+    before = {key: (await hers.get(N, key)).expires_at for key in "abc"}
+    a, b, c, *_ = await hers.batch(
+        [
+            *(FindMemory(N, key, refresh=True) for key in "abc"),
+            PutMemory(N, "b", {}, ttl=60),
+            DeleteMemory(N, "c"),
+        ]
+    )
+    assert (b.expires_at, c.expires_at) == (before["b"], before["c"])  # type: ignore[union-attr]
+    assert a == await hers.get(N, "a")
+    assert a.expires_at != before["a"]  # type: ignore[union-attr]
+    again = await hers.get(N, "b")
+    assert again.expires_at == again.updated_at + timedelta(minutes=1)
+    assert await hers.find(N, "c") is None
+
+
+async def _half_gone(hers: MemoryRepository, raw: asyncpg.Connection, *keys: str) -> None:
+    """Put memories of which half the time to live has passed."""
+    await hers.batch([PutMemory(N, key, {}, ttl=86_400) for key in keys])
+    await raw.execute("UPDATE memories SET expires_at = expires_at - interval '12 hours'")
 
 
 async def test_two_handles_see_each_others(
