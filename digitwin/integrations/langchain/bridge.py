@@ -25,9 +25,14 @@ class Bridge:
             raise InvalidStateError("Make it where the handle is open, on its loop") from None
 
     async def on_loop(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a call, on whichever loop it is awaited."""
+        """Run a call, on whichever loop it is awaited.
+
+        Raises:
+            InvalidStateError: the handle's loop has ended.
+        """
         if asyncio.get_running_loop() is self._loop:
             return await work
+        self._refuse_if_ended(work)
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
@@ -39,10 +44,13 @@ class Bridge:
         if _running() is self._loop:
             work.close()
             raise InvalidStateError("Called on the handle's own event loop: use the async method")
+        self._refuse_if_ended(work)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _refuse_if_ended(self, work: Coroutine[Any, Any, Any]) -> None:
         if self._loop.is_closed():
             work.close()
             raise InvalidStateError("The event loop of the handle has ended")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
 
 def _running() -> asyncio.AbstractEventLoop | None:

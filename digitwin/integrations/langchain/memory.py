@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from langgraph.store.base import (
@@ -24,13 +24,16 @@ from digitwin.database import Database
 from digitwin.handle.scopes import ServiceScope, UserScope
 from digitwin.integrations.langchain.bridge import Bridge
 from digitwin.kernel.primitives.ids import parse_id
-from digitwin.kernel.primitives.validation import Id
+from digitwin.kernel.primitives.iterables import listed
+from digitwin.kernel.primitives.validation import Id, unreadable
 from digitwin.memories import operations as memories
 from digitwin.memories.fields import MAX_QUERY, MAX_TEXT, Audience, audience_name, language_name
 from digitwin.memories.memory import Memory, MemoryHit
 
 Handle = Database | UserScope | ServiceScope
 
+MAX_PATHS: Final = 100
+"""Of an ``index``: more than a value is likely to have."""
 _MINUTE: Final = 60
 
 
@@ -112,7 +115,7 @@ class MemoryStore(BaseStore):
             case SearchOp():
                 return memories.SearchMemories(
                     op.namespace_prefix,
-                    op.query[:MAX_QUERY] if op.query else None,
+                    op.query[:MAX_QUERY] if isinstance(op.query, str) else op.query,
                     op.filter,
                     op.limit,
                     op.offset,
@@ -123,10 +126,11 @@ class MemoryStore(BaseStore):
             case PutOp(value=None):
                 return memories.DeleteMemory(op.namespace, op.key)
             case PutOp():
+                value: Any = op.value
                 return memories.PutMemory(
                     op.namespace,
                     op.key,
-                    dict(op.value or {}),
+                    dict(value) if isinstance(value, Mapping) else value,
                     None if op.ttl is None else op.ttl * _MINUTE,
                     _text(op),
                     self._language,
@@ -149,8 +153,11 @@ def _text(op: PutOp) -> str | None:
     """Return what a query's words are looked for in: none of it, some fields, or None for all."""
     if op.index is None:
         return None
-    fields = op.index or []
-    texts = [text for field in fields for text in get_text_at_path(op.value, field)]
+    paths = [] if op.index is False else listed(op.index, "index", at_most=MAX_PATHS, of="paths")
+    try:
+        texts = [text for path in paths for text in get_text_at_path(op.value, path)]
+    except Exception as error:  # noqa: BLE001 - of a value that is no JSON, or a path that is none
+        raise unreadable("index", error) from None
     return "\n".join(texts)[:MAX_TEXT]
 
 

@@ -8,8 +8,9 @@ from typing import Any, TypedDict
 import asyncpg
 import pytest
 from langgraph.graph import END, START, StateGraph
-from langgraph.store.base import BaseStore, InvalidNamespaceError, PutOp
+from langgraph.store.base import BaseStore, InvalidNamespaceError, PutOp, SearchOp
 
+import digitwin
 from digitwin.database import Database
 from digitwin.errors import DigiTwinError, InvalidInputError, InvalidStateError, NotFoundError
 from digitwin.integrations.langchain import MemoryStore
@@ -93,6 +94,21 @@ async def test_names_are_those_that_langgraph_allows(store: MemoryStore) -> None
     assert await store.aget((), "k") is None
 
 
+BAD: list[tuple[Any, str]] = [
+    *((PutOp(FOOD, "k", value), "value") for value in ([("a", 1)], [], "", 5, b"x")),
+    *((PutOp(FOOD, "k", {"a": 1}, index=index), "index") for index in (5, "a", [5], ["a"] * 101)),
+    (PutOp(FOOD, "k", {"a": {1, 2}}, index=["$"]), "index"),
+    (SearchOp(FOOD, query=5), "query"),  # type: ignore[arg-type]
+]
+
+
+async def test_a_bad_operation_is_refused_by_name(store: MemoryStore) -> None:
+    for op, field in BAD:
+        with pytest.raises(InvalidInputError, match=rf"^{field}"):
+            await store.abatch([op])
+    assert await store.asearch(()) == []
+
+
 async def test_times_to_live_are_minutes_and_count_anew(
     digitwin_db: Database, ada: User, raw: asyncpg.Connection
 ) -> None:
@@ -153,6 +169,30 @@ async def test_a_synchronous_graph_runs_in_another_thread(store: MemoryStore) ->
 async def test_on_the_loops_own_thread_it_would_wait_for_itself(store: MemoryStore) -> None:
     with pytest.raises(InvalidStateError, match="use the async method"):
         store.get(FOOD, "said")
+
+
+def test_after_its_loop_has_ended_it_refuses(digitwin_url: str) -> None:
+    async def made() -> MemoryStore:
+        async with digitwin.connect(digitwin_url) as db:
+            return MemoryStore(db, user_id=uuid7(), audience="owner")
+
+    store = asyncio.run(made())
+    with pytest.raises(InvalidStateError, match="loop of the handle has ended"):
+        store.get(FOOD, "k")
+    with pytest.raises(InvalidStateError, match="loop of the handle has ended"):
+        asyncio.run(store.aget(FOOD, "k"))
+
+
+async def test_the_nodes_of_a_graph_join_no_open_transaction(
+    digitwin_db: Database, store: MemoryStore
+) -> None:
+    """They are tasks of their own: that they cannot is said, and nothing is written."""
+    talk = StateGraph(State).add_node(remembering).add_edge(START, "remembering")
+    graph = talk.add_edge("remembering", END).compile(store=store)
+    async with digitwin_db.transaction():
+        with pytest.raises(InvalidStateError, match="belongs to the task that opened it"):
+            await graph.ainvoke({"said": "I like tea"})
+    assert await store.asearch(()) == []
 
 
 async def test_a_failure_is_an_error(digitwin_db: Database, store: MemoryStore) -> None:
