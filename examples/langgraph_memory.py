@@ -1,6 +1,7 @@
 """A LangGraph agent that remembers its owner from one talk to the next, and tells no visitor.
 
 It needs no keys and no network: it notes what it is told, and answers with what it remembers.
+To install: pip install "digitwin[langchain]" "langgraph>=1.2,<1.3"
 """
 
 import asyncio

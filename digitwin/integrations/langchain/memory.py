@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from langgraph.store.base import (
     BaseStore,
@@ -21,19 +21,31 @@ from langgraph.store.base import (
 )
 
 from digitwin.database import Database
+from digitwin.errors import InvalidInputError
 from digitwin.handle.scopes import ServiceScope, UserScope
 from digitwin.integrations.langchain.bridge import Bridge
+from digitwin.kernel.primitives.flags import require_flags
 from digitwin.kernel.primitives.ids import parse_id
-from digitwin.kernel.primitives.iterables import listed
+from digitwin.kernel.primitives.iterables import listed, mapped
 from digitwin.kernel.primitives.validation import Id, unreadable
 from digitwin.memories import operations as memories
-from digitwin.memories.fields import MAX_QUERY, MAX_TEXT, Audience, audience_name, language_name
+from digitwin.memories.fields import (
+    MAX_QUERY,
+    MAX_TEXT,
+    MAX_TTL,
+    Audience,
+    audience_name,
+    language_name,
+    lifetime,
+)
 from digitwin.memories.memory import Memory, MemoryHit
 
 Handle = Database | UserScope | ServiceScope
 
 MAX_PATHS: Final = 100
 """Of an ``index``: more than a value is likely to have."""
+MAX_SETTINGS: Final = 100
+"""Of times to live; LangGraph has five."""
 _MINUTE: Final = 60
 
 
@@ -84,7 +96,7 @@ class MemoryStore(BaseStore):
         self._language = language_name(language)
         self._memories = db.memories
         self._bridge = Bridge()
-        self.ttl_config = ttl
+        self.ttl_config = _ttl_config(ttl)
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Do several things in one transaction; return the result of each.
@@ -131,11 +143,29 @@ class MemoryStore(BaseStore):
                     op.namespace,
                     op.key,
                     dict(value) if isinstance(value, Mapping) else value,
-                    None if op.ttl is None else op.ttl * _MINUTE,
+                    _seconds(op.ttl, "ttl"),
                     _text(op),
                     self._language,
                 )
         raise ValueError(f"Unknown operation type: {type(op)}")
+
+
+def _ttl_config(ttl: Any) -> TTLConfig | None:
+    if ttl is None:
+        return None
+    given = mapped(ttl, "ttl", at_most=MAX_SETTINGS)
+    lifetime(_seconds(given.get("default_ttl"), "default_ttl"))
+    require_flags(("refresh_on_read",), given)
+    return cast(TTLConfig, given)
+
+
+def _seconds(minutes: Any, field: str) -> float | None:
+    """Return minutes in seconds; a timedelta would be taken for so many times too long."""
+    if minutes is None:
+        return None
+    if type(minutes) not in (int, float):
+        raise InvalidInputError(f"{field} must be a number of minutes", field=field)
+    return float(min(minutes, MAX_TTL)) * _MINUTE
 
 
 def _listing(op: ListNamespacesOp) -> memories.ListNamespaces:

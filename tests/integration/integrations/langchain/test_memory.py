@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any, TypedDict
 
 import asyncpg
@@ -98,6 +99,7 @@ BAD: list[tuple[Any, str]] = [
     *((PutOp(FOOD, "k", value), "value") for value in ([("a", 1)], [], "", 5, b"x")),
     *((PutOp(FOOD, "k", {"a": 1}, index=index), "index") for index in (5, "a", [5], ["a"] * 101)),
     (PutOp(FOOD, "k", {"a": {1, 2}}, index=["$"]), "index"),
+    *((PutOp(FOOD, "k", {}, ttl=ttl), "ttl") for ttl in (0, 10**400, "1", timedelta(1), {})),
     (SearchOp(FOOD, query=5), "query"),  # type: ignore[arg-type]
 ]
 
@@ -107,6 +109,15 @@ async def test_a_bad_operation_is_refused_by_name(store: MemoryStore) -> None:
         with pytest.raises(InvalidInputError, match=rf"^{field}"):
             await store.abatch([op])
     assert await store.asearch(()) == []
+
+
+async def test_bad_times_to_live_are_refused_when_it_is_made(
+    digitwin_db: Database, ada: User
+) -> None:
+    bad: tuple[Any, ...] = (60, {"default_ttl": "60"}, {"default_ttl": -1}, {"refresh_on_read": 1})
+    for ttl in bad:
+        with pytest.raises(InvalidInputError, match=r"ttl|refresh_on_read"):
+            MemoryStore(digitwin_db, user_id=ada.id, audience="owner", ttl=ttl)
 
 
 async def test_times_to_live_are_minutes_and_count_anew(
