@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -80,8 +81,11 @@ def joined(labels: object, field: str) -> str:
     """Return a namespace as it is stored: labels of at least one character, without a period.
 
     Raises:
-        InvalidInputError: names the argument.
+        InvalidInputError: names the argument. An iterator is refused: an operation that is used, or
+            runs, a second time would read no labels from it, and concern everything.
     """
+    if isinstance(labels, Iterator):
+        raise InvalidInputError(f"{field} must be a sequence of labels", field=field)
     given = listed(labels, field, at_most=MAX_LABELS, of="labels")
     valid = validate(_LABELS, given, field)
     if any(SEPARATOR in label for label in valid):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -14,7 +14,7 @@ from digitwin.memories.memory import Memory, MemoryHit
 class FindMemory:
     """See :meth:`MemoryRepository.find`; its result is the memory, or None."""
 
-    namespace: Iterable[str] = field(repr=False)
+    namespace: Sequence[str] = field(repr=False)
     key: str = field(repr=False)
     refresh: bool = False
 
@@ -23,7 +23,7 @@ class FindMemory:
 class SearchMemories:
     """See :meth:`MemoryRepository.search`; its result is a list of hits."""
 
-    prefix: Iterable[str] = field(default=(), repr=False)
+    prefix: Sequence[str] = field(default=(), repr=False)
     query: str | None = field(default=None, repr=False)
     filter: Mapping[str, Any] | None = field(default=None, repr=False)
     limit: int = 10
@@ -38,8 +38,8 @@ class ListNamespaces:
     There may be several of both conditions.
     """
 
-    prefixes: Sequence[Iterable[str]] = field(default=(), repr=False)
-    suffixes: Sequence[Iterable[str]] = field(default=(), repr=False)
+    prefixes: Sequence[Sequence[str]] = field(default=(), repr=False)
+    suffixes: Sequence[Sequence[str]] = field(default=(), repr=False)
     max_depth: int | None = None
     limit: int = 100
     offset: int = 0
@@ -49,7 +49,7 @@ class ListNamespaces:
 class PutMemory:
     """See :meth:`MemoryRepository.put`; its result is None."""
 
-    namespace: Iterable[str] = field(repr=False)
+    namespace: Sequence[str] = field(repr=False)
     key: str = field(repr=False)
     value: Mapping[str, Any] = field(repr=False)
     ttl: float | timedelta | None = None
@@ -61,7 +61,7 @@ class PutMemory:
 class DeleteMemory:
     """See :meth:`MemoryRepository.delete`; its result is whether this deleted a memory."""
 
-    namespace: Iterable[str] = field(repr=False)
+    namespace: Sequence[str] = field(repr=False)
     key: str = field(repr=False)
 
 

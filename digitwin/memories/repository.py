@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, cast
 from uuid import UUID
@@ -43,7 +43,7 @@ class MemoryRepository(Repository):
     @operation
     async def put(
         self,
-        namespace: Iterable[str],
+        namespace: Sequence[str],
         key: str,
         value: Mapping[str, Any],
         *,
@@ -77,7 +77,7 @@ class MemoryRepository(Repository):
     @operation
     async def get(
         self,
-        namespace: Iterable[str],
+        namespace: Sequence[str],
         key: str,
         *,
         user_id: UUID | str | None = None,
@@ -100,7 +100,7 @@ class MemoryRepository(Repository):
     @operation
     async def find(
         self,
-        namespace: Iterable[str],
+        namespace: Sequence[str],
         key: str,
         *,
         user_id: UUID | str | None = None,
@@ -126,7 +126,7 @@ class MemoryRepository(Repository):
     @operation
     async def delete(
         self,
-        namespace: Iterable[str],
+        namespace: Sequence[str],
         key: str,
         *,
         user_id: UUID | str | None = None,
@@ -147,7 +147,7 @@ class MemoryRepository(Repository):
     @operation
     async def search(
         self,
-        prefix: Iterable[str] = (),
+        prefix: Sequence[str] = (),
         *,
         query: str | None = None,
         filter: Mapping[str, Any] | None = None,
@@ -191,8 +191,8 @@ class MemoryRepository(Repository):
     async def namespaces(
         self,
         *,
-        prefix: Iterable[str] = (),
-        suffix: Iterable[str] = (),
+        prefix: Sequence[str] = (),
+        suffix: Sequence[str] = (),
         max_depth: int | None = None,
         limit: int = 100,
         offset: int = 0,

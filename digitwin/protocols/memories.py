@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from digitwin.memories.fields import Audience
@@ -16,7 +16,7 @@ class Memories(Protocol):
 
     async def put(
         self,
-        namespace: Iterable[str],
+        namespace: Sequence[str],
         key: str,
         value: Mapping[str, Any],
         *,
@@ -28,7 +28,7 @@ class Memories(Protocol):
     ) -> None: ...
     async def get(
         self,
-        namespace: Iterable[str],
+        namespace: Sequence[str],
         key: str,
         *,
         user_id: Id | None = None,
@@ -37,7 +37,7 @@ class Memories(Protocol):
     ) -> Memory: ...
     async def find(
         self,
-        namespace: Iterable[str],
+        namespace: Sequence[str],
         key: str,
         *,
         user_id: Id | None = None,
@@ -46,7 +46,7 @@ class Memories(Protocol):
     ) -> Memory | None: ...
     async def delete(
         self,
-        namespace: Iterable[str],
+        namespace: Sequence[str],
         key: str,
         *,
         user_id: Id | None = None,
@@ -54,7 +54,7 @@ class Memories(Protocol):
     ) -> bool: ...
     async def search(
         self,
-        prefix: Iterable[str] = (),
+        prefix: Sequence[str] = (),
         *,
         query: str | None = None,
         filter: Mapping[str, Any] | None = None,
@@ -67,8 +67,8 @@ class Memories(Protocol):
     async def namespaces(
         self,
         *,
-        prefix: Iterable[str] = (),
-        suffix: Iterable[str] = (),
+        prefix: Sequence[str] = (),
+        suffix: Sequence[str] = (),
         max_depth: int | None = None,
         limit: int = 100,
         offset: int = 0,

@@ -155,6 +155,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"namespace": ("é" * 500, "a")}, "namespace"),
     ({"namespace": ("a",) * 101}, "namespace"),
     ({"namespace": ("\ud800",)}, "namespace"),
+    ({"namespace": iter(("a",))}, "namespace"),  # read once, it would be empty
     ({"key": ""}, "key"),
     ({"key": "é" * 501}, "key"),
     ({"key": "a\0"}, "key"),

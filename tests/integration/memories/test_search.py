@@ -142,6 +142,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"query": "x" * 4001}, "query"),
     ({"query": "\ud800"}, "query"),
     ({"prefix": ("a.b",)}, "prefix"),
+    ({"prefix": iter(("a",))}, "prefix"),
     ({"refresh": 1}, "refresh"),
 ]
 
