@@ -81,12 +81,15 @@ class ByteStore(EntryStore[bytes]):
     def _stored(self, value: Any) -> tuple[Any, int]:
         if not issubclass(type(value), bytes | bytearray | memoryview):
             raise InvalidInputError("value must be bytes", field="value")
-        size = memoryview(value).nbytes
-        if size > MAX_VALUE:
+        try:
+            view = memoryview(value)
+        except ValueError:
+            raise InvalidInputError("value was released", field="value") from None
+        if view.nbytes > MAX_VALUE:
             raise InvalidInputError(
                 f"value must have at most {MAX_VALUE:,} bytes", field="value", limit=MAX_VALUE
             )
-        kept = b64encode(value).decode("ascii")
+        kept = b64encode(view.tobytes()).decode("ascii")
         return kept, len(kept) + _QUOTES
 
     def _value(self, stored: Any) -> bytes | None:

@@ -16,7 +16,7 @@ from langchain_core.outputs import Generation
 from digitwin.cache import fields
 from digitwin.cache.fields import Audience
 from digitwin.database import Database
-from digitwin.errors import DigiTwinError
+from digitwin.errors import InvalidInputError
 from digitwin.integrations.langchain.bridge import Bridge
 from digitwin.integrations.langchain.failures import Failures
 from digitwin.kernel.primitives.validation import Id
@@ -24,6 +24,8 @@ from digitwin.kernel.primitives.validation import Id
 log = logging.getLogger(__name__)
 
 _SPACE: Final = "langchain"
+MAX_TAGS: Final = fields.MAX_TAGS - 1
+"""One of an entry's is the cache's own."""
 
 
 class ResponseCache(BaseCache):
@@ -45,7 +47,8 @@ class ResponseCache(BaseCache):
         user_id: whose data it is; None: nobody's, such as answers about no person.
         audience: for whom answers are: the twin's ``owner``, or a ``visitor``.
         ttl: time to live in seconds; None: the setting of the response cache.
-        tags: by which answers can be invalidated, such as ``session_tag(session.id)``.
+        tags: at most 31, by which answers can be invalidated, such as
+            ``session_tag(session.id)``.
 
     Raises:
         InvalidInputError: an argument is invalid; names it.
@@ -63,10 +66,14 @@ class ResponseCache(BaseCache):
     ) -> None:
         owner, known = fields.owner(user_id), fields.audience_name(audience)
         self._own_tag = f"{_SPACE}:{owner}:{known}"
-        _, given = fields.ttl_and_tags(ttl, [*tags, self._own_tag], fields.MAX_TTL)
+        _, given = fields.ttl_and_tags(ttl, tags, fields.MAX_TTL)
+        if len(given) > MAX_TAGS:
+            raise InvalidInputError(
+                f"tags must have at most {MAX_TAGS} items", field="tags", limit=MAX_TAGS
+            )
         self._store = db.cache.responses
         self._whose: dict[str, Any] = {"user_id": user_id, "audience": known}
-        self._terms: dict[str, Any] = {"ttl": ttl, "tags": given}
+        self._terms: dict[str, Any] = {"ttl": ttl, "tags": [*given, self._own_tag]}
         self._bridge = Bridge()
         self._failures = Failures(log, "response cache")
 
@@ -77,11 +84,14 @@ class ResponseCache(BaseCache):
 
     async def alookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
         """Return the answers to a prompt, or None."""
-        return await self._bridge.on_loop(self._lookup(prompt, llm_string))
+        with self._failures.kept():
+            return await self._bridge.on_loop(self._lookup(prompt, llm_string))
+        return None
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """Store the answers to a prompt."""
-        await self._bridge.on_loop(self._update(prompt, llm_string, return_val))
+        with self._failures.kept():
+            await self._bridge.on_loop(self._update(prompt, llm_string, return_val))
 
     async def aclear(self, **kwargs: Any) -> None:
         """Delete what was stored for this person and audience.
@@ -93,32 +103,34 @@ class ResponseCache(BaseCache):
 
     def lookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
         """As :meth:`alookup`, from a thread without the handle's loop."""
-        return self._bridge.wait(self._lookup(prompt, llm_string))
+        with self._failures.kept():
+            return self._bridge.wait(self._lookup(prompt, llm_string))
+        return None
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """As :meth:`aupdate`, from a thread without the handle's loop."""
-        self._bridge.wait(self._update(prompt, llm_string, return_val))
+        with self._failures.kept():
+            self._bridge.wait(self._update(prompt, llm_string, return_val))
 
     def clear(self, **kwargs: Any) -> None:
         """As :meth:`aclear`, from a thread without the handle's loop."""
         self._bridge.wait(self._clear())
 
     async def _lookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
+        stored = await self._store.get(_key(prompt, llm_string), **self._whose)
         try:
-            stored = await self._store.get(_key(prompt, llm_string), **self._whose)
             return None if stored is None else _loaded(stored)
-        except DigiTwinError as error:
-            self._failures.add(error.code)
-        except (TypeError, ValueError, KeyError, ImportError, NotImplementedError):
-            self._failures.add("unreadable")  # by another version, or of a class that is gone
-        return None
+        except Exception:  # noqa: BLE001 - LangChain's, for an answer of another version
+            self._failures.add("unreadable")
+            return None
 
     async def _update(self, prompt: str, llm_string: str, answers: Sequence[Generation]) -> None:
         try:
             stored = [dumpd(answer) for answer in answers]
-            await self._store.set(_key(prompt, llm_string), stored, **self._whose, **self._terms)
-        except DigiTwinError as error:
-            self._failures.add(error.code)
+        except Exception:  # noqa: BLE001 - LangChain's, or of an answer's own classes
+            self._failures.add("unserializable")
+            return
+        await self._store.set(_key(prompt, llm_string), stored, **self._whose, **self._terms)
 
     async def _clear(self) -> None:
         await self._store.invalidate(tag=self._own_tag)

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from digitwin.cache.fields import Audience
 from digitwin.database import Database
-from digitwin.errors import DigiTwinError, InvalidInputError
+from digitwin.errors import InvalidInputError
 from digitwin.integrations.langchain.failures import Failures
-from digitwin.integrations.langchain.stores import EntryStore, text
+from digitwin.integrations.langchain.stores import MAX_KEYS, EntryStore, text
+from digitwin.kernel.primitives.iterables import listed
 from digitwin.kernel.primitives.validation import Id
 
 log = logging.getLogger(__name__)
@@ -73,18 +74,38 @@ class EmbeddingCache(EntryStore[list[float]]):
         """Calls that failed, and were kept from the model's call."""
         return len(self._failures)
 
+    async def amget(self, keys: Sequence[str]) -> list[list[float] | None]:
+        """Return the vectors of texts, and None for each that is missing or has expired."""
+        given = _texts(keys)
+        with self._failures.kept_if_closed():
+            return await super().amget(given)
+        return [None] * len(given)
+
+    async def amset(self, key_value_pairs: Sequence[tuple[str, list[float]]]) -> None:
+        """Store vectors by text; of two for one text the last."""
+        with self._failures.kept_if_closed():
+            await super().amset(key_value_pairs)
+
+    def mget(self, keys: Sequence[str]) -> list[list[float] | None]:
+        """As :meth:`amget`, from a thread without the handle's loop."""
+        given = _texts(keys)
+        with self._failures.kept_if_closed():
+            return super().mget(given)
+        return [None] * len(given)
+
+    def mset(self, key_value_pairs: Sequence[tuple[str, list[float]]]) -> None:
+        """As :meth:`amset`, from a thread without the handle's loop."""
+        with self._failures.kept_if_closed():
+            super().mset(key_value_pairs)
+
     async def _read(self, keys: Sequence[str]) -> Mapping[str, Any]:
-        try:
+        with self._failures.kept():
             return await super()._read(keys)
-        except DigiTwinError as error:
-            self._failures.add(error.code)
-            return {}
+        return {}
 
     async def _write(self, values: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
-        try:
+        with self._failures.kept():
             await super()._write(values, sizes)
-        except DigiTwinError as error:
-            self._failures.add(error.code)
 
     def _entry_key(self, key: Any) -> str:
         return sha256(text(key, "text").encode("utf-8", "surrogatepass")).hexdigest()
@@ -97,3 +118,7 @@ class EmbeddingCache(EntryStore[list[float]]):
 
     def _value(self, stored: list[float]) -> list[float]:
         return stored
+
+
+def _texts(keys: Any) -> list[str]:
+    return listed(keys, "keys", at_most=MAX_KEYS, of="strings")

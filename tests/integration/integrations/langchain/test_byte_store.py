@@ -135,6 +135,16 @@ async def test_the_longest_key_and_value_fit(store: ByteStore) -> None:
     assert await store.amget(["first"]) == [None]
 
 
+async def test_every_kind_of_bytes_is_stored_whole(store: ByteStore) -> None:
+    view = memoryview(b"abcdef")
+    await store.amset([("every other", view[::2]), ("numbers", memoryview(b"abcd").cast("I"))])
+    assert await store.amget(["every other", "numbers"]) == [b"ace", b"abcd"]
+    view.release()
+    with pytest.raises(InvalidInputError) as refused:
+        await store.amset([("gone", view)])
+    assert refused.value.details["field"] == "value"
+
+
 async def test_values_live_as_long_as_they_may(
     digitwin_db: Database, ada: User, raw: asyncpg.Connection
 ) -> None:

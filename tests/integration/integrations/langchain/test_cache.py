@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -13,6 +14,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_tests.integration_tests.cache import AsyncCacheTestSuite, SyncCacheTestSuite
 
+import digitwin
 from digitwin import session_tag
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError, InvalidStateError
@@ -141,13 +143,59 @@ async def test_what_cannot_be_read_any_more_is_a_miss(
 ) -> None:
     db = await digitwin_db_factory(digitwin_url, cache_memory_entries=0)
     cache = ResponseCache(db, user_id=None, audience="owner")
-    for stored in (GONE, "7", "[7]", "{}"):
+    for stored in (GONE, "7", "[7]", "{}", OTHER):
         await cache.aupdate(PROMPT, MODEL, ANSWER)
         await raw.execute("UPDATE llm_response_cache SET value = $1::jsonb", stored)
         assert await cache.alookup(PROMPT, MODEL) is None
+    assert cache.failures == 5
+
+
+async def test_an_answer_of_an_own_class_that_cannot_be_stored_is_not(
+    cache: ResponseCache,
+) -> None:
+    class Own(Generation):
+        def to_json(self) -> Any:
+            raise RuntimeError
+
+    await cache.aupdate(PROMPT, MODEL, [Own(text="From nine.")])
+    assert await cache.alookup(PROMPT, MODEL) is None
+    assert cache.failures == 1
+
+
+async def test_it_takes_the_tags_that_an_entry_has_room_for(
+    digitwin_db: Database, raw: asyncpg.Connection
+) -> None:
+    tags = [str(n) for n in range(31)]
+    cache = ResponseCache(digitwin_db, user_id=None, audience="owner", tags=tags)
+    await cache.aupdate(PROMPT, MODEL, ANSWER)
+    stored = await raw.fetchval("SELECT tags FROM llm_response_cache")
+    assert set(tags) < set(stored)
+    assert len(stored) == 32
+
+
+def test_a_loop_that_has_ended_does_not_fail_the_call(digitwin_url: str) -> None:
+    async def made() -> ResponseCache:
+        async with digitwin.connect(digitwin_url) as db:
+            return ResponseCache(db, user_id=None, audience="owner")
+
+    cache = asyncio.run(made())
+    model = FakeListChatModel(responses=["From nine.", "From ten."], cache=cache)
+    assert model.invoke(PROMPT).content == "From nine."
+    assert asyncio.run(model.ainvoke(PROMPT)).content == "From ten."
     assert cache.failures == 4
 
 
+async def test_a_cache_made_on_another_loop_says_so(opened: Opened) -> None:
+    """It would find nothing, ever."""
+    cache = ResponseCache(opened.db, user_id=None, audience="owner")
+    with pytest.raises(InvalidStateError, match="another event loop"):
+        await cache.alookup(PROMPT, MODEL)
+
+
+OTHER = (
+    '[{"lc": 1, "type": "constructor", "id": ["langchain", "schema", "output", "Generation"],'
+    ' "kwargs": []}]'
+)
 GONE = '[{"lc": 1, "type": "constructor", "id": ["langchain", "gone", "Gone"], "kwargs": {}}]'
 
 
@@ -158,6 +206,9 @@ GONE = '[{"lc": 1, "type": "constructor", "id": ["langchain", "gone", "Gone"], "
         ({"user_id": None, "audience": "everybody"}, "audience"),
         ({"user_id": None, "audience": "owner", "ttl": -1}, "ttl"),
         ({"user_id": None, "audience": "owner", "tags": ["x" * 201]}, "tags"),
+        ({"user_id": None, "audience": "owner", "tags": "abc"}, "tags"),
+        ({"user_id": None, "audience": "owner", "tags": None}, "tags"),
+        ({"user_id": None, "audience": "owner", "tags": map(str, range(32))}, "tags"),
     ],
 )
 async def test_bad_input_is_named(digitwin_db: Database, given: Any, field: str) -> None:

@@ -13,8 +13,9 @@ import pytest
 from langchain_classic.embeddings import CacheBackedEmbeddings
 from langchain_core.embeddings import Embeddings
 
+import digitwin
 from digitwin.database import Database
-from digitwin.errors import InvalidInputError, InvalidStateError
+from digitwin.errors import ClosedError, InvalidInputError, InvalidStateError
 from digitwin.integrations.langchain import ByteStore, EmbeddingCache
 from digitwin.models import User
 from tests.faults.proxy import Proxy
@@ -175,6 +176,20 @@ async def test_a_cache_that_fails_does_not_fail_the_call(
     async with asyncio.timeout(10):
         while await cache.amget(["one"]) == [None]:
             await embeddings.aembed_documents(["one"])
+
+
+def test_a_loop_that_has_ended_does_not_fail_the_call(digitwin_url: str) -> None:
+    async def made() -> EmbeddingCache:
+        async with digitwin.connect(digitwin_url) as db:
+            return EmbeddingCache(db, user_id=None, audience="owner", model="small")
+
+    cache = asyncio.run(made())
+    embeddings = CacheBackedEmbeddings(Model("small"), cache)
+    assert embeddings.embed_documents(["one"]) == [[3.0, 0.0]]
+    assert asyncio.run(embeddings.aembed_documents(["one"])) == [[3.0, 0.0]]
+    assert cache.failures == 4
+    with pytest.raises(ClosedError):
+        cache.mdelete(["one"])
 
 
 @pytest.mark.parametrize("vector", [[], [math.nan], [1e300], ["a"], [1.0] * 65_537])
