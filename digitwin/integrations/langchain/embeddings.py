@@ -8,6 +8,7 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Final
 
+from digitwin.cache.codecs import VectorCodec
 from digitwin.cache.fields import Audience
 from digitwin.database import Database
 from digitwin.errors import InvalidInputError
@@ -105,7 +106,13 @@ class EmbeddingCache(EntryStore[list[float]]):
 
     async def _write(self, values: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
         with self._failures.kept():
-            await super()._write(values, sizes)
+            try:
+                await super()._write(values, sizes)
+            except InvalidInputError as error:
+                # One vector with NaN must not have the others embedded anew each time
+                self._failures.add(error.code)
+                fit = {key: value for key, value in values.items() if _is_vector(value)}
+                await super()._write(fit, sizes)
 
     def _entry_key(self, key: Any) -> str:
         return sha256(text(key, "text").encode("utf-8", "surrogatepass")).hexdigest()
@@ -118,6 +125,14 @@ class EmbeddingCache(EntryStore[list[float]]):
 
     def _value(self, stored: list[float]) -> list[float]:
         return stored
+
+
+def _is_vector(value: Any) -> bool:
+    try:
+        VectorCodec().encode(value)
+    except InvalidInputError:
+        return False
+    return True
 
 
 def _texts(keys: Any) -> list[str]:

@@ -199,6 +199,14 @@ async def test_what_cannot_be_stored_is_not(cache: EmbeddingCache, vector: list[
     assert cache.failures == 1
 
 
+async def test_a_vector_that_cannot_be_stored_keeps_no_other_out(cache: EmbeddingCache) -> None:
+    """Else every text beside it is embedded anew each time."""
+    vectors = [("one", [1.0]), ("bad", [math.nan]), ("two", [2.0])]
+    await cache.amset(vectors)
+    assert await cache.amget([text for text, _ in vectors]) == [[1.0], None, [2.0]]
+    assert cache.failures == 1
+
+
 @pytest.mark.parametrize(
     ("call", "given", "field"),
     [
