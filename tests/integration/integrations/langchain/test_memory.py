@@ -13,7 +13,13 @@ from langgraph.store.base import BaseStore, InvalidNamespaceError, PutOp, Search
 
 import digitwin
 from digitwin.database import Database
-from digitwin.errors import DigiTwinError, InvalidInputError, InvalidStateError, NotFoundError
+from digitwin.errors import (
+    ClosedError,
+    DigiTwinError,
+    InvalidInputError,
+    InvalidStateError,
+    NotFoundError,
+)
 from digitwin.integrations.langchain import MemoryStore
 from digitwin.kernel.primitives.ids import uuid7
 from digitwin.models import User
@@ -188,9 +194,9 @@ def test_after_its_loop_has_ended_it_refuses(digitwin_url: str) -> None:
             return MemoryStore(db, user_id=uuid7(), audience="owner")
 
     store = asyncio.run(made())
-    with pytest.raises(InvalidStateError, match="loop of the handle has ended"):
+    with pytest.raises(ClosedError, match="loop of the handle has ended"):
         store.get(FOOD, "k")
-    with pytest.raises(InvalidStateError, match="loop of the handle has ended"):
+    with pytest.raises(ClosedError, match="loop of the handle has ended"):
         asyncio.run(store.aget(FOOD, "k"))
 
 
