@@ -59,21 +59,41 @@ SELECT id FROM conversation_sessions
 WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL FOR NO KEY UPDATE;
 
 -- name: said
--- What a message says, in the formats that histories are imported from and written to.
-CASE jsonb_typeof(message -> 'content')
+-- What a message says, in the formats that histories are imported from and written to: as
+-- `text_of` of transcripts/messages.py. Nothing is null.
+nullif(CASE jsonb_typeof(message -> 'content')
     WHEN 'string' THEN message ->> 'content'
     WHEN 'array' THEN (
-        SELECT string_agg(coalesce(part ->> 'text', part ->> 'refusal', part #>> '{}'), E'\n'
-                          ORDER BY n)
+        SELECT string_agg(words, E'\n' ORDER BY n) FILTER (WHERE words <> '')
         FROM jsonb_array_elements(message -> 'content') WITH ORDINALITY AS part (part, n)
-        WHERE jsonb_typeof(part) = 'string' OR part ->> 'text' <> '' OR part ->> 'refusal' <> '')
-END
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN jsonb_typeof(part) = 'string' THEN part #>> '{}'
+                        WHEN part ->> 'type' IN ('reasoning', 'thinking') THEN NULL
+                        WHEN jsonb_typeof(part -> 'text') = 'string' THEN part ->> 'text'
+                        WHEN jsonb_typeof(part -> 'refusal') = 'string' THEN part ->> 'refusal'
+                   END AS words) AS of_part)
+END, '')
+
+-- name: message
+-- The message of a payload.
+CASE WHEN jsonb_typeof(payload -> 'openai') = 'object' THEN payload -> 'openai' ELSE payload END
+
+-- name: repeated
+-- Another message of the turn that says the same.
+SELECT 1 FROM (
+    SELECT {message} AS message FROM turn_items AS other
+    WHERE other.user_id = turn.user_id AND other.turn_id = turn.id
+      AND other.id <> (SELECT latest.id FROM latest)
+) AS of_other
+WHERE message ->> 'role' = gone.role AND left({said}, {max_text}) = left(gone.said, {max_text})
 
 -- name: cut
--- A text without the words that it ends with, if it does.
-CASE WHEN turn.{text} = left(gone.said, {max_text}) THEN NULL
+-- A text without the words that it ends with, if it does. A text that is all of them stays if
+-- another message of its turn says the same: what did not fit is in the items alone.
+CASE WHEN turn.{text} = left(gone.said, {max_text})
+     THEN CASE WHEN EXISTS ({repeated}) THEN turn.{text} END
      WHEN right(turn.{text}, length(gone.said) + 1) = E'\n' || gone.said
-     THEN left(turn.{text}, -length(gone.said) - 1)
+     THEN nullif(left(turn.{text}, -length(gone.said) - 1), '')
      ELSE turn.{text} END
 
 -- name: pop_item
@@ -82,10 +102,9 @@ CASE WHEN turn.{text} = left(gone.said, {max_text}) THEN NULL
 -- nothing is done, and `again` says so. The session is locked before the turn, as everywhere.
 -- What a message said is taken back from its turn, and from the index. A turn without anything
 -- else goes if it is the last, since positions have no gaps; else it stays, abandoned. The setting
--- lets the statement pass the guard against hard deletes.
-WITH allowed AS MATERIALIZED (
-    SELECT set_config('digitwin.allow_hard_delete', 'on', true) AS yes
-), known AS MATERIALIZED (
+-- lets the statement pass the guard against hard deletes, and is as before once it is through: the
+-- caller's transaction may go on.
+WITH known AS MATERIALIZED (
     SELECT version, indexed_to FROM conversation_sessions
     WHERE id = :session_id AND user_id = {owner} AND deleted_at IS NULL
 ), session AS MATERIALIZED (
@@ -94,6 +113,11 @@ WITH allowed AS MATERIALIZED (
 ), latest AS MATERIALIZED (
     SELECT item.* FROM session JOIN known USING (version, indexed_to)
     CROSS JOIN LATERAL ({newest}) AS item
+), permission AS MATERIALIZED (
+    SELECT coalesce(current_setting('digitwin.allow_hard_delete', true), '') AS before FROM latest
+), allowed AS MATERIALIZED (
+    SELECT set_config('digitwin.allow_hard_delete', 'on', true) AS yes
+    FROM permission WHERE before IS NOT NULL
 ), turn AS MATERIALIZED (
     SELECT turn.* FROM latest JOIN conversation_turns AS turn
       ON turn.user_id = latest.user_id AND turn.session_id = latest.session_id
@@ -107,11 +131,7 @@ WITH allowed AS MATERIALIZED (
 ), gone AS MATERIALIZED (
     SELECT said.*, coalesce(message ->> 'role', '') AS role
     FROM (
-        SELECT message, {said} AS said FROM (
-            SELECT CASE WHEN jsonb_typeof(payload -> 'openai') = 'object' THEN payload -> 'openai'
-                        ELSE payload END AS message
-            FROM item
-        ) AS of_item
+        SELECT message, {said} AS said FROM (SELECT {message} AS message FROM item) AS of_item
     ) AS said
 ), left_over AS MATERIALIZED (
     SELECT turn.*, CASE WHEN gone.role = 'user' THEN {cut_user} ELSE turn.user_text END AS user_left,
@@ -175,5 +195,8 @@ WITH allowed AS MATERIALIZED (
 )
 SELECT {columns of turn_items as item}, item.id IS NULL AND (
            EXISTS (SELECT 1 FROM latest)
-           OR NOT EXISTS (SELECT 1 FROM session JOIN known USING (version, indexed_to))) AS again
+           OR NOT EXISTS (SELECT 1 FROM session JOIN known USING (version, indexed_to))) AS again,
+       (SELECT set_config('digitwin.allow_hard_delete', before, true) FROM permission,
+               (SELECT count(*) FROM item) AS items, (SELECT count(*) FROM removed) AS turns,
+               (SELECT count(*) FROM unindexed) AS words) AS permission
 FROM session LEFT JOIN item ON true;

@@ -11,6 +11,7 @@ import pytest
 
 from digitwin.conversations.repository import ConversationSessionRepository as Sessions
 from digitwin.conversations.search.indexing import index_turns
+from digitwin.conversations.transcripts.messages import text_of
 from digitwin.database import Database
 from digitwin.models import ConversationSession
 from digitwin.testing import DatabaseFactory
@@ -184,3 +185,60 @@ async def test_the_callers_transaction_takes_it_back(
             await sessions.pop_item(session.id)
             1 / 0  # noqa: B018
     assert await names(sessions, session) == ["a1", "a2", "a3"]
+
+
+async def test_the_permission_to_delete_ends_with_the_statement(
+    sessions: Sessions, session: ConversationSession, digitwin_db: Database
+) -> None:
+    await exchange(sessions, session, "a")
+    async with digitwin_db.transaction():
+        for _ in range(4):  # the last one finds nothing
+            await sessions.pop_item(session.id)
+            setting = "SELECT current_setting('digitwin.allow_hard_delete', true)"
+            assert await digitwin_db._core.db.fetchval(setting) != "on"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        ["a", ""],
+        ["", {"text": "x"}],
+        [{"text": "", "refusal": "no"}, {"text": "b"}],
+        [{"text": 5}, "k"],
+        [{"text": 5, "refusal": "r"}],
+        [{"type": "reasoning", "text": "think"}, {"text": "b"}],
+        [{"type": "thinking", "text": "t"}],
+        [[], 5, True, None, "x"],
+        5,
+        {"text": "x"},
+    ],
+)
+async def test_a_message_says_what_was_stored_of_it(
+    sessions: Sessions, session: ConversationSession, content: Any
+) -> None:
+    said, _ = text_of(content)
+    before = "before" if said else "before\n"
+    turn = await sessions.open_turn(session.id, items=[item("a", "assistant", before)])
+    await sessions.close_turn(
+        turn.id,
+        session_id=session.id,
+        twin_text=f"before\n{said}",
+        items=[item("b", "assistant", content)],
+    )
+    await sessions.pop_item(session.id)
+    assert await turns(sessions, session) == [(1, "completed", None, before)]
+
+
+async def test_of_equal_messages_one_is_left(
+    sessions: Sessions, session: ConversationSession
+) -> None:
+    """The second one did not fit into the text."""
+    said = "word " * 30_000
+    text = said[:100_000]
+    both = [item(name, "user", said) for name in "ab"]
+    await sessions.open_turn(session.id, user_text=text, items=both)
+    await sessions.pop_item(session.id)
+    assert await turns(sessions, session) == [(1, "open", text, None)]
+    await sessions.pop_item(session.id)
+    assert await turns(sessions, session) == []
