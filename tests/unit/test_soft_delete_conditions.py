@@ -54,6 +54,7 @@ EXCEPTIONS = {
     "latest/all_turns": "the same",
     "latest/own_turns": "the same",
     "latest/other_turns": "the same",
+    "latest/repeated": "the same",
     "artifacts/add": "hold_session locks the session, which is alive",
     "artifacts/turn_is_there": "the same",
     "artifacts/speaker_was_erased": "the same",
