@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Self
@@ -196,6 +196,17 @@ class Database:
         return self._recorder_of(
             session_id, user_id=user_id, participant_id=participant_id, language=language
         )
+
+    def guarding(self, name: str) -> AbstractContextManager[None]:
+        """Keep an error of a callback that stores something from the framework that calls it.
+
+        For callbacks without a recorder, see :meth:`TurnRecorder.guarding`. The first of each name
+        is logged, by its kind alone; all are counted in ``health().recorders.failed_callbacks``.
+
+        Args:
+            name: what is called back, such as the event's name.
+        """
+        return self._core.shared(Recorders).guarding(name)
 
     @contextmanager
     def activate(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ No scope holds a connection: role and person go with each statement, or with BEG
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from typing import Annotated
 from uuid import UUID
@@ -18,6 +18,7 @@ from digitwin.audit.repository import AuditLogRepository
 from digitwin.cache.repository import CacheRepository
 from digitwin.consents.fields import Permits
 from digitwin.consents.repository import ConsentRepository
+from digitwin.conversations.recorder.flushing import Recorders
 from digitwin.conversations.recorder.recorder import TurnRecorder
 from digitwin.conversations.repository import ConversationSessionRepository
 from digitwin.kernel.connection import scopes
@@ -92,6 +93,10 @@ class PersonalRepositories:
             participant_id=participant_id,
             language=language,
         )
+
+    def guarding(self, name: str) -> AbstractContextManager[None]:
+        """As :meth:`Database.guarding`."""
+        return self._core.shared(Recorders).guarding(name)
 
     def acting_as(self, **who: Unpack[Who]) -> ActingAs:
         """As :meth:`Database.acting_as`; the actor need not be the person of the scope."""

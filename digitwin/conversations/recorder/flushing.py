@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Final
@@ -120,8 +121,15 @@ class Recorders:
             failed_callbacks=sum(self._failed_callbacks.values()),
         )
 
-    def callback_failed(self, name: str, error: Exception) -> None:
-        """Count an error of a callback that feeds a recorder; the first of each name is logged."""
+    @contextmanager
+    def guarding(self, name: str) -> Iterator[None]:
+        """Keep an error of a callback from what calls it: log the first of each name, count all."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - logged and counted: the conversation goes on
+            self._callback_failed(name, error)
+
+    def _callback_failed(self, name: str, error: Exception) -> None:
         if name not in self._failed_callbacks:
             kind = error.code if isinstance(error, DigiTwinError) else type(error).__name__
             log.error("recorder: the callback %s failed, what it tells is lost: %s", name, kind)

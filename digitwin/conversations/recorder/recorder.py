@@ -6,8 +6,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager
 from copy import copy
 from datetime import datetime
 from types import TracebackType
@@ -118,8 +118,7 @@ class TurnRecorder(RecorderCalls):
         """Wait until the buffer is not full; returns at once if it is not."""
         await self._outbox.room()
 
-    @contextmanager
-    def guarding(self, name: str) -> Iterator[None]:
+    def guarding(self, name: str) -> AbstractContextManager[None]:
         """Keep an error of a callback that feeds this recorder from the pipeline that calls it.
 
         The first of each name is logged, by its kind alone; all are counted in ``health()``.
@@ -127,10 +126,7 @@ class TurnRecorder(RecorderCalls):
         Args:
             name: what is called back, such as the event's name.
         """
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - logged and counted: the conversation goes on
-            self._recorders.callback_failed(name, error)
+        return self._recorders.guarding(name)
 
     async def drain(self, timeout: float | None = None) -> bool:
         """Write now what was accepted so far, and wait for it; for shutdown hooks.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -198,6 +199,10 @@ class AgentSession:
             request_id=request_id,
             **counts,
         )
+
+    def guarding(self, name: str) -> AbstractContextManager[None]:
+        """As :meth:`Database.guarding`, for hooks of a run."""
+        return self._db.guarding(name)
 
     @property
     def _whose(self) -> dict[str, Any]:

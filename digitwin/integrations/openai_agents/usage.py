@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from agents.agent import Agent
@@ -14,17 +13,14 @@ from agents.usage import Usage
 
 from digitwin.conversations.content.fields import UsageFigures
 from digitwin.conversations.transcripts.messages import short
-from digitwin.errors import DigiTwinError
 from digitwin.integrations.openai_agents.session import AgentSession
-
-log = logging.getLogger(__name__)
 
 
 class UsageHooks(RunHooks[Any]):
     """Stores the usage of each request: ``Runner.run(…, session=s, hooks=UsageHooks(s))``.
 
-    The session is told items only. A failure to store usage does not fail the run: the first of
-    each kind is logged, and :attr:`failures` counts them.
+    The session is told items only. A failure to store usage does not fail the run: the first is
+    logged, and ``health().recorders.failed_callbacks`` counts them.
 
     Args:
         session: that of the run.
@@ -32,32 +28,19 @@ class UsageHooks(RunHooks[Any]):
 
     def __init__(self, session: AgentSession) -> None:
         self._session = session
-        self._failures: dict[str, int] = {}
-
-    @property
-    def failures(self) -> int:
-        """Requests whose usage was not stored."""
-        return sum(self._failures.values())
 
     async def on_llm_end(
         self, context: RunContextWrapper[Any], agent: Agent[Any], response: ModelResponse
     ) -> None:
         """Store what a request cost."""
-        id = response.response_id or response.request_id
-        try:
+        with self._session.guarding("on_llm_end"):
+            id = response.response_id or response.request_id
             await self._session.add_usage(
                 wrapper=context,
                 model=_model(agent),
                 request_id=None if id == FAKE_RESPONSES_ID else short(id),
                 counts=figures(response.usage),
             )
-        except Exception as error:  # noqa: BLE001 - logged and counted: the run goes on
-            self._failed(error.code if isinstance(error, DigiTwinError) else type(error).__name__)
-
-    def _failed(self, kind: str) -> None:
-        if kind not in self._failures:
-            log.error("openai_agents: usage is not stored: %s", kind)
-        self._failures[kind] = self._failures.get(kind, 0) + 1
 
 
 def figures(usage: Usage) -> UsageFigures:

@@ -235,6 +235,25 @@ async def test_a_process_that_is_killed_leaves_what_it_stored(
     assert (await told(digitwin_db, session))[1:] == [TURN]
 
 
+async def failures(db: Database) -> int:
+    health = await db.health()
+    assert health.recorders is not None
+    return health.recorders.failed_callbacks
+
+
+@pytest.mark.parametrize("scope", ["person", "service"])
+async def test_a_failure_in_a_scope_is_in_the_health_of_the_handle(
+    digitwin_db: Database, ada: User, opened: Open, scope: str
+) -> None:
+    by_reason = digitwin_db.for_service(reason="support")
+    session = opened(digitwin_db.for_user(ada.id) if scope == "person" else by_reason)
+    with session.guarding("on_llm_end"):
+        raise KeyError("ada@example.com")
+    with pytest.raises(asyncio.CancelledError), session.guarding("on_llm_end"):
+        raise asyncio.CancelledError
+    assert await failures(digitwin_db) == 1
+
+
 @pytest.mark.parametrize("error", [InvalidStateError("no"), AttributeError("no")])
 async def test_usage_that_is_not_stored_fails_no_run(
     digitwin_db: Database,
@@ -252,7 +271,7 @@ async def test_usage_that_is_not_stored_fails_no_run(
         await Runner.run(
             twin([calls(), says()], Weather()), "Weather?", session=session, hooks=hooks
         )
-    assert hooks.failures == 2
+    assert await failures(digitwin_db) == 2
     assert len(caplog.records) == 1
     assert await told(digitwin_db, session) == [TURN]
 

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
-from agents import Agent, ModelSettings, RunContextWrapper, Runner, RunState, SQLiteSession, Usage
+from agents import (
+    Agent,
+    ModelSettings,
+    OpenAIResponsesCompactionSession,
+    RunContextWrapper,
+    Runner,
+    RunState,
+    SQLiteSession,
+    Usage,
+)
+from agents.extensions.memory import EncryptedSession
 from agents.models.fake_id import FAKE_RESPONSES_ID
 from agents.retry import ModelRetrySettings
 from agents.run_internal.session_persistence import rewind_session_items
@@ -209,7 +221,9 @@ async def test_each_request_is_paid_for_once(digitwin_db: Database, session: Age
     [spent] = await digitwin_db.sessions.usage_totals(session_id=id, by=["session_id"])
     assert (spent.input_tokens, spent.cached_input_tokens) == (60, 120)
     assert (spent.cache_write_tokens, spent.output_tokens, spent.reasoning_tokens) == (20, 30, 10)
-    assert hooks.failures == 0
+    health = await digitwin_db.health()
+    assert health.recorders is not None
+    assert health.recorders.failed_callbacks == 0
 
 
 async def test_an_id_that_is_none_does_not_count_once(
@@ -223,6 +237,31 @@ async def test_an_id_that_is_none_does_not_count_once(
     assert id is not None
     [spent] = await digitwin_db.sessions.usage_totals(session_id=id, by=["session_id"])
     assert spent.input_tokens == 14
+
+
+async def test_a_wrapper_that_encrypts_stores_no_words(digitwin_db: Database, opened: Open) -> None:
+    run = twin([calls(), says(), says("Yes.")], Weather())
+    for asked in ("Weather?", "Sure?"):
+        session = EncryptedSession("chat", opened(), "k" * 40)
+        await Runner.run(run, asked, session=session)
+    assert read(run) == ["user", "function_call", "function_call_output", "message", "user"]
+    assert {row[:3] for row in await told(digitwin_db, opened())} == {("open", None, None)}
+
+
+async def test_a_compaction_replaces_the_conversation(digitwin_db: Database, opened: Open) -> None:
+    """It clears the session, as its rollback expects, and adds what is left of it."""
+    inner, summary = opened(), {"type": "compaction", "encrypted_content": "…"}
+    client: Any = AsyncMock()
+    client.responses.compact.return_value = SimpleNamespace(output=[summary], usage=None)
+    session = OpenAIResponsesCompactionSession("chat", inner, client=client)
+    await Runner.run(twin([calls(), says()], Weather()), "Weather?", session=session)
+    old, history = await inner.digitwin_session(), await inner.get_items()
+    await session.run_compaction({"force": True, "compaction_mode": "input"})
+    assert await inner.get_items() == [summary]
+    assert old is not None
+    await inner.clear_session()
+    await digitwin_db.sessions.restore(old)
+    assert await opened().get_items() == history
 
 
 async def test_the_conversation_is_one_of_chat_completions(
