@@ -75,9 +75,14 @@ SET value = excluded.value, language = excluded.language, words = excluded.words
 RETURNING m.namespace, m.key, m.created_at <> statement_timestamp() AS lived
 
 -- name: delete
--- For good. `lived` is false for what had expired. OFFSET 0 as in `find`.
-WITH allowed AS MATERIALIZED (
+-- For good. `lived` is false for what had expired. The permission that the guard asks for ends with
+-- the statement, whatever the transaction goes on to do: hence a row of nulls if nothing is deleted.
+-- OFFSET 0 as in `find`.
+WITH permission AS MATERIALIZED (
+    SELECT coalesce(current_setting('digitwin.allow_hard_delete', true), '') AS before
+), allowed AS MATERIALIZED (
     SELECT set_config('digitwin.allow_hard_delete', 'on', true) AS yes
+    FROM permission WHERE before IS NOT NULL
 ), chosen AS MATERIALIZED (
     SELECT m.* FROM {asked} CROSS JOIN LATERAL (
         SELECT m.user_id, m.audience, m.namespace, m.key FROM memories AS m
@@ -85,12 +90,17 @@ WITH allowed AS MATERIALIZED (
           AND EXISTS (SELECT FROM users WHERE id = :user_id AND deleted_at IS NULL)
           AND m.namespace = asked.namespace AND m.key = asked.key OFFSET 0 FOR UPDATE
     ) AS m
+), gone AS (
+    DELETE FROM memories AS m USING allowed, chosen
+    WHERE m.user_id = chosen.user_id AND m.audience = chosen.audience
+      AND m.namespace = chosen.namespace AND m.key = chosen.key AND yes = 'on'
+    RETURNING m.namespace, m.key,
+              m.expires_at IS NULL OR m.expires_at > statement_timestamp() AS lived
+), ended AS MATERIALIZED (
+    SELECT set_config('digitwin.allow_hard_delete', before, true) AS permission
+    FROM permission, (SELECT count(*) FROM gone) AS rows
 )
-DELETE FROM memories AS m USING allowed, chosen
-WHERE m.user_id = chosen.user_id AND m.audience = chosen.audience
-  AND m.namespace = chosen.namespace AND m.key = chosen.key AND yes = 'on'
-RETURNING m.namespace, m.key,
-          m.expires_at IS NULL OR m.expires_at > statement_timestamp() AS lived
+SELECT gone.* FROM ended LEFT JOIN gone ON true
 
 -- name: within
 -- A namespace and those below it: the first two are a range of the index, in which names such as

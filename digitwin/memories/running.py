@@ -146,7 +146,7 @@ async def _deleted(
     if not places:
         return {}
     rows = await db.fetch(QUERIES["delete"], **about, **_columns(places))
-    return {_place(row): row["lived"] for row in rows}
+    return {_place(row): row["lived"] for row in rows if row["key"] is not None}
 
 
 def _columns(places: Iterable[Place]) -> dict[str, list[str]]:

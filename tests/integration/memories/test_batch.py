@@ -151,3 +151,15 @@ async def test_two_handles_see_each_others(
     async with digitwin.connect(digitwin_url) as other:
         await other.memories.put(N, "a", {"v": 1}, user_id=ada.id)
         assert (await hers.get(N, "a")).value == {"v": 1}
+
+
+async def test_the_permission_to_delete_ends_with_the_statement(
+    digitwin_db: Database, ada: User
+) -> None:
+    memories = digitwin_db.memories
+    await memories.put(("a",), "k", {}, user_id=ada.id)
+    async with digitwin_db.transaction():
+        for there in (True, False):
+            assert await memories.delete(("a",), "k", user_id=ada.id) is there
+            setting = "SELECT current_setting('digitwin.allow_hard_delete', true)"
+            assert await digitwin_db._core.db.fetchval(setting) != "on"
