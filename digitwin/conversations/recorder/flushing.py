@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass
+from threading import Lock
 from typing import Final
 
 from digitwin.conversations.recorder.clock import DatabaseClock
@@ -64,6 +65,7 @@ class Recorders:
         self._dropped = 0
         self._error: str | None = None
         self._failed_callbacks: dict[str, int] = {}
+        self._counting = Lock()
         pool_max = core.settings.pool_max
         self._lane = Lane(
             self._loop,
@@ -130,10 +132,11 @@ class Recorders:
             self._callback_failed(name, error)
 
     def _callback_failed(self, name: str, error: Exception) -> None:
-        if name not in self._failed_callbacks:
+        with self._counting:  # callbacks may be called in several threads
+            count = self._failed_callbacks[name] = self._failed_callbacks.get(name, 0) + 1
+        if count == 1:
             kind = error.code if isinstance(error, DigiTwinError) else type(error).__name__
-            log.error("recorder: the callback %s failed, what it tells is lost: %s", name, kind)
-        self._failed_callbacks[name] = self._failed_callbacks.get(name, 0) + 1
+            log.error("callback %s failed, what it was called for is lost: %s", name, kind)
 
     async def close(self, timeout: float) -> None:
         """End all recorders and write what they have accepted, as far as the timeout allows."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from hashlib import sha256
@@ -21,8 +20,6 @@ from digitwin.integrations.langchain.bridge import Bridge
 from digitwin.integrations.langchain.failures import Failures
 from digitwin.kernel.primitives.validation import Id
 
-log = logging.getLogger(__name__)
-
 _SPACE: Final = "langchain"
 MAX_TAGS: Final = fields.MAX_TAGS - 1
 """One of an entry's is the cache's own."""
@@ -36,7 +33,7 @@ class ResponseCache(BaseCache):
     or audience is never returned for another.
 
     A cache that fails does not fail the model's call: nothing is found then, or stored. The first
-    failure of each kind is logged; :attr:`failures` counts them.
+    failure is logged; :attr:`failures` and ``health().recorders.failed_callbacks`` count them.
 
     Synchronous calls are run on the handle's event loop by a call from another thread; from the
     loop's own thread they are refused, since they would wait for themselves. Asynchronous ones
@@ -75,7 +72,7 @@ class ResponseCache(BaseCache):
         self._whose: dict[str, Any] = {"user_id": user_id, "audience": known}
         self._terms: dict[str, Any] = {"ttl": ttl, "tags": [*given, self._own_tag]}
         self._bridge = Bridge()
-        self._failures = Failures(log, "response cache")
+        self._failures = Failures(db, "langchain.ResponseCache")
 
     @property
     def failures(self) -> int:
@@ -120,15 +117,15 @@ class ResponseCache(BaseCache):
         stored = await self._store.get(_key(prompt, llm_string), **self._whose)
         try:
             return None if stored is None else _loaded(stored)
-        except Exception:  # noqa: BLE001 - LangChain's, for an answer of another version
-            self._failures.add("unreadable")
+        except Exception as error:  # noqa: BLE001 - LangChain's, for an answer of another version
+            self._failures.add(error)
             return None
 
     async def _update(self, prompt: str, llm_string: str, answers: Sequence[Generation]) -> None:
         try:
             stored = [dumpd(answer) for answer in answers]
-        except Exception:  # noqa: BLE001 - LangChain's, or of an answer's own classes
-            self._failures.add("unserializable")
+        except Exception as error:  # noqa: BLE001 - LangChain's, or of an answer's own classes
+            self._failures.add(error)
             return
         await self._store.set(_key(prompt, llm_string), stored, **self._whose, **self._terms)
 

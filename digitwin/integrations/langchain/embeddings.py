@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from hashlib import sha256
@@ -17,8 +16,6 @@ from digitwin.integrations.langchain.stores import MAX_KEYS, EntryStore, text
 from digitwin.kernel.primitives.iterables import listed
 from digitwin.kernel.primitives.validation import Id
 
-log = logging.getLogger(__name__)
-
 _FLOAT32: Final = 4
 
 
@@ -30,7 +27,8 @@ class EmbeddingCache(EntryStore[list[float]]):
     of the text. What is stored for one person, audience or model is never returned for another.
 
     A cache that fails does not fail the model's call: nothing is found then, or stored. The first
-    failure of each kind is logged; :attr:`failures` counts them. Deletions and listings raise.
+    failure is logged; :attr:`failures` and ``health().recorders.failed_callbacks`` count them.
+    Deletions and listings raise.
 
     Calls from other threads and loops: as for :class:`ByteStore`. ``yield_keys`` yields digests,
     since texts are not stored.
@@ -68,7 +66,7 @@ class EmbeddingCache(EntryStore[list[float]]):
             ttl=ttl,
             tags=tags,
         )
-        self._failures = Failures(log, "embedding cache")
+        self._failures = Failures(db, "langchain.EmbeddingCache")
 
     @property
     def failures(self) -> int:
@@ -110,7 +108,7 @@ class EmbeddingCache(EntryStore[list[float]]):
                 await super()._write(values, sizes)
             except InvalidInputError as error:
                 # One vector with NaN must not have the others embedded anew each time
-                self._failures.add(error.code)
+                self._failures.add(error)
                 fit = {key: value for key, value in values.items() if _is_vector(value)}
                 await super()._write(fit, sizes)
 

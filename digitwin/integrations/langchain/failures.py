@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 from typing import Final
 
+from digitwin.database import Database
 from digitwin.errors import ClosedError, DigiTwinError, InvalidStateError
 
 
 class Failures:
-    """Counts them, and logs the first of each kind.
+    """Counts them, here and in ``health().recorders.failed_callbacks``; the first is logged.
 
     Args:
-        logger: of the cache's module.
-        what: which cache fails, for the log.
+        db: the handle.
+        name: of the cache, for the log.
     """
 
-    def __init__(self, logger: logging.Logger, what: str) -> None:
-        self._logger: Final = logger
-        self._what: Final = what
-        self._counts: dict[str, int] = {}
+    def __init__(self, db: Database, name: str) -> None:
+        self._db: Final = db
+        self._name: Final = name
+        self._count = 0
         self._lock: Final = Lock()
+        db.guarding(name)  # the handle's counts are made here, on its loop
 
     def __len__(self) -> int:
-        with self._lock:
-            return sum(self._counts.values())
+        return self._count
 
-    def add(self, kind: str) -> None:
-        """Count a failure; ``kind`` is an error's code, or a word for what is wrong."""
+    def add(self, error: Exception) -> None:
+        """Count a failure; only its kind is logged."""
         with self._lock:  # callers are in several threads
-            count = self._counts[kind] = self._counts.get(kind, 0) + 1
-        if count == 1:
-            self._logger.error("langchain: the %s fails, models are asked: %s", self._what, kind)
+            self._count += 1
+        with self._db.guarding(self._name):
+            raise error
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -47,7 +47,7 @@ class Failures:
         except InvalidStateError:
             raise
         except DigiTwinError as error:
-            self.add(error.code)
+            self.add(error)
 
     @contextmanager
     def kept_if_closed(self) -> Iterator[None]:
@@ -55,4 +55,4 @@ class Failures:
         try:
             yield
         except ClosedError as error:
-            self.add(error.code)
+            self.add(error)

@@ -502,7 +502,7 @@ async def test_a_failing_callback_does_not_reach_the_pipeline_and_is_counted(
     assert health.recorders is not None
     assert health.recorders.failed_callbacks == 3
     assert [r.message for r in caplog.records] == [
-        "recorder: the callback on_message failed, what it tells is lost: KeyError"
+        "callback on_message failed, what it was called for is lost: KeyError"
     ]
 
 

@@ -167,7 +167,7 @@ async def test_a_cache_that_fails_does_not_fail_the_call(
     cache: Any = embeddings.document_embedding_store
     proxy.freeze()
     proxy.cut()
-    with caplog.at_level(logging.ERROR, "digitwin.integrations.langchain.embeddings"):
+    with caplog.at_level(logging.ERROR, "digitwin"):
         for _ in range(2):
             assert await embeddings.aembed_documents(["one"]) == [[3.0, 0.0]]
     assert cache.failures == 4
