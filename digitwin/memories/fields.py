@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -84,7 +83,7 @@ def joined(labels: object, field: str) -> str:
         InvalidInputError: names the argument. An iterator is refused: an operation that is used, or
             runs, a second time would read no labels from it, and concern everything.
     """
-    if isinstance(labels, Iterator):
+    if hasattr(type(labels), "__next__"):  # isinstance() would run code of the value
         raise InvalidInputError(f"{field} must be a sequence of labels", field=field)
     given = listed(labels, field, at_most=MAX_LABELS, of="labels")
     valid = validate(_LABELS, given, field)
