@@ -50,7 +50,7 @@ class RecorderHealth:
     error: str | None
     """The code of the last error, while writes fail."""
     failed_callbacks: int = 0
-    """Errors in callbacks that feed recorders, kept from the pipeline by ``guarding``."""
+    """Errors of callbacks, hooks and caches, kept from the framework by ``guarding``."""
 
 
 class Recorders:

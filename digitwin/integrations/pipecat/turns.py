@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from digitwin.conversations.fields import MAX_TEXT
 from digitwin.conversations.recorder.recorder import TurnRecorder
+from digitwin.integrations.fitting import Fitting
 from digitwin.integrations.pipecat.turn import (
     REMEMBERED,
     Answer,
@@ -26,6 +27,7 @@ class Turns:
 
     def __init__(self, recorder: TurnRecorder) -> None:
         self._recorder = recorder
+        self._fitting = Fitting(recorder)
         self.turn: Turn | None = None
         """The turn that goes on, or the last one."""
         self.answer: Answer | None = None
@@ -89,7 +91,7 @@ class Turns:
 
     def user_said(self, text: str, timestamp: str | None) -> None:
         """The participant's words, with the time at which the framework's user turn began."""
-        text, turn = storable(text), self.turn
+        turn = self.turn
         goes_on = turn is not None and (
             turn.awaits_words or (bool(timestamp) and turn.timestamp == timestamp)
         )
@@ -99,20 +101,18 @@ class Turns:
                 turn.is_done = True  # also if the recorder takes nothing now
             self.owes_answer = False
             turn = Turn(uuid7())
-        self._recorder.user_text(text[:MAX_TEXT], turn_id=turn.id)
+        self._recorder.user_text(self._fitting.text(text), turn_id=turn.id)
         if not goes_on:
             if self._recorder.turn_id != turn.id:
                 return  # dropped: what the twin says opens a turn of its own
             self._opened(turn)
         turn.timestamp, turn.awaits_words = timestamp, False
         flush(self._recorder, self._early, turn)
-        if text[MAX_TEXT:]:
-            self._recorder.user_text(text[MAX_TEXT:], turn_id=turn.id)  # refused, and counted
 
     def user_goes_on(self, text: str) -> None:
         """The participant is still speaking after what they have said."""
         if self._user_speaks and self.turn is not None:
-            self._recorder.user_text(storable(text)[:MAX_TEXT], turn_id=self.turn.id)
+            self._recorder.user_text(self._fitting.text(text), turn_id=self.turn.id)
 
     # The twin
 
@@ -163,23 +163,22 @@ class Turns:
         turn = answer.turn or self._goes_on()
         if turn is None:
             self._recorder.turn_done()
-            self._recorder.twin_text(text[:MAX_TEXT])
+            fitting = self._fitting.text(text)
+            self._recorder.twin_text(fitting)
             opened = self._recorder.turn_id
             if opened is None:
                 return
             turn = Turn(opened, awaits_words=self._are_words_due or self.is_realtime)
-            turn.length, text = len(text[:MAX_TEXT]), text[MAX_TEXT:]
+            turn.length = len(fitting)
             self._opened(turn)
         else:
             said = f"\n{text}" if self._begins_line and turn.has_said else text
-            room = max(0, MAX_TEXT - turn.length)
-            self._recorder.twin_text(said[:room], turn_id=turn.id)
-            turn.length, text = turn.length + len(said[:room]), said[room:]
+            fitting = self._fitting.text(said, max(0, MAX_TEXT - turn.length))
+            self._recorder.twin_text(fitting, turn_id=turn.id)
+            turn.length += len(fitting)
         turn.has_said = answer.has_said = True
         self._begins_line = False
         self._settle(answer, turn)
-        if text:
-            self._recorder.twin_text(text, turn_id=turn.id)  # refused, and counted
 
     def speaks(self) -> None:
         """The twin's voice is heard."""
@@ -232,7 +231,7 @@ class Turns:
             self._cut(turn)  # the model may have written its first word since
             if turn.has_said:
                 heard = " ".join(filter(None, turn.heard))
-                self._recorder.heard(heard[:MAX_TEXT], basis=self.basis, turn_id=turn.id)
+                self._recorder.heard(self._fitting.text(heard), basis=self.basis, turn_id=turn.id)
 
     def _cut(self, turn: Turn) -> None:
         if not turn.is_cut and (turn.has_said or turn.has_tools):
